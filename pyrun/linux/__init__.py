@@ -1,0 +1,1 @@
+"""Kernel mechanisms, one module each; none of them knows what a container is."""
