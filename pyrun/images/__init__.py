@@ -1,0 +1,1 @@
+"""Images in the store: resolved by name, pre-digested for `run`."""

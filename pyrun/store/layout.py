@@ -1,0 +1,246 @@
+"""Every path that pyrun keeps on disk, in one place: where it is, who writes it, under which lock.
+
+It must not know what the files mean, and it makes none of them: `store/version.py` makes the skeleton.
+Hot: imported by every verb. Read on: design of the locks in `store/containers.py` and `store/gc.py`.
+
+Two roots. ROOT survives a reboot (``--root``, ``PYRUN_ROOT``, ``$XDG_DATA_HOME/pyrun``); RUNTIME does not
+(``$XDG_RUNTIME_DIR/pyrun``). TOKEN names the owner of unfinished work (`store/owner.py`); ID is 64 hex digits.
+
+ROOT, mode 0700
+    version                  store format            version.py / every verb / written once, by rename       JSON
+    index.lock               OFD lock, never removed: held over re-read, modify, write, rename of index.json
+    gc.lock                  OFD lock, never removed: shared to add a lease, exclusive to mark and rename to trash
+    names.lock               OFD lock, never removed: held to remove a name or to replace a dead one
+    oci/                     an OCI image layout that skopeo and trivy read as it is
+      oci-layout             version.py              once
+      index.json             index.py / images.resolve / index.lock, by rename; readers lock nothing          JSON
+      blobs/sha256/HEX       blobs.py / layers       no lock: one rename of a verified file; read-only after
+    layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
+    images/DIGEST            images.record / run     no lock: one rename; what `run` needs, pre-digested      JSON
+    containers/ID/           containers.py           built in tmp/, appears by one rename
+      container.json         containers.py / ps run  immutable, fsynced once                                  JSON
+      config.json            engine.run / runtime    OCI runtime-spec                                         JSON
+      rootfs.json            engine.run / runtime    what to mount                                            JSON
+      lock                   the monitor             OFD write lock on byte 0 while it lives
+      exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
+      state                  the monitor             by rename                                                JSON
+      upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
+      logs/                  the monitor             json.log and rotated ones
+    ephemeral/ID/            containers.py           the disk half of a --rm container: upper/ work/, link `owner` -> TOKEN
+    names/NAME               containers.py           symlink to ../containers/ID (or into RUNTIME); names.lock to remove
+    volumes/NAME/            volumes.store
+    networks/NAME.json       network
+    cache/                   linux.probe, linux.seccomp: may be removed at any time
+    tmp/TOKEN                anything unfinished; swept when its owner is dead
+    leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
+    trash/*                  being removed; anyone may go on removing it
+    refs.log                 index.py                where tags pointed, appended under index.lock
+
+RUNTIME, mode 0700, gone after a reboot
+    live/ID                  client, monitor / ps    symlink to the container's directory while it runs; may be stale
+    ephemeral/ID/            containers.py           the record half of a --rm container: all files of containers/ID/
+    sock/ID32                the monitor             attach socket; the first 32 digits: sun_path holds 107 bytes
+    tmp/TOKEN                containers.py           as ROOT/tmp
+    network/                 network
+    engine                   runtime.engine_ns       names the live engine namespace; one for all roots of a user
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyrun.errors import StoreError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Layout:
+    """The paths below one root and one runtime directory; makes nothing, reads nothing.
+
+    ``user_runtime`` holds what all roots of a user share; by default it is ``runtime``.
+    """
+
+    __slots__ = (
+        "blobs",
+        "cache",
+        "containers",
+        "engine",
+        "ephemeral",
+        "ephemeral_disk",
+        "gc_lock",
+        "images",
+        "index",
+        "index_lock",
+        "layers",
+        "leases",
+        "live",
+        "names",
+        "names_lock",
+        "networks",
+        "oci",
+        "oci_layout",
+        "refs_log",
+        "root",
+        "runtime",
+        "runtime_network",
+        "runtime_tmp",
+        "sockets",
+        "tmp",
+        "trash",
+        "user_runtime",
+        "version",
+        "volumes",
+    )
+
+    def __init__(self, root: str, runtime: str, *, user_runtime: str = "") -> None:
+        self.root = root
+        self.version = root + "/version"
+        self.index_lock = root + "/index.lock"
+        self.gc_lock = root + "/gc.lock"
+        self.names_lock = root + "/names.lock"
+        self.oci = root + "/oci"
+        self.oci_layout = root + "/oci/oci-layout"
+        self.index = root + "/oci/index.json"
+        self.blobs = root + "/oci/blobs"
+        self.layers = root + "/layers"
+        self.images = root + "/images"
+        self.containers = root + "/containers"
+        self.ephemeral_disk = root + "/ephemeral"
+        self.names = root + "/names"
+        self.volumes = root + "/volumes"
+        self.networks = root + "/networks"
+        self.cache = root + "/cache"
+        self.tmp = root + "/tmp"
+        self.leases = root + "/leases"
+        self.trash = root + "/trash"
+        self.refs_log = root + "/refs.log"
+        self.runtime = runtime
+        self.live = runtime + "/live"
+        self.ephemeral = runtime + "/ephemeral"
+        self.sockets = runtime + "/sock"
+        self.runtime_tmp = runtime + "/tmp"
+        self.runtime_network = runtime + "/network"
+        self.user_runtime = user_runtime or runtime
+        self.engine = self.user_runtime + "/engine"
+
+    @classmethod
+    def default(cls, root: str | None = None, environ: Mapping[str, str] | None = None) -> Layout:
+        """Return the layout that ``--root ROOT`` and the environment ask for.
+
+        Raises: StoreError where no safe directory can be found.
+        """
+        env = os.environ if environ is None else environ
+        home_root = _home_root(env)
+        chosen = root or env.get("PYRUN_ROOT") or _data_root(env) or home_root
+        if not chosen:
+            raise StoreError(
+                "no place for the store: HOME is not set", path="", hint="set PYRUN_ROOT or give --root DIRECTORY"
+            )
+        chosen = os.path.abspath(chosen)
+        shared = user_runtime_dir(env)
+        real = os.path.realpath(chosen)
+        # One runtime directory per root: else `ps` of one root would list the live containers of another.
+        own = shared if real == os.path.realpath(home_root or "/") else f"{shared}/{_short_hash(real)}"
+        return cls(chosen, own, user_runtime=shared)
+
+    def blob(self, digest: str) -> str:
+        """Return the path of a blob, ``sha256:HEX``."""
+        return self.blobs + "/" + digest.replace(":", "/", 1)
+
+    def layer(self, diff_id: str, form: str) -> str:
+        """Return the directory of one unpacked layer in one form. Outside layers/ ask `layers.lowerdir` instead."""
+        return self.layers + "/" + diff_id.replace(":", "/", 1) + "/" + form
+
+    def image(self, manifest_digest: str) -> str:
+        """Return the path of an image's pre-digested record."""
+        return self.images + "/" + manifest_digest
+
+    def container(self, container_id: str) -> str:
+        """Return the directory of a container that outlives its process."""
+        return self.containers + "/" + container_id
+
+    def ephemeral_container(self, container_id: str) -> str:
+        """Return the directory of a --rm container's record (not on disk: in the runtime directory)."""
+        return self.ephemeral + "/" + container_id
+
+    def ephemeral_data(self, container_id: str) -> str:
+        """Return the directory that holds upper/ and work/ of a --rm container (on disk)."""
+        return self.ephemeral_disk + "/" + container_id
+
+    def name(self, name: str) -> str:
+        """Return the path of the symlink that holds a container's name."""
+        return self.names + "/" + name
+
+    def volume(self, name: str) -> str:
+        """Return the directory of a named or anonymous volume."""
+        return self.volumes + "/" + name
+
+    def live_entry(self, container_id: str) -> str:
+        """Return the path of the symlink that says: this container runs."""
+        return self.live + "/" + container_id
+
+    def socket(self, container_id: str) -> str:
+        """Return the path of a container's attach socket.
+
+        sun_path: 107 bytes and a NUL, unix(7): a whole id would not fit below /run/user/UID/pyrun/HASH/sock.
+        """
+        return self.sockets + "/" + container_id[:32]
+
+
+def user_runtime_dir(env: Mapping[str, str]) -> str:
+    """Return the directory for this user's sockets and live state, which need not exist yet.
+
+    Raises: StoreError if only /tmp is left and somebody else has taken our name there.
+    """
+    uid = os.geteuid()
+    given = env.get("XDG_RUNTIME_DIR", "")
+    # su and sudo keep the variable of the user they come from: a directory of another owner is no place for us.
+    if given.startswith("/") and _is_own_directory(given, uid, private=False):
+        return given.rstrip("/") + "/pyrun"
+    standard = f"/run/user/{uid}"
+    if _is_own_directory(standard, uid, private=True):
+        return standard + "/pyrun"
+    fallback = f"/tmp/pyrun-{uid}"
+    try:
+        os.mkdir(fallback, 0o700)
+    except FileExistsError:
+        # /tmp is everybody's: a directory or link that another user made there would let them read our sockets.
+        if not _is_own_directory(fallback, uid, private=True):
+            raise StoreError(
+                f"cannot use runtime directory: {fallback}: it is not a directory of yours with mode 0700",
+                path=fallback,
+                hint="remove it, or set XDG_RUNTIME_DIR to a private directory",
+            ) from None
+    return fallback
+
+
+def _is_own_directory(path: str, uid: int, *, private: bool) -> bool:
+    try:
+        found = os.stat(path) if not private else os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not (private and found.st_mode & 0o077)
+
+
+def _home_root(env: Mapping[str, str]) -> str:
+    home = env.get("HOME", "")
+    return home.rstrip("/") + "/.local/share/pyrun" if home.startswith("/") else ""
+
+
+def _data_root(env: Mapping[str, str]) -> str:
+    # XDG base directory specification: a relative path is to be ignored.
+    data = env.get("XDG_DATA_HOME", "")
+    return data.rstrip("/") + "/pyrun" if data.startswith("/") else ""
+
+
+def _short_hash(text: str) -> str:
+    # Not hashlib: it costs 4 ms and OpenSSL; the C module behind it was renamed in Python 3.12.
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
+    digest: str = sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return digest[:12]
