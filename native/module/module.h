@@ -1,0 +1,51 @@
+/* What Python calls (through cffi, see cdef.txt): processes in namespaces, begun without running any Python. */
+#ifndef PYRUN_MODULE_H
+#define PYRUN_MODULE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "../plan/plan.h"
+
+/* A program in the engine user namespace.  Either userns_fd is joined, or new_userns makes one, mapped by
+ * newuidmap/newgidmap (NULL: a single id is written directly), or neither: stay in the caller's. */
+struct pyrun_spawn {
+	int userns_fd;
+	int new_userns;
+	const char *newuidmap;
+	const char *newgidmap;
+	const char *uid_map; /* "inside outside count …" */
+	const char *gid_map;
+	unsigned long long clone_flags; /* more namespaces for it: CLONE_NEWPID */
+	const char *path;
+	char **argv;
+	char **environment;
+	int *fds; /* fds[i] becomes descriptor i; -1: /dev/null */
+	int fd_count;
+};
+
+/* A process in a running container. */
+struct pyrun_join {
+	int pidfd; /* the container's init */
+	int namespaces; /* CLONE_NEW* to join */
+	const char *plan;
+	size_t plan_size;
+	int stdio[3]; /* -1: from the plan's console */
+	int control_fd; /* receives the console's master; -1: none */
+};
+
+/* Both return the pid, a child of the caller, or -1 with `failure` filled. */
+int pyrun_spawn(const struct pyrun_spawn *spawn, struct plan_failure *failure);
+int pyrun_join(const struct pyrun_join *join, int *report_fd, struct plan_failure *failure);
+
+/* Replay a plan in a child with fresh namespaces (tests, --debug): its exit status, or -1 with `failure`. */
+int pyrun_run_plan(const char *plan, size_t size, unsigned long long clone_flags, struct plan_failure *failure);
+
+/* Whether somebody holds the OFD write lock of the file: 1, 0, or -errno. */
+int pyrun_lock_held(const char *path);
+
+/* Whether the user namespace is the caller's own child: 1, 0, or -errno. */
+int pyrun_userns_owned(int userns_fd);
+
+#endif

@@ -1,0 +1,194 @@
+/* The attach socket: each message is one frame.  A client that does not read holds the container's output back
+ * (as a full pipe would); nothing is ever dropped for a connected client. */
+#include "clients.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define QUEUE_BYTES 262144
+#define QUEUE_HIGH 65536
+
+struct client {
+	int fd;
+	int is_first; /* the one that started the container */
+	size_t head, used; /* queue of [u32 length][frame] */
+	char queue[QUEUE_BYTES];
+};
+
+static struct client clients[CLIENTS_MAX];
+static int listen_fd = -1;
+
+static void drop(struct client *client)
+{
+	close(client->fd);
+	client->fd = -1;
+	client->head = client->used = 0;
+}
+
+static int push_queue(struct client *client)
+{
+	while (client->head < client->used) {
+		uint32_t length;
+		ssize_t sent;
+
+		memcpy(&length, client->queue + client->head, sizeof(length));
+		sent = send(client->fd, client->queue + client->head + sizeof(length), length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS))
+			return 0;
+		if (sent < 0 && errno != EINTR) {
+			drop(client);
+			return -1;
+		}
+		if (sent >= 0)
+			client->head += sizeof(length) + length;
+	}
+	client->head = client->used = 0;
+	return 0;
+}
+
+static void enqueue(struct client *client, enum frame kind, const void *bytes, uint32_t length)
+{
+	uint32_t total = length + 1;
+
+	if (client->used + total + sizeof(total) > QUEUE_BYTES && client->head) {
+		memmove(client->queue, client->queue + client->head, client->used - client->head);
+		client->used -= client->head;
+		client->head = 0;
+	}
+	if (client->used + total + sizeof(total) > QUEUE_BYTES) {
+		drop(client); /* cannot be: we stop reading at QUEUE_HIGH, and pipes hold 64 KiB each */
+		return;
+	}
+	memcpy(client->queue + client->used, &total, sizeof(total));
+	client->queue[client->used + sizeof(total)] = (char)kind;
+	memcpy(client->queue + client->used + sizeof(total) + 1, bytes, length);
+	client->used += sizeof(total) + total;
+	push_queue(client);
+}
+
+static void hello(struct client *client)
+{
+	unsigned char version = ATTACH_VERSION;
+
+	enqueue(client, FRAME_HELLO, &version, 1);
+}
+
+void clients_init(int inherited_fd)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		clients[i].fd = -1;
+	clients[0].fd = inherited_fd;
+	clients[0].is_first = 1;
+	hello(&clients[0]);
+}
+
+/* The path is reached by a descriptor of its directory: sun_path holds 107 bytes. */
+int clients_listen(const struct job *job)
+{
+	const char *path = job_string(job, job->header->socket_path), *name;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char directory[4096];
+	int directory_fd;
+
+	if (!path || !(name = strrchr(path, '/')) || (size_t)(name - path) >= sizeof(directory))
+		return 0;
+	memcpy(directory, path, (size_t)(name - path));
+	directory[name - path] = '\0';
+	directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (directory_fd < 0)
+		return -1;
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%.70s", directory_fd, name + 1);
+	unlink(path);
+	listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listen_fd, 8) < 0)
+		return -1;
+	close(directory_fd);
+	return 0;
+}
+
+static void clients_accept(void)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (clients[i].fd < 0) {
+			clients[i].fd = fd;
+			clients[i].is_first = 0;
+			hello(&clients[i]);
+			return;
+		}
+	close(fd);
+}
+
+void clients_broadcast(enum frame kind, const void *bytes, size_t length)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (clients[i].fd >= 0)
+			enqueue(&clients[i], kind, bytes, (uint32_t)length);
+}
+
+int clients_congested(void)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (clients[i].fd >= 0 && clients[i].used - clients[i].head > QUEUE_HIGH)
+			return 1;
+	return 0;
+}
+
+int clients_pending(void)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (clients[i].fd >= 0 && clients[i].used > clients[i].head)
+			return 1;
+	return 0;
+}
+
+int clients_poll(struct pollfd *fds, int reading)
+{
+	int count = 0;
+
+	fds[count++] = (struct pollfd){ .fd = listen_fd, .events = POLLIN };
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		short events = (short)((reading ? POLLIN : 0) | (clients[i].used > clients[i].head ? POLLOUT : 0));
+
+		fds[count++] = (struct pollfd){ .fd = clients[i].fd, .events = events };
+	}
+	return count;
+}
+
+void clients_serve(const struct pollfd *fds, int count, client_frame_handler *handler, void *context)
+{
+	static char frame[FRAME_MAX + 1];
+
+	if (fds[0].revents & POLLIN)
+		clients_accept();
+	for (int i = 1; i < count; i++) {
+		struct client *client = &clients[i - 1];
+		ssize_t got;
+
+		if (client->fd < 0 || client->fd != fds[i].fd)
+			continue;
+		if ((fds[i].revents & POLLOUT) && push_queue(client) < 0) {
+			handler(context, client->is_first, 0, NULL, 0);
+			continue;
+		}
+		if (!(fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
+			continue;
+		got = recv(client->fd, frame, sizeof(frame), MSG_DONTWAIT);
+		if (got > 0) {
+			handler(context, client->is_first, frame[0], frame + 1, (size_t)got - 1);
+		} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+			int was_first = client->is_first;
+
+			drop(client);
+			handler(context, was_first, 0, NULL, 0);
+		}
+	}
+}

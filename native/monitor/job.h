@@ -1,0 +1,56 @@
+/* The monitor's orders: one sealed memfd, written by runtime/job.py.  A newer pyrun must understand an older
+ * monitor, so both carry versions; what this monitor does not know it refuses. */
+#ifndef PYRUN_JOB_H
+#define PYRUN_JOB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../plan/plan.h"
+
+#define JOB_MAGIC 0x424f4a59u /* "YJOB" */
+#define JOB_VERSION 1u
+
+enum job_flag {
+	JOB_TTY = 1, /* the console's master is the container's output */
+	JOB_STDIN = 2, /* keep a pipe to its standard input open */
+	JOB_STDIN_ONCE = 4, /* and close it when the first client goes */
+	JOB_EPHEMERAL = 8, /* --rm: remove `remove` and the name at the end */
+	JOB_INIT = 16, /* run under the init program */
+	JOB_LOG = 32, /* write logs/json.log */
+	JOB_NETWORK = 64, /* start the network program */
+	JOB_NETWORK_READY_FD = 128, /* it writes to {ready} (slirp4netns); else it exits 0 when ready (pasta) */
+};
+
+struct job_header {
+	uint32_t magic, version;
+	uint32_t flags, network_argc, remove_count, log_max_files;
+	uint64_t clone_flags, log_max_bytes;
+	uint32_t id, directory, live_link, name_link, socket_path; /* offsets of strings; PLAN_NONE = none */
+	uint32_t uid_map, gid_map, network_argv, remove;
+	uint32_t data_offset, data_size, plan_offset, plan_size;
+	uint16_t rows, columns;
+	uint32_t boot_id, reserved;
+};
+_Static_assert(sizeof(struct job_header) == 104, "wire format");
+
+struct job {
+	const struct job_header *header;
+	const char *data;
+	struct plan plan;
+};
+
+/* Map and check the memfd `fd`; 0 or -1 with errno. */
+int job_load(struct job *job, int fd);
+
+static inline const char *job_string(const struct job *job, uint32_t offset)
+{
+	return offset == PLAN_NONE ? NULL : job->data + offset;
+}
+
+static inline int job_has(const struct job *job, enum job_flag flag)
+{
+	return (job->header->flags & flag) != 0;
+}
+
+#endif

@@ -1,0 +1,360 @@
+/* pyrun-monitor: starts one container, pumps its output, keeps its exit code.
+ * Descriptor 3: the job; 4: the socket of the client that started us.  pid 1 of its own pid namespace, parent of the
+ * container's: when it dies, however it dies, the kernel ends the container (pid_namespaces(7)). */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../plan/syscalls.h"
+#include "clients.h"
+#include "monitor.h"
+
+enum { JOB_FD = 3, CLIENT_FD = 4 };
+
+struct container {
+	struct job job;
+	struct init_process init;
+	struct network network;
+	int directory_fd, lock_fd;
+	int init_waits; /* it has sent 'R' */
+	int network_ready;
+	int started; /* execve succeeded */
+	int exited, status;
+	struct plan_failure failure; /* step -2: none */
+	char input[FRAME_MAX]; /* bytes for stdin that the pipe did not take yet */
+	size_t input_used;
+	int input_eof;
+};
+
+static struct container container;
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* The first failure is the one that is told. */
+static void fail_before_init(const char *call)
+{
+	container.failure = (struct plan_failure){ .step = -1, .error = errno };
+	strncpy(container.failure.syscall, call, sizeof(container.failure.syscall) - 1);
+}
+
+static int begin(void)
+{
+	struct job *job = &container.job;
+
+	container.directory_fd = open(job_string(job, job->header->directory), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (container.directory_fd < 0)
+		return fail_before_init("open"), -1;
+	container.lock_fd = state_lock(container.directory_fd);
+	if (container.lock_fd < 0)
+		return fail_before_init("fcntl(OFD_SETLK)"), -1;
+	if (clients_listen(job) < 0)
+		return fail_before_init("bind"), -1;
+	if (job_has(job, JOB_LOG) && log_open(job, container.directory_fd) < 0)
+		return fail_before_init("open(log)"), -1;
+	if (init_clone(job, &container.init) < 0)
+		return fail_before_init("clone3"), -1;
+	if (init_write_maps(job, &container.init) < 0)
+		return fail_before_init("write(uid_map)"), -1;
+	container.network_ready = 1;
+	if (job_has(job, JOB_NETWORK)) {
+		container.network_ready = 0;
+		if (network_start(job, &container.init, &container.network) < 0)
+			return fail_before_init("fork"), -1;
+	}
+	if (init_go(&container.init) < 0)
+		return fail_before_init("send"), -1;
+	return 0;
+}
+
+static void set_window(const char *bytes, size_t length)
+{
+	uint16_t size[2];
+	struct winsize window = { 0 };
+
+	if (length != sizeof(size))
+		return;
+	memcpy(size, bytes, sizeof(size));
+	window.ws_row = size[0];
+	window.ws_col = size[1];
+	ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
+}
+
+static int *input_fd(void)
+{
+	return job_has(&container.job, JOB_TTY) ? &container.init.stdout_fd : &container.init.stdin_fd;
+}
+
+static void push_input(void)
+{
+	int *fd = input_fd();
+
+	if (*fd >= 0 && container.input_used > 0) {
+		ssize_t wrote = write(*fd, container.input, container.input_used);
+
+		if (wrote < 0 && errno != EAGAIN && errno != EINTR) {
+			container.input_used = 0;
+			if (!job_has(&container.job, JOB_TTY))
+				close_fd(fd);
+		} else if (wrote > 0) {
+			container.input_used -= (size_t)wrote;
+			memmove(container.input, container.input + wrote, container.input_used);
+		}
+	}
+	if (container.input_used == 0 && container.input_eof && !job_has(&container.job, JOB_TTY))
+		close_fd(&container.init.stdin_fd);
+}
+
+static void on_frame(void *context, int is_first, char kind, const char *bytes, size_t length)
+{
+	(void)context;
+	if (kind == FRAME_STDIN && container.input_used + length <= sizeof(container.input)) {
+		memcpy(container.input + container.input_used, bytes, length);
+		container.input_used += length;
+	} else if (kind == FRAME_STDIN_EOF || (kind == 0 && is_first && job_has(&container.job, JOB_STDIN_ONCE))) {
+		container.input_eof = 1;
+	} else if (kind == FRAME_WINDOW && job_has(&container.job, JOB_TTY)) {
+		set_window(bytes, length);
+	}
+	push_input();
+}
+
+static void pump(int *fd, int stream)
+{
+	static char buffer[FRAME_MAX];
+	ssize_t got = read(*fd, buffer, sizeof(buffer) - 1);
+
+	if (got > 0) {
+		log_bytes(stream, buffer, (size_t)got);
+		clients_broadcast(stream == 1 ? FRAME_STDOUT : FRAME_STDERR, buffer, (size_t)got);
+	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+		close_fd(fd); /* EIO: the last slave of the pty was closed */
+	}
+}
+
+static void give_go_when_ready(void)
+{
+	if (!container.init_waits || !container.network_ready)
+		return;
+	container.init_waits = 0;
+	init_go(&container.init);
+}
+
+static void network_result(int status)
+{
+	if (container.network_ready)
+		return; /* the helper went while the container runs: its network is down, the container goes on */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job_has(&container.job, JOB_NETWORK_READY_FD)) {
+		container.network_ready = 1;
+		return;
+	}
+	container.failure = (struct plan_failure){ .step = -1, .op = -1, .error = WIFEXITED(status) ? WEXITSTATUS(status) : 0 };
+	strcpy(container.failure.syscall, "network");
+	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+}
+
+/* We are pid 1 of our namespace: orphans (a daemonised pasta) come to us too. */
+static void reap(void)
+{
+	int status;
+
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (pid == container.init.pid) {
+			container.exited = 1;
+			container.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		} else if (pid == container.network.pid) {
+			network_result(status);
+		}
+	}
+}
+
+static void on_control(void)
+{
+	int kind = init_message(&container.init);
+
+	if (kind == 'R') {
+		container.init_waits = 1;
+	} else if (kind == 'T') {
+		struct job_header const *h = container.job.header;
+		struct winsize window = { .ws_row = h->rows, .ws_col = h->columns };
+
+		if (h->rows && h->columns)
+			ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
+	} else {
+		close_fd(&container.init.control_fd);
+	}
+}
+
+/* EOF: the program runs.  A record: it does not, and this is why. */
+static void on_report(void)
+{
+	struct plan_failure failure;
+	ssize_t got = read(container.init.report_fd, &failure, sizeof(failure));
+	uint32_t pid = (uint32_t)container.init.host_pid;
+
+	close_fd(&container.init.report_fd);
+	if (got == sizeof(failure)) {
+		if (container.failure.step == -2)
+			container.failure = failure;
+		return;
+	}
+	if (container.failure.step != -2)
+		return; /* we ended it ourselves before it could execute anything */
+	container.started = 1;
+	if (state_write(&container.job, container.directory_fd, &container.init) < 0) {
+		fail_before_init("open(state)");
+		sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+		container.started = 0;
+		return;
+	}
+	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
+}
+
+enum { SLOT_SIGNAL, SLOT_CONTROL, SLOT_REPORT, SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_READY, SLOT_CLIENTS };
+
+static void turn(int signal_fd)
+{
+	struct pollfd fds[SLOT_CLIENTS + 1 + CLIENTS_MAX];
+	struct init_process *init = &container.init;
+	int reading = container.started && !clients_congested();
+	int count;
+
+	fds[SLOT_SIGNAL] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
+	fds[SLOT_CONTROL] = (struct pollfd){ .fd = init->control_fd, .events = POLLIN };
+	fds[SLOT_REPORT] = (struct pollfd){ .fd = init->report_fd, .events = POLLIN };
+	fds[SLOT_OUT] = (struct pollfd){ .fd = reading ? init->stdout_fd : -1, .events = POLLIN };
+	fds[SLOT_ERR] = (struct pollfd){ .fd = reading ? init->stderr_fd : -1, .events = POLLIN };
+	fds[SLOT_IN] = (struct pollfd){ .fd = container.input_used ? *input_fd() : -1, .events = POLLOUT };
+	fds[SLOT_READY] = (struct pollfd){ .fd = container.network.ready_fd, .events = POLLIN };
+	count = clients_poll(fds + SLOT_CLIENTS, container.input_used == 0);
+	if (poll(fds, (nfds_t)(SLOT_CLIENTS + count), -1) < 0)
+		return;
+	if (fds[SLOT_CONTROL].revents)
+		on_control();
+	if (fds[SLOT_READY].revents) {
+		char byte;
+
+		container.network_ready = read(container.network.ready_fd, &byte, 1) == 1;
+		close_fd(&container.network.ready_fd);
+	}
+	if (fds[SLOT_REPORT].revents)
+		on_report();
+	if (fds[SLOT_OUT].revents)
+		pump(&init->stdout_fd, 1);
+	if (fds[SLOT_ERR].revents)
+		pump(&init->stderr_fd, 2);
+	if (fds[SLOT_IN].revents)
+		push_input();
+	clients_serve(fds + SLOT_CLIENTS, count, on_frame, NULL);
+	if (fds[SLOT_SIGNAL].revents) {
+		struct signalfd_siginfo info;
+
+		(void)!read(signal_fd, &info, sizeof(info));
+		reap();
+	}
+	give_go_when_ready();
+}
+
+/* Everything in the container is dead, so what its pipes still hold is all there is: at most 64 KiB each.  Not until
+ * EOF: a write end may have been handed to a process outside. */
+static void drain(void)
+{
+	for (int stream = 1; stream <= 2; stream++) {
+		int *fd = stream == 1 ? &container.init.stdout_fd : &container.init.stderr_fd;
+
+		for (int reads = 0; *fd >= 0 && reads < 16; reads++) {
+			struct pollfd ready = { .fd = *fd, .events = POLLIN };
+
+			if (poll(&ready, 1, 0) <= 0)
+				break;
+			pump(fd, stream);
+		}
+	}
+}
+
+static void finish(void)
+{
+	uint32_t code = (uint32_t)container.status;
+
+	if (container.init.pidfd >= 0 && !container.exited) {
+		sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+		while (waitpid(container.init.pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (container.init.report_fd >= 0)
+		on_report(); /* the record may have come together with SIGCHLD */
+	if (container.started)
+		drain();
+	log_close();
+	if (container.started)
+		state_exit(&container.job, container.directory_fd, container.status);
+	if (container.lock_fd >= 0)
+		state_unlink(&container.job);
+	if (job_has(&container.job, JOB_EPHEMERAL) && container.lock_fd >= 0)
+		state_remove_tree(&container.job);
+	close_fd(&container.lock_fd);
+	if (container.started)
+		clients_broadcast(FRAME_EXIT, &code, sizeof(code));
+	else
+		clients_broadcast(FRAME_FAILED, &container.failure, sizeof(container.failure));
+	/* The record is written; what attached clients have not read yet is still theirs. */
+	while (clients_pending()) {
+		struct pollfd fds[1 + CLIENTS_MAX];
+		int count = clients_poll(fds, 0);
+
+		if (poll(fds, (nfds_t)count, -1) > 0)
+			clients_serve(fds, count, on_frame, NULL);
+	}
+}
+
+static int run_monitor(void)
+{
+	sigset_t mask;
+	int signal_fd;
+
+	prctl(PR_SET_NAME, "pyrun-monitor");
+	setsid();
+	fcntl(JOB_FD, F_SETFD, FD_CLOEXEC);
+	fcntl(CLIENT_FD, F_SETFD, FD_CLOEXEC);
+	signal(SIGPIPE, SIG_IGN);
+	sigfillset(&mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	container.failure.step = -2;
+	container.directory_fd = container.lock_fd = -1;
+	container.network.ready_fd = -1;
+	container.init = (struct init_process){ .pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	clients_init(CLIENT_FD);
+	if (signal_fd < 0 || job_load(&container.job, JOB_FD) < 0) {
+		fail_before_init("job");
+		clients_broadcast(FRAME_FAILED, &container.failure, sizeof(container.failure));
+		return 1;
+	}
+	if (begin() == 0)
+		while (!container.exited)
+			turn(signal_fd);
+	finish();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = strrchr(argv[0], '/');
+
+	if (strcmp(name ? name + 1 : argv[0], "pyrun-init") == 0)
+		return init_program(argc, argv);
+	return run_monitor();
+}

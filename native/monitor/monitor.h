@@ -1,0 +1,75 @@
+/* The monitor: parent of one container.  It outlives the Python that started it and holds what must not be lost:
+ * the lock that says "running", the output, the exit code.  See native/README.md. */
+#ifndef PYRUN_MONITOR_H
+#define PYRUN_MONITOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "job.h"
+
+/* Frames of the attach socket (SOCK_SEQPACKET, one frame a message, first byte = kind). */
+#define ATTACH_VERSION 1
+enum frame {
+	FRAME_HELLO = 'H', /* to client: u8 version */
+	FRAME_STARTED = 'S', /* to client: u32 pid of init, in the user's pid namespace */
+	FRAME_FAILED = 'F', /* to client: struct plan_failure */
+	FRAME_STDOUT = 'O',
+	FRAME_STDERR = 'E',
+	FRAME_EXIT = 'X', /* to client: u32 exit code */
+	FRAME_STDIN = 'I', /* from client: bytes */
+	FRAME_STDIN_EOF = 'C', /* from client */
+	FRAME_WINDOW = 'W', /* from client: u16 rows, u16 columns */
+};
+#define FRAME_MAX 32768
+
+struct init_process {
+	pid_t pid; /* in our pid namespace */
+	pid_t host_pid; /* in the user's */
+	int pidfd;
+	int control_fd; /* SEQPACKET to it, until it has executed its program */
+	int report_fd; /* failure record, or EOF at execve */
+	int stdin_fd; /* write end, or -1 */
+	int stdout_fd, stderr_fd; /* read ends; with a tty stdout_fd is the master and stderr_fd is -1 */
+};
+
+/* init_process.c */
+int init_clone(const struct job *job, struct init_process *init);
+int init_write_maps(const struct job *job, const struct init_process *init);
+int init_go(const struct init_process *init);
+/* Handle one message of init on control_fd: 'R' = waits for the go; 'T' = sent its console.  Returns the kind. */
+int init_message(struct init_process *init);
+pid_t host_pid_of(int pidfd);
+
+/* network.c */
+struct network {
+	pid_t pid;
+	int ready_fd; /* readable when ready, or -1 */
+};
+int network_start(const struct job *job, const struct init_process *init, struct network *network);
+
+/* log.c */
+int log_open(const struct job *job, int directory_fd);
+void log_bytes(int stream, const char *bytes, size_t length);
+void log_close(void);
+
+/* state.c */
+int state_lock(int directory_fd);
+int state_write(const struct job *job, int directory_fd, const struct init_process *init);
+int state_exit(const struct job *job, int directory_fd, int exit_code);
+void state_unlink(const struct job *job);
+void state_remove_tree(const struct job *job);
+void format_time(char *text, size_t size);
+
+/* clients.c */
+void clients_init(int inherited_fd);
+int clients_listen(const struct job *job);
+void clients_broadcast(enum frame kind, const void *bytes, size_t length);
+int clients_congested(void);
+int clients_pending(void);
+
+/* init_program.c: what `--init` runs as the container's pid 1 */
+int init_program(int argc, char **argv);
+
+#endif

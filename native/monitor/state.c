@@ -1,0 +1,164 @@
+/* What others read of us: the lock, the state file, the exit slot.  And what an ephemeral container leaves: nothing. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor.h"
+
+/* RFC 3339 with nanoseconds, UTC, as docker writes it. */
+void format_time(char *text, size_t size)
+{
+	struct timespec now;
+	struct tm utc;
+	char seconds[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(text, size, "%s.%09ldZ", seconds, now.tv_nsec);
+}
+
+/* An OFD lock (since 3.15) belongs to this open file: neither forked children nor a reader's close drop it. */
+int state_lock(int directory_fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
+	int fd = openat(directory_fd, "lock", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -1 : fd;
+}
+
+/* Field 22 of /proc/PID/stat: with the pid it names a process for ever; proc(5). */
+static unsigned long long start_time(const char *pid)
+{
+	char path[64], text[1024], *at;
+	unsigned long long value = 0;
+	ssize_t got;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	got = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	at = strrchr(text, ')'); /* the name may hold spaces and parentheses */
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (at)
+		value = strtoull(at + 1, NULL, 10);
+	return value;
+}
+
+/* Our own pid in the user's namespace: /proc is the user's, so "self" is a link to it. */
+static pid_t own_host_pid(void)
+{
+	char text[16];
+	ssize_t got = readlink("/proc/self", text, sizeof(text) - 1);
+
+	text[got > 0 ? got : 0] = '\0';
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+int state_write(const struct job *job, int directory_fd, const struct init_process *init)
+{
+	char text[512], started[48], pid[16];
+	int length, fd;
+
+	format_time(started, sizeof(started));
+	snprintf(pid, sizeof(pid), "%d", (int)init->host_pid);
+	length = snprintf(text, sizeof(text),
+			  "{\"version\":1,\"status\":\"running\",\"pid\":%s,\"starttime\":%llu,\"monitor\":%d,"
+			  "\"monitor_starttime\":%llu,\"started\":\"%s\",\"boot_id\":\"%s\"}\n",
+			  pid, start_time(pid), (int)own_host_pid(), start_time("self"), started,
+			  job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id));
+	fd = openat(directory_fd, "state.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -1;
+	if (write(fd, text, (size_t)length) != length) {
+		close(fd);
+		return -1;
+	}
+	close(fd);
+	return renameat(directory_fd, "state.tmp", directory_fd, "state");
+}
+
+/* The slot was allocated at create: writing it cannot fail for want of space (a rename can, and loses the code). */
+int state_exit(const struct job *job, int directory_fd, int exit_code)
+{
+	char text[64] = { 0 }, finished[48];
+	int fd = openat(directory_fd, "exit", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	format_time(finished, sizeof(finished));
+	snprintf(text, sizeof(text), "1 %d 0 %s\n", exit_code, finished);
+	if (pwrite(fd, text, sizeof(text), 0) != sizeof(text)) {
+		close(fd);
+		return -1;
+	}
+	if (!job_has(job, JOB_EPHEMERAL))
+		fdatasync(fd);
+	return close(fd);
+}
+
+static int is_link_to_us(const struct job *job, const char *path)
+{
+	char target[4096];
+	ssize_t got = readlink(path, target, sizeof(target) - 1);
+	const char *id = job_string(job, job->header->id);
+	size_t length = strlen(id);
+
+	return got >= (ssize_t)length && memcmp(target + got - length, id, length) == 0;
+}
+
+/* The entries that say "running" and, for --rm, the name; only while they are still ours. */
+void state_unlink(const struct job *job)
+{
+	const char *live = job_string(job, job->header->live_link), *name = job_string(job, job->header->name_link);
+	const char *socket_path = job_string(job, job->header->socket_path);
+
+	if (live && is_link_to_us(job, live))
+		unlink(live);
+	if (socket_path)
+		unlink(socket_path);
+	if (job_has(job, JOB_EPHEMERAL) && name && is_link_to_us(job, name))
+		unlink(name);
+}
+
+/* rm -r by descriptors, following no link.  Overlay leaves work/work with mode 000: ours to open by capability. */
+static void remove_at(int parent_fd, const char *name, int depth)
+{
+	struct dirent *entry;
+	DIR *directory;
+	int fd;
+
+	if (unlinkat(parent_fd, name, 0) == 0 || (errno != EISDIR && errno != EPERM))
+		return;
+	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES && fchmodat(parent_fd, name, 0700, 0) == 0)
+		fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	directory = fd < 0 ? NULL : fdopendir(fd);
+	while (directory && (entry = readdir(directory)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && depth < 1000)
+			remove_at(fd, entry->d_name, depth + 1);
+	if (directory)
+		closedir(directory);
+	unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+void state_remove_tree(const struct job *job)
+{
+	const char *path = job_string(job, job->header->remove);
+
+	for (uint32_t i = 0; path && i < job->header->remove_count; i++, path += strlen(path) + 1)
+		remove_at(AT_FDCWD, path, 0);
+}

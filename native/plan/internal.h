@@ -1,0 +1,59 @@
+/* Shared by the executor's files only. */
+#ifndef PYRUN_PLAN_INTERNAL_H
+#define PYRUN_PLAN_INTERNAL_H
+
+#include "plan.h"
+
+struct step_context {
+	const struct plan *plan;
+	const struct plan_step *step;
+	struct plan_run *run;
+};
+
+/* Name the call before making it, so that a failure can say which one it was. */
+#define CALL(context, name) ((context)->run->syscall = (name))
+
+static inline const char *step_string(const struct step_context *c, uint32_t offset)
+{
+	return offset == PLAN_NONE ? NULL : c->plan->data + offset;
+}
+
+/* The string after `s` in a list. */
+const char *next_string(const char *s);
+
+/* Each returns 0, or -1 with errno set. */
+int step_propagation(struct step_context *c);
+int step_overlay(struct step_context *c);
+int step_root_bind(struct step_context *c);
+int step_fsmount(struct step_context *c);
+int step_bind(struct step_context *c);
+int step_mkdir(struct step_context *c);
+int step_symlink(struct step_context *c);
+int step_sysctl(struct step_context *c);
+int step_mask(struct step_context *c);
+int step_readonly(struct step_context *c);
+int step_console(struct step_context *c);
+int step_pivot(struct step_context *c);
+int step_root_readonly(struct step_context *c);
+int step_hostname(struct step_context *c);
+int step_rlimit(struct step_context *c);
+int step_loopback_up(struct step_context *c);
+int step_sync(struct step_context *c);
+int step_session(struct step_context *c);
+int step_umask(struct step_context *c);
+int step_bounding(struct step_context *c);
+int step_ids(struct step_context *c);
+int step_capabilities(struct step_context *c);
+int step_no_new_privs(struct step_context *c);
+int step_seccomp(struct step_context *c);
+int step_chdir(struct step_context *c);
+int step_exec(struct step_context *c);
+int step_keyring(struct step_context *c);
+
+/* paths.c: every path is resolved inside the container's root, whatever its symlinks say. */
+int root_open(struct step_context *c, const char *path, uint64_t flags);
+int root_mkdir(struct step_context *c, const char *path, unsigned mode);
+int root_parent(struct step_context *c, const char *path, const char **name);
+int root_mount_point(struct step_context *c, const char *path, int is_directory);
+
+#endif

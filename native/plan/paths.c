@@ -1,0 +1,126 @@
+/* Paths inside the container's root.  An image's symlinks may point anywhere and a volume's may change while we
+ * look: every look-up is openat2(2) with RESOLVE_IN_ROOT (since 5.6), and what is mounted on is the descriptor that
+ * was checked, never the path again (CVE-2021-30465). */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+#include "syscalls.h"
+
+#define RESOLVE_INSIDE (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+int root_open(struct step_context *c, const char *path, uint64_t flags)
+{
+	CALL(c, "openat2");
+	for (int tries = 0; tries < 64; tries++) {
+		int fd = sys_openat2(c->run->root_fd, path, flags | O_CLOEXEC, 0, RESOLVE_INSIDE);
+
+		/* EAGAIN: a rename raced with "..": openat2(2) asks to try again. */
+		if (fd >= 0 || errno != EAGAIN)
+			return fd;
+	}
+	return -1;
+}
+
+/* Open the directory that holds the last component of `path`; *name is that component. */
+int root_parent(struct step_context *c, const char *path, const char **name)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) : 0;
+
+	*name = slash ? slash + 1 : path;
+	if (length >= sizeof(parent)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	if (**name == '\0' || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(parent, path, length);
+	parent[length] = '\0';
+	return root_open(c, length ? parent : "/", O_PATH | O_DIRECTORY);
+}
+
+/* mkdir -p inside the root; returns an O_PATH descriptor of the directory. */
+int root_mkdir(struct step_context *c, const char *path, unsigned mode)
+{
+	char prefix[PATH_MAX];
+	size_t length = strlen(path);
+	int fd = root_open(c, path, O_PATH | O_DIRECTORY);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	if (length >= sizeof(prefix)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	for (size_t end = 1; end <= length; end++) {
+		const char *name;
+		int parent_fd;
+
+		if (end < length && path[end] != '/')
+			continue;
+		if (path[end - 1] == '/')
+			continue;
+		memcpy(prefix, path, end);
+		prefix[end] = '\0';
+		fd = root_open(c, prefix, O_PATH | O_DIRECTORY);
+		if (fd < 0 && errno == ENOENT) {
+			parent_fd = root_parent(c, prefix, &name);
+			if (parent_fd < 0)
+				return -1;
+			CALL(c, "mkdirat");
+			if (mkdirat(parent_fd, name, mode) < 0 && errno != EEXIST) {
+				int saved = errno;
+				close(parent_fd);
+				errno = saved;
+				return -1;
+			}
+			close(parent_fd);
+			fd = root_open(c, prefix, O_PATH | O_DIRECTORY);
+		}
+		if (fd < 0)
+			return -1;
+		if (end < length)
+			close(fd);
+		else
+			return fd;
+	}
+	return root_open(c, path, O_PATH | O_DIRECTORY);
+}
+
+/* Open `path` as the place of a mount, made when it is missing: a directory, or an empty file. */
+int root_mount_point(struct step_context *c, const char *path, int is_directory)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int parent_fd, fd;
+
+	if (is_directory)
+		return root_mkdir(c, path, 0755);
+	fd = root_open(c, path, O_PATH);
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	if (!slash || slash[1] == '\0' || (size_t)(slash - path) >= sizeof(parent)) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(parent, path, (size_t)(slash - path));
+	parent[slash - path] = '\0';
+	parent_fd = root_mkdir(c, slash == path ? "/" : parent, 0755);
+	if (parent_fd < 0)
+		return -1;
+	CALL(c, "openat");
+	/* O_EXCL|O_NOFOLLOW: a dangling symlink must not make us create its target. */
+	fd = openat(parent_fd, slash + 1, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644);
+	if (fd >= 0)
+		close(fd);
+	close(parent_fd);
+	if (fd < 0 && errno != EEXIST)
+		return -1;
+	return root_open(c, path, O_PATH);
+}
