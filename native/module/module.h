@@ -23,6 +23,8 @@ struct pyrun_spawn {
 	char **environment;
 	int *fds; /* fds[i] becomes descriptor i; -1: /dev/null */
 	int fd_count;
+	int *keep; /* stay open under their own numbers, all >= fd_count */
+	int keep_count;
 };
 
 /* A process in a running container. */

@@ -104,9 +104,9 @@ static int map_ids(const struct pyrun_spawn *s, pid_t pid, struct plan_failure *
 }
 
 /* Put fds[i] at descriptor i.  First all out of the way of the targets, then into place. */
-static int place_fds(const struct pyrun_spawn *s, int report_fd)
+static int place_fds(const struct pyrun_spawn *s)
 {
-	int moved[16], base = s->fd_count + 8;
+	int moved[16], base = 64;
 
 	for (int i = 0; i < s->fd_count; i++) {
 		int fd = s->fds[i] >= 0 ? s->fds[i] : open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -118,19 +118,21 @@ static int place_fds(const struct pyrun_spawn *s, int report_fd)
 	for (int i = 0; i < s->fd_count; i++)
 		if (dup2(moved[i], i) < 0)
 			return -1;
-	(void)report_fd;
 	return 0;
 }
 
 static _Noreturn void run_program(const struct pyrun_spawn *s, int report_fd)
 {
 	sigset_t none;
-	int kept = fcntl(report_fd, F_DUPFD_CLOEXEC, s->fd_count + 32);
+	int kept = fcntl(report_fd, F_DUPFD_CLOEXEC, 64);
 
-	if (kept < 0 || place_fds(s, kept) < 0)
+	if (kept < 0 || place_fds(s) < 0)
 		child_fail(report_fd, "dup2");
 	/* Nothing else that the caller has open goes with it; the report pipe closes itself at execve. */
 	sys_close_range((unsigned)s->fd_count, ~0u, CLOSE_RANGE_CLOEXEC);
+	for (int i = 0; i < s->keep_count; i++)
+		if (fcntl(s->keep[i], F_SETFD, 0) < 0)
+			child_fail(kept, "fcntl");
 	for (int signal_number = 1; signal_number < 32; signal_number++)
 		signal(signal_number, SIG_DFL);
 	sigemptyset(&none);

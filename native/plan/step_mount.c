@@ -76,7 +76,9 @@ static int new_mount(struct step_context *c, const char *type, unsigned attribut
 	context_fd = fsopen(type, FSOPEN_CLOEXEC);
 	if (context_fd < 0)
 		return -1;
-	if (set_options(c, context_fd) < 0)
+	/* "proc on /proc", as everybody else shows it in /proc/mounts. */
+	CALL(c, "fsconfig");
+	if (fsconfig(context_fd, FSCONFIG_SET_STRING, "source", type, 0) < 0 || set_options(c, context_fd) < 0)
 		return close_keeping_errno(context_fd);
 	CALL(c, "fsmount");
 	mount_fd = fsmount(context_fd, FSMOUNT_CLOEXEC, attributes);

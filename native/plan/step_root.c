@@ -50,6 +50,9 @@ static int overlay_new_api(struct step_context *c)
 	context_fd = fsopen("overlay", FSOPEN_CLOEXEC);
 	if (context_fd < 0)
 		return -1;
+	CALL(c, "fsconfig(source)");
+	if (fsconfig(context_fd, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0)
+		goto out;
 	for (uint32_t i = 0; i < step->count; i++, lower = next_string(lower))
 		if (overlay_layer(c, context_fd, "lowerdir+", lower) < 0)
 			goto out;

@@ -1,0 +1,181 @@
+"""The engine user namespace: one per user and boot, in which every monitor and storage process lives.
+
+0 is the user, 1, 2, … his subordinate ids; with none of those, the single-id map. Run by root there is no such
+namespace. It lives as long as a process in it; it is joined through any live one, else made anew.
+It must not know what runs in it. Hot.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun._native import ffi, lib
+from pyrun.errors import FeatureMissingError, KernelError
+from pyrun.runtime import state
+from pyrun.runtime.failure import Failure
+
+CLONE_NEWPID = 0x20000000
+FORM_FULL = "full"
+FORM_FLAT = "flat"
+_EPERM, _ENOSPC = 1, 28
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class EngineMap:
+    """How the engine namespace maps ids. ``size``: how many ids it holds (1 = single-id); 0 = no namespace (root)."""
+
+    __slots__ = ("form", "gid_map", "newgidmap", "newuidmap", "size", "uid_map")
+
+    def __init__(self, size: int, uid_map: str, gid_map: str, newuidmap: str | None, newgidmap: str | None) -> None:
+        self.size = size
+        self.uid_map = uid_map
+        self.gid_map = gid_map
+        self.newuidmap = newuidmap
+        self.newgidmap = newgidmap
+        self.form = FORM_FLAT if size == 1 else FORM_FULL
+
+
+def engine_map() -> EngineMap:
+    """Return the map that this user can have. ``PYRUN_SINGLE_ID=1`` asks for the single-id map."""
+    from pyrun.linux import subids
+
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        return EngineMap(0, "", "", None, None)
+    single = EngineMap(1, f"0 {uid} 1", f"0 {gid} 1", None, None)
+    if os.environ.get("PYRUN_SINGLE_ID") == "1":
+        return single
+    newuidmap, newgidmap = subids.mapper("newuidmap"), subids.mapper("newgidmap")
+    if newuidmap is None or newgidmap is None:
+        return single
+    name = subids.user_name(uid)
+    uids = subids.ranges("/etc/subuid", uid, name)
+    gids = subids.ranges("/etc/subgid", uid, name)
+    size = 1 + min(sum(item.count for item in uids), sum(item.count for item in gids))
+    if size == 1 or _no_new_privs():
+        # no_new_privs stops newuidmap, a setuid program: prctl(2).
+        return single
+    return EngineMap(size, subids.map_text(uid, uids), subids.map_text(gid, gids), newuidmap, newgidmap)
+
+
+def _no_new_privs() -> bool:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+        return "\nNoNewPrivs:\t1" in file.read()
+
+
+class Process:
+    """A child of ours in the engine namespace."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def wait(self) -> int:
+        """Wait for its end; return the exit status as a shell does (128 + signal)."""
+        _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status) if not os.WIFSIGNALED(status) else 128 + os.WTERMSIG(status)
+
+    def kill(self) -> None:
+        """End it. It is not reaped yet, so the pid is still its own."""
+        os.kill(self.pid, 9)
+
+
+def _live_namespace(engine_file: str, wanted: EngineMap) -> int:
+    """Return a descriptor of the engine namespace that ``engine_file`` names, or -1."""
+    try:
+        with open(engine_file, encoding="ascii") as file:
+            pid, starttime, size = (int(word) for word in file.read().split())
+        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return -1
+    # The pid may have been given to another process; then its namespace may be anybody's.
+    if size == wanted.size and state.start_time(pid) == starttime and lib.pyrun_userns_owned(fd) == 1:
+        return fd
+    os.close(fd)
+    return -1
+
+
+def spawn_in(
+    engine_file: str,
+    engine: EngineMap,
+    argv: list[str],
+    *,
+    fds: tuple[int, ...] = (-1, 1, 2),
+    keep: tuple[int, ...] = (),
+    clone_flags: int = 0,
+    remember: bool = False,
+) -> Process:
+    """Start a program of ours in the engine namespace.
+
+    ``fds[i]`` becomes its descriptor i (-1: /dev/null), ``keep`` stay open under their numbers, nothing else does.
+    ``remember``: it will live long, so later calls may join its namespace.
+    """
+    userns_fd = -1 if engine.size == 0 else _live_namespace(engine_file, engine)
+    new = engine.size != 0 and userns_fd < 0
+    try:
+        pid = _spawn(argv, engine, userns_fd, new, fds, keep, clone_flags)
+    finally:
+        if userns_fd >= 0:
+            os.close(userns_fd)
+    if remember and new:
+        _remember(engine_file, pid, engine.size)
+    return Process(pid)
+
+
+def _spawn(
+    argv: list[str], engine: EngineMap, userns_fd: int, new: bool, fds: tuple[int, ...], keep: tuple[int, ...], clone_flags: int
+) -> int:
+    alive = [ffi.new("char[]", os.fsencode(text)) for text in argv]
+    environment = [ffi.new("char[]", f"PATH={_PATH}".encode())]
+    arguments = ffi.new("char *[]", [*alive, ffi.NULL])
+    variables = ffi.new("char *[]", [*environment, ffi.NULL])
+    texts = {
+        name: ffi.new("char[]", value.encode()) if value else ffi.NULL
+        for name, value in (
+            ("newuidmap", engine.newuidmap),
+            ("newgidmap", engine.newgidmap),
+            ("uid_map", engine.uid_map),
+            ("gid_map", engine.gid_map),
+        )
+    }
+    fd_array, keep_array = ffi.new("int[]", list(fds)), ffi.new("int[]", list(keep) or [0])
+    spawn = ffi.new(
+        "struct pyrun_spawn *",
+        {
+            "userns_fd": userns_fd, "new_userns": new, "clone_flags": clone_flags, "path": alive[0], "argv": arguments,
+            "environment": variables, "fds": fd_array, "fd_count": len(fds), "keep": keep_array, "keep_count": len(keep),
+            **texts,
+        },
+    )  # fmt: skip
+    failure = ffi.new("struct plan_failure *")
+    pid = int(lib.pyrun_spawn(spawn, failure))
+    if pid < 0:
+        raise _error(Failure.decode(bytes(ffi.buffer(failure))), argv[0])
+    return pid
+
+
+def _error(failure: Failure, program: str) -> KernelError:
+    if failure.syscall == "clone3" and failure.errno in (_EPERM, _ENOSPC):
+        return FeatureMissingError(
+            "user namespaces",
+            "the kernel refuses to make one" if failure.errno == _EPERM else "their number is limited to what exists",
+            hint="`pyrun info` names the setting that forbids them and the command that allows them",
+        )
+    if failure.syscall in ("newuidmap", "newgidmap"):
+        return KernelError(
+            f"cannot map subordinate ids: {failure.syscall}: it refused",
+            hint="check /etc/subuid and /etc/subgid, and that it is setuid root (package uidmap); "
+            "PYRUN_SINGLE_ID=1 goes without them",
+        )
+    return KernelError(f"cannot start {program}: {failure.syscall}: {os.strerror(failure.errno).lower()}")
+
+
+def _remember(engine_file: str, pid: int, size: int) -> None:
+    temporary = f"{engine_file}.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, f"{pid} {state.start_time(pid)} {size}\n".encode())
+    finally:
+        os.close(fd)
+    os.rename(temporary, engine_file)

@@ -1,0 +1,81 @@
+"""The monitor's orders as bytes in a sealed memfd. Layout: native/monitor/job.h."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from struct import pack
+
+from pyrun.runtime.plan import NONE
+
+TTY, STDIN, STDIN_ONCE, EPHEMERAL, INIT, LOG, NETWORK, NETWORK_READY_FD = (1 << bit for bit in range(8))
+MAGIC = 0x424F4A59
+VERSION = 1
+_HEADER_BYTES = 104
+# linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
+_F_ADD_SEALS = 1033
+_ALL_SEALS = 1 | 2 | 4 | 8
+
+
+class Job:
+    """What one monitor is to do; texts may be None."""
+
+    __slots__ = (
+        "boot_id", "clone_flags", "columns", "directory", "flags", "gid_map", "id", "live_link", "log_max_bytes",
+        "log_max_files", "name_link", "network_argv", "remove", "rows", "socket_path", "uid_map",
+    )  # fmt: skip
+
+    def __init__(self, container_id: str, directory: str) -> None:
+        self.id = container_id
+        self.directory = directory
+        self.flags = 0
+        self.clone_flags = 0
+        self.uid_map: str | None = None
+        self.gid_map: str | None = None
+        self.live_link: str | None = None
+        self.name_link: str | None = None
+        self.socket_path: str | None = None
+        self.network_argv: list[str] = []
+        self.remove: list[str] = []
+        self.log_max_bytes = 10_000_000
+        self.log_max_files = 3
+        self.rows = self.columns = 0
+        self.boot_id = ""
+
+    def encode(self, plan: bytes) -> bytes:
+        """Return the bytes that ``job_load`` reads."""
+        data = bytearray()
+
+        def text(value: str | None) -> int:
+            if value is None:
+                return NONE
+            at = len(data)
+            data.extend(os.fsencode(value) + b"\0")
+            return at
+
+        def texts(values: list[str]) -> int:
+            return text("\0".join(values)) if values else NONE
+
+        offsets = [
+            text(self.id), text(self.directory), text(self.live_link), text(self.name_link), text(self.socket_path),
+            text(self.uid_map), text(self.gid_map), texts(self.network_argv), texts(self.remove),
+        ]  # fmt: skip
+        boot = text(self.boot_id)
+        data += b"\0" * (-(_HEADER_BYTES + len(data)) % 8 or 8)
+        header = pack(
+            "=IIIIIIQQ9IIIIIHHII",
+            MAGIC, VERSION, self.flags, len(self.network_argv), len(self.remove), self.log_max_files,
+            self.clone_flags, self.log_max_bytes, *offsets,
+            _HEADER_BYTES, len(data), _HEADER_BYTES + len(data), len(plan), self.rows, self.columns, boot, 0,
+        )  # fmt: skip
+        return header + bytes(data) + plan
+
+
+def sealed(content: bytes) -> int:
+    """Return a memfd that holds ``content`` and can never change."""
+    fd = os.memfd_create("pyrun-job", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    done = 0
+    while done < len(content):
+        done += os.write(fd, content[done:])
+    fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
+    return fd

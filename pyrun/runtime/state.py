@@ -1,0 +1,112 @@
+"""What a container is doing: asked of the kernel (its lock), not of a file.
+
+It must not change anything. Hot: `ps` calls it once a container. Files: store/layout.py; writer: native/monitor/state.c.
+"""
+
+from __future__ import annotations
+
+from pyrun._native import lib
+from pyrun.oci.json import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class State:
+    """``status``: created, running, exited or dead (its monitor went without writing an exit record)."""
+
+    __slots__ = ("exit_code", "finished", "monitor", "monitor_starttime", "oom", "pid", "started", "starttime", "status")
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+        self.pid = 0
+        self.starttime = 0
+        self.monitor = 0
+        self.monitor_starttime = 0
+        self.started = ""
+        self.finished = ""
+        self.exit_code = 0
+        self.oom = False
+
+
+def status(directory: str) -> State:
+    """Return the state of the container in ``directory``.
+
+    Lock held: running. Free with an exit record: exited. Free without one: dead if it ever ran, else created.
+    The lock is read again after the record: a container that starts or ends in between is asked once more.
+    """
+    for _ in range(8):
+        held = lib.pyrun_lock_held((directory + "/lock").encode())
+        state = _read(directory, held == 1)
+        if lib.pyrun_lock_held((directory + "/lock").encode()) == held:
+            return state
+    return state
+
+
+def _read(directory: str, held: bool) -> State:
+    record = _state_file(directory)
+    if held:
+        # Locked, but nothing executed yet: the container is still being started.
+        state = State("running" if record is not None else "created")
+        _fill(state, record)
+        return state
+    exit_record = _exit_record(directory)
+    if exit_record is not None:
+        state = State("exited")
+        _fill(state, record)
+        state.exit_code = int(exit_record[1])
+        state.oom = exit_record[2] == "1"
+        state.finished = exit_record[3]
+    elif record is not None:
+        state = State("dead")
+        _fill(state, record)
+        state.exit_code = 137
+    else:
+        state = State("created")
+    state.pid = 0
+    return state
+
+
+def _fill(state: State, record: dict[str, Any] | None) -> None:
+    if record is None:
+        return
+    state.pid = record["pid"]
+    state.starttime = record["starttime"]
+    state.monitor = record["monitor"]
+    state.monitor_starttime = record["monitor_starttime"]
+    state.started = record["started"]
+
+
+def _state_file(directory: str) -> dict[str, Any] | None:
+    try:
+        with open(directory + "/state", "rb") as file:
+            record = loads(file.read())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _exit_record(directory: str) -> list[str] | None:
+    """Fields of the exit slot: version, code, oom, finished; None while it holds only NULs."""
+    try:
+        with open(directory + "/exit", "rb") as file:
+            fields = file.read(64).split(b"\n", 1)[0].decode("ascii", "replace").split(" ")
+    except OSError:
+        return None
+    return fields if len(fields) == 4 and fields[1].lstrip("-").isdigit() else None
+
+
+def start_time(pid: int) -> int:
+    """Field 22 of /proc/PID/stat (clock ticks since boot), 0 if there is no such process: proc(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rsplit(b")", 1)[1].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def boot_id() -> str:
+    """Return what tells this boot from every other."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
