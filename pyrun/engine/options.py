@@ -1,0 +1,108 @@
+"""What a user asks for: one object per verb, filled by a front end, read by the engine.
+
+It must not know the command line; names are docker's flags. Absent texts are None, absent lists are empty.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LISTS = (
+    "args", "env", "env_file", "volume", "mount", "tmpfs", "publish", "dns", "dns_search", "dns_option", "add_host",
+    "cap_add", "cap_drop", "security_opt", "ulimit", "label", "label_file",
+)  # fmt: skip
+_FLAGS = ("detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged")
+_TEXTS = (
+    "name", "workdir", "user", "entrypoint", "hostname", "network", "userns", "platform", "stop_signal", "cidfile",
+    "detach_keys", "debug",
+)  # fmt: skip
+
+
+class RunOptions:
+    """``run`` and ``create``. ``stop_timeout`` in seconds; ``pull``: missing, always or never."""
+
+    __slots__ = ("image", "pull", "sig_proxy", "stop_timeout", *_LISTS, *_FLAGS, *_TEXTS)
+    if TYPE_CHECKING:
+        image: str
+        pull: str
+        sig_proxy: bool
+        stop_timeout: int | None
+        args: list[str]
+        env: list[str]
+        env_file: list[str]
+        volume: list[str]
+        mount: list[str]
+        tmpfs: list[str]
+        publish: list[str]
+        dns: list[str]
+        dns_search: list[str]
+        dns_option: list[str]
+        add_host: list[str]
+        cap_add: list[str]
+        cap_drop: list[str]
+        security_opt: list[str]
+        ulimit: list[str]
+        label: list[str]
+        label_file: list[str]
+        detach: bool
+        interactive: bool
+        tty: bool
+        rm: bool
+        read_only: bool
+        publish_all: bool
+        init: bool
+        privileged: bool
+        name: str | None
+        workdir: str | None
+        user: str | None
+        entrypoint: str | None
+        hostname: str | None
+        network: str | None
+        userns: str | None
+        platform: str | None
+        stop_signal: str | None
+        cidfile: str | None
+        detach_keys: str | None
+        debug: str | None
+
+    def __init__(self, image: str, **values: Any) -> None:
+        self.image = image
+        self.pull = "missing"
+        self.sig_proxy = True
+        self.stop_timeout = None
+        for name in _LISTS:
+            setattr(self, name, [])
+        for name in _FLAGS:
+            setattr(self, name, False)
+        for name in _TEXTS:
+            setattr(self, name, None)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what container.json keeps."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class ExecOptions:
+    """``exec``."""
+
+    __slots__ = (
+        "args", "container", "debug", "detach", "detach_keys", "env", "env_file", "interactive", "privileged", "tty",
+        "user", "workdir",
+    )  # fmt: skip
+
+    def __init__(self, container: str, args: list[str], **values: Any) -> None:
+        self.container = container
+        self.args = args
+        self.env: list[str] = []
+        self.env_file: list[str] = []
+        self.detach = self.interactive = self.tty = self.privileged = False
+        self.user: str | None = None
+        self.workdir: str | None = None
+        self.detach_keys: str | None = None
+        self.debug: str | None = None
+        for name, value in values.items():
+            setattr(self, name, value)
