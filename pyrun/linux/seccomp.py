@@ -35,7 +35,8 @@ def compiled(
 ) -> bytes | None:
     """Return the filter as an array of struct sock_filter (8 bytes each), or None for no filter.
 
-    `profile`: "default" (or "builtin", ""), "unconfined", or the path of a JSON profile in Docker's or the OCI runtime-spec's format.
+    `profile`: "default" (or "builtin", ""), "unconfined", or the path of a JSON profile in Docker's or the OCI
+    runtime-spec's format.
     `caps`: the container's bounding set (names, numbers or a mask): Docker's profile depends on it.
     `arch`: as uname(2) says (x86_64, aarch64); the machine's own if None.
     `extra_pretend`: for a single-id map; True if its ids are 0:0 inside, else (uid, gid) inside.
@@ -92,7 +93,7 @@ def _library_state(path: str) -> str:
 def _cached(path: str, key: str) -> bytes | None:
     """Return the program in a cache entry, or None if there is none that can be believed.
 
-    Entry: checksum of the rest (32 bytes), a line with the key, one with libseccomp's path, one with its state, the program.
+    Entry: checksum of the rest (32 bytes); lines with the key, libseccomp's path, its state; the program.
     """
     try:
         with open(path, "rb") as file:

@@ -7,7 +7,7 @@ What pretends, and why so:
   kernel's: it fails as it should on missing or foreign files.
 - mknod, mknodat of character and block devices (not 0:0, which any user may make since 5.8, and no other type).
 - setgroups, whatever the list: BPF sees only its length, and the kernel says EPERM to every list while the
-  namespace's setgroups is "deny" (since 3.19, user_namespaces(7)), so that initgroups(3) of su, cron, apt would end them.
+  namespace's setgroups is "deny" (since 3.19, user_namespaces(7)): initgroups(3) would end su, cron and apt.
   Nobody is told a lie that lasts: getgroups(2) stays true, and the setgid and setuid that follow are the kernel's.
 - setuid, setgid, setreuid, setresuid & co. do NOT pretend: to the mapped id the kernel lets them succeed, to any
   other it says EINVAL. Pretending would make `su bob -c id` print root's id as bob's.
