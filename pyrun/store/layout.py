@@ -26,7 +26,7 @@ ROOT, mode 0700
       state                  the monitor             by rename                                                JSON
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones
-    ephemeral/ID/            containers.py           the disk half of a --rm container: upper/ work/, link `owner` -> TOKEN
+    ephemeral/ID/            containers.py           disk half of a --rm container: upper/ work/, link `owner` -> TOKEN
     names/NAME               containers.py           symlink to ../containers/ID (or into RUNTIME); names.lock to remove
     volumes/NAME/            volumes.store
     networks/NAME.json       network

@@ -1,0 +1,301 @@
+"""Container directories: made, found, listed, removed. Their state is the kernel's business (`runtime/state.py`).
+
+It must not know what a record's fields mean beyond id, name and ephemeral. Hot: no json, re, pathlib, shutil.
+
+A directory is built in tmp/ under its owner's token and appears by one rename; its name is then taken by symlink(2).
+So a name never dangles while its container is alive, and nobody ever sees half a container. A --rm container has two
+halves: the record in the runtime directory, upper/ and work/ on disk (`layout.ephemeral_data`).
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+
+from pyrun.errors import ContainerNotFoundError, InvalidInputError, NameInUseError, StoreCorruptError
+from pyrun.oci import json
+from pyrun.store import fsio, owner, trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from pyrun.store.layout import Layout
+
+EXIT_SLOT_BYTES = 64
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_HEX = "0123456789abcdef"
+
+
+def new_id() -> str:
+    """Return 64 random hexadecimal digits that are not all decimal in the first 12.
+
+    A hostname of digits alone reads as a number in too many programs: docker draws again too.
+    """
+    while True:
+        candidate = os.urandom(32).hex()
+        if not candidate[:12].isdigit():
+            return candidate
+
+
+def check_name(name: str) -> str:
+    """Return a container name without the leading slash that docker shows. Raises: InvalidInputError."""
+    bare = name.removeprefix("/")
+    if len(bare) < 2 or bare[0] not in _LETTERS or bare.strip(_LETTERS + "_.-"):
+        raise InvalidInputError(
+            f"invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            hint="begin with a letter or digit, and take two characters at least",
+        )
+    if len(bare) > 255:  # NAME_MAX: the name is a file name
+        raise InvalidInputError(f"invalid container name ({bare[:20]}...): longer than 255 characters")
+    return bare
+
+
+def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """Make a container's directory and take its name; return the directory.
+
+    ``record`` becomes container.json; its id, name and ephemeral decide where. ``files`` are written beside it
+    (config.json, rootfs.json). An empty name in the record gets none. All or nothing; safe against kill -9.
+    Raises: NameInUseError; InvalidInputError for the name; StorageFullError.
+    """
+    container_id: str = record["id"]
+    name = check_name(record["name"]) if record.get("name") else ""
+    ephemeral = bool(record.get("ephemeral"))
+    if name:
+        _refuse_taken(layout, name)
+    building = f"{layout.runtime_tmp if ephemeral else layout.tmp}/{owner.token(container_id)}"
+    target = directory(layout, container_id, ephemeral=ephemeral)
+    try:
+        _build(building, record, files, ephemeral=ephemeral)
+        if ephemeral:
+            _build_data(layout, container_id)
+        os.rename(building, target)
+        if name:
+            _take_name(layout, name, target, container_id)
+    except BaseException:
+        trees.remove_tree(building)
+        _drop(layout, container_id, ephemeral=ephemeral)
+        raise
+    return target
+
+
+def directory(layout: Layout, container_id: str, *, ephemeral: bool) -> str:
+    """Return where a container's record is or will be."""
+    return layout.ephemeral_container(container_id) if ephemeral else layout.container(container_id)
+
+
+def data_directory(layout: Layout, container_id: str, *, ephemeral: bool) -> str:
+    """Return where a container's upper/ and work/ are or will be: on disk, also for --rm."""
+    return layout.ephemeral_data(container_id) if ephemeral else layout.container(container_id)
+
+
+def load(path: str) -> dict[str, Any]:
+    """Read container.json of a container's directory.
+
+    Raises: ContainerNotFoundError if it was removed meanwhile; StoreCorruptError.
+    """
+    return load_file(path, "container.json")
+
+
+def load_file(path: str, name: str) -> dict[str, Any]:
+    """Read one JSON file of a container's directory. Raises: as `load`."""
+    try:
+        document = json.loads(fsio.read_bytes(f"{path}/{name}"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ContainerNotFoundError(path.rpartition("/")[2][:12]) from None
+    except ValueError as error:
+        raise StoreCorruptError(
+            f"cannot read container: {path}/{name}: {error}",
+            path=f"{path}/{name}",
+            hint=f"remove the container: `pyrun rm -f {path.rpartition('/')[2][:12]}`",
+        ) from error
+    if not isinstance(document, dict):
+        raise StoreCorruptError(f"cannot read container: {path}/{name}: not an object", path=f"{path}/{name}")
+    return document
+
+
+def resolve(layout: Layout, text: str) -> tuple[str, str]:
+    """Find a container by full id, name, or unique prefix of its id, in this order, as docker does.
+
+    Raises: ContainerNotFoundError; InvalidInputError for a prefix of several ids.
+    """
+    wanted = text.removeprefix("/")
+    if len(wanted) == 64 and not wanted.strip(_HEX):
+        for path in (layout.container(wanted), layout.ephemeral_container(wanted)):
+            if os.path.isdir(path):
+                return wanted, path
+    if wanted and "/" not in wanted and wanted not in (".", ".."):
+        found = _holder(layout, wanted)
+        if found:
+            return found.rpartition("/")[2], found
+    if wanted and len(wanted) < 64 and not wanted.strip(_HEX):
+        matches = [pair for pair in list(layout) if pair[0].startswith(wanted)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise InvalidInputError(
+                f"multiple IDs found with provided prefix: {wanted}", hint="give more digits of the id, or the name"
+            )
+    raise ContainerNotFoundError(text)
+
+
+def list(layout: Layout, all: bool = True) -> builtins.list[tuple[str, str]]:
+    """Return (id, directory) of all containers, or of those that `live/` names; in no order.
+
+    ``live/`` may name a container that has just died: ask the kernel about each.
+    """
+    if all:
+        roots = (layout.containers, layout.ephemeral)
+        return [(name, f"{root}/{name}") for root in roots for name in _names_in(root)]
+    found = []
+    for name in _names_in(layout.live):
+        try:
+            path = os.readlink(f"{layout.live}/{name}")
+        except OSError:
+            continue
+        if os.path.isdir(path):
+            found.append((name, path))
+    return found
+
+
+def random_name(layout: Layout) -> str:
+    """Return a name like ``quiet_hopper`` that no container has at this moment."""
+    from pyrun.store import names
+
+    for attempt in range(20):
+        name = names.draw(attempt)
+        if not os.path.lexists(layout.name(name)):
+            return name
+    return names.draw(0) + os.urandom(4).hex()
+
+
+def delete(layout: Layout, container_id: str, path: str) -> None:
+    """Remove a container that does not run: its name, its directory (one rename into trash/), then the files.
+
+    A second deleter, or a crash in between, does no harm: each step may find its work done.
+    """
+    ephemeral = path.startswith(layout.ephemeral + "/")
+    try:
+        name = load(path).get("name", "")
+    except (ContainerNotFoundError, StoreCorruptError):
+        name = _name_of(layout, container_id)
+    if name:
+        release_name(layout, name, container_id)
+    fsio.unlink_quietly(layout.live_entry(container_id))
+    _drop(layout, container_id, ephemeral=ephemeral)
+
+
+def release_name(layout: Layout, name: str, container_id: str) -> None:
+    """Remove a name if it is still this container's."""
+    # Under the lock: between readlink and unlink another process might give the name to a new container.
+    with fsio.FileLock(layout.names_lock, exclusive=True):
+        try:
+            if os.readlink(layout.name(name)).rpartition("/")[2] == container_id:
+                os.unlink(layout.name(name))
+        except (FileNotFoundError, OSError):
+            return
+
+
+def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, ephemeral: bool) -> None:
+    try:
+        for part in ("", "/rootfs", "/logs") if ephemeral else ("", "/rootfs", "/logs", "/work"):
+            os.mkdir(building + part, 0o700)
+        if not ephemeral:
+            _make_upper(building)
+    except OSError as error:
+        raise fsio.full_or(error, building) from error
+    for name, data in files.items():
+        fsio.write_new(f"{building}/{name}", data)
+    fsio.write_new(f"{building}/lock", b"")
+    # Written, not truncated to length: a hole could not be filled on a full disk, and the exit code would be lost.
+    fsio.write_new(f"{building}/exit", bytes(EXIT_SLOT_BYTES))
+    # Last and synced: who finds this file whole after a power loss finds a container.
+    document = json.dumps(dict(record)).encode("ascii")
+    fsio.write_new(f"{building}/container.json", document, sync=not ephemeral)
+
+
+def _make_upper(parent: str) -> None:
+    # The mode of upper is the mode of "/" inside: 0755 whatever our umask is.
+    os.mkdir(f"{parent}/upper", 0o755)
+    os.chmod(f"{parent}/upper", 0o755)  # noqa: S103
+
+
+def _build_data(layout: Layout, container_id: str) -> None:
+    """Make the disk half of a --rm container; its `owner` link lets a sweep tell what a reboot left behind."""
+    token = owner.token(container_id)
+    building = f"{layout.tmp}/{token}"
+    try:
+        os.mkdir(building, 0o700)
+        os.mkdir(f"{building}/work", 0o700)
+        _make_upper(building)
+        os.symlink(token, f"{building}/owner")
+        os.rename(building, layout.ephemeral_data(container_id))
+    except OSError as error:
+        raise fsio.full_or(error, building) from error
+
+
+def _take_name(layout: Layout, name: str, target: str, container_id: str) -> None:
+    link = layout.name(name)
+    value = target if target.startswith(layout.ephemeral + "/") else f"../containers/{container_id}"
+    try:
+        os.symlink(value, link)
+        return
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise fsio.full_or(error, link) from error
+    with fsio.FileLock(layout.names_lock, exclusive=True):
+        _refuse_taken(layout, name)
+        # Its container is gone (a reboot took the runtime directory): replaced by rename, so the name is never free.
+        temporary = f"{layout.tmp}/{owner.token()}"
+        os.symlink(value, temporary)
+        os.rename(temporary, link)
+
+
+def _refuse_taken(layout: Layout, name: str) -> None:
+    holder = _holder(layout, name)
+    if holder:
+        raise NameInUseError(name, holder.rpartition("/")[2])
+
+
+def _holder(layout: Layout, name: str) -> str:
+    """Return the directory of the container that has a name, or nothing."""
+    try:
+        value = os.readlink(layout.name(name))
+    except OSError:
+        return ""
+    path = value if value.startswith("/") else layout.container(value.rpartition("/")[2])
+    return path if os.path.isdir(path) else ""
+
+
+def _name_of(layout: Layout, container_id: str) -> str:
+    for name in _names_in(layout.names):
+        try:
+            if os.readlink(layout.name(name)).endswith(container_id):
+                return name
+        except OSError:
+            continue
+    return ""
+
+
+def _drop(layout: Layout, container_id: str, *, ephemeral: bool) -> None:
+    if not ephemeral:
+        trees.discard(layout, layout.container(container_id))
+        return
+    # Another file system than trash/: a token in the runtime's tmp/ hides it as well.
+    grave = f"{layout.runtime_tmp}/{owner.token()}"
+    try:
+        os.rename(layout.ephemeral_container(container_id), grave)
+    except FileNotFoundError:
+        pass
+    else:
+        trees.remove_tree(grave)
+    trees.discard(layout, layout.ephemeral_data(container_id))
+
+
+def _names_in(path: str) -> builtins.list[str]:
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,100 @@
+"""Sweep what crashes left: unfinished work of dead owners, trash, stale leases, dead names, halves of --rm containers.
+
+It must not judge the living: only names whose owner is dead for sure (`owner.is_dead`) go. Called by pull, rm and
+prune, never by run or ps. Every step may run in many processes at once.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.errors import StoreError
+from pyrun.store import fsio, owner, trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.store.layout import Layout
+
+
+def sweep(layout: Layout) -> list[StoreError]:
+    """Remove leftovers; return what could not be removed (files of subordinate ids without a remover).
+
+    That is no reason for the verb at hand to fail: the leftovers stay, unseen, for the next sweep.
+    """
+    failures: list[StoreError] = []
+    _sweep_ephemeral(layout, failures)
+    for root in (layout.tmp, layout.runtime_tmp):
+        for name in _names_in(root):
+            if owner.is_dead(name):
+                _remove(f"{root}/{name}", failures)
+    for name in _names_in(layout.trash):
+        _remove(f"{layout.trash}/{name}", failures)
+    for name in _names_in(layout.leases):
+        if owner.is_dead(name):
+            fsio.unlink_quietly(f"{layout.leases}/{name}")
+    _sweep_names(layout)
+    _sweep_live(layout)
+    return failures
+
+
+def _remove(path: str, failures: list[StoreError]) -> None:
+    try:
+        trees.remove_tree(path)
+    except StoreError as error:
+        failures.append(error)
+    except OSError as error:
+        failures.append(StoreError(f"cannot remove: {path}: {error.strerror}", path=path))
+
+
+def _sweep_ephemeral(layout: Layout, failures: list[StoreError]) -> None:
+    """Remove disk halves whose record is gone.
+
+    Looked at in this order: halves, runtime tmp, records. A container under construction moves from the second to the
+    third and made its half after the second: so each living half is seen to have one of them.
+    """
+    halves = _names_in(layout.ephemeral_disk)
+    if not halves:
+        return
+    building = {name.partition(".")[2] for name in _names_in(layout.runtime_tmp)}
+    records = set(_names_in(layout.ephemeral))
+    for container_id in halves:
+        if container_id in building or container_id in records:
+            continue
+        path = layout.ephemeral_data(container_id)
+        try:
+            token = os.readlink(f"{path}/owner")
+        except OSError:
+            continue
+        parts = token.split("-")
+        # Another machine's record is in its own runtime directory: not ours to judge.
+        if parts[0] == owner.machine() and (parts[1] != owner.boot() or owner.is_dead(token)):
+            try:
+                os.rename(path, f"{layout.trash}/{owner.token()}")
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                failures.append(StoreError(f"cannot remove: {path}: {error.strerror}", path=path))
+
+
+def _sweep_names(layout: Layout) -> None:
+    dead = [name for name in _names_in(layout.names) if not os.path.isdir(layout.name(name))]
+    if not dead:
+        return
+    with fsio.FileLock(layout.names_lock, exclusive=True):
+        for name in dead:
+            # Again under the lock: the name may have been given to a new container since.
+            if not os.path.isdir(layout.name(name)):
+                fsio.unlink_quietly(layout.name(name))
+
+
+def _sweep_live(layout: Layout) -> None:
+    for name in _names_in(layout.live):
+        if not os.path.isdir(layout.live_entry(name)):
+            fsio.unlink_quietly(layout.live_entry(name))
+
+
+def _names_in(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []

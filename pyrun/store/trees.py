@@ -1,0 +1,118 @@
+"""Removal of directory trees that may hold files of subordinate owners.
+
+It must not know namespaces: whoever can enter the engine's user namespace registers a remover. Hot: used by rm.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.errors import StoreError
+from pyrun.store import owner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrun.store.layout import Layout
+
+_remover: Callable[[str], None] | None = None
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def register_remover(remover: Callable[[str], None] | None) -> None:
+    """Say how to remove a tree that this process may not: ``remover(path)`` removes it whole or raises."""
+    global _remover
+    _remover = remover
+
+
+def remove_tree(path: str) -> None:
+    """Remove a file or a tree; follows no symlink; a path that does not exist is fine.
+
+    Tries in this process first (the tree of most containers is small and ours), then with the registered remover.
+    Raises: StoreError if something stays.
+    """
+    try:
+        _remove(path)
+    except PermissionError as error:
+        if _remover is None:
+            raise StoreError(
+                f"cannot remove: {error.filename or path}: permission denied",
+                path=path,
+                hint="it holds files of subordinate ids; remove it with `podman unshare rm -rf` or as root",
+            ) from error
+        _remover(path)
+
+
+def discard(layout: Layout, path: str) -> None:
+    """Make a tree of the store's disk unreachable in one step, then remove it; a missing one is fine."""
+    grave = f"{layout.trash}/{owner.token()}"
+    try:
+        os.rename(path, grave)
+    except FileNotFoundError:
+        return
+    remove_tree(grave)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+        return
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        pass
+    parent, _, name = path.rpartition("/")
+    parent_fd = os.open(parent or "/", _DIRECTORY)
+    try:
+        _remove_directory(parent_fd, name)
+    finally:
+        os.close(parent_fd)
+
+
+def _remove_directory(parent_fd: int, name: str) -> None:
+    """Remove a directory below an open one: held descriptors, so a swapped symlink leads nowhere."""
+    try:
+        fd = _open_directory(parent_fd, name)
+    except FileNotFoundError:
+        return
+    try:
+        # Another process may be removing, or dying while it writes, the same tree: look again until it is empty.
+        for _ in range(5):
+            _empty(fd)
+            try:
+                os.rmdir(name, dir_fd=parent_fd)
+                return
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                last = error
+        raise last
+    finally:
+        os.close(fd)
+
+
+def _empty(fd: int) -> None:
+    with os.scandir(fd) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if is_directory:
+            _remove_directory(fd, name)
+            continue
+        try:
+            os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            pass
+
+
+def _open_directory(parent_fd: int, name: str) -> int:
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent_fd)
+    except PermissionError:
+        # A directory of ours without r or x: overlay's work/work has mode 0.
+        os.chmod(name, 0o700, dir_fd=parent_fd)
+        return os.open(name, _DIRECTORY, dir_fd=parent_fd)
+    mode = os.fstat(fd).st_mode
+    if mode & 0o300 != 0o300 and os.fstat(fd).st_uid == os.geteuid():
+        os.fchmod(fd, 0o700)
+    return fd

@@ -1,0 +1,108 @@
+"""The format of the store: the skeleton is made once, and a format that is too new is refused in one sentence.
+
+It must not know what the directories hold. Hot: every verb calls `open_store` first.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.errors import StoreError, StoreVersionError
+from pyrun.store import fsio, owner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.store.layout import Layout
+
+FORMAT = 1
+_CONTENT = b'{"format":1,"min_reader":1,"min_writer":1}\n'
+_OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_EMPTY_INDEX = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
+
+
+def open_store(layout: Layout, *, write: bool = True) -> None:
+    """Check the store's version and make what is missing of it (also the runtime directory); cheap when all is there.
+
+    Raises:
+        StoreVersionError: a newer pyrun wrote it in a format that this one must not read (or not write).
+        StoreError: the directory is not ours, or cannot be made.
+    """
+    try:
+        content = fsio.read_bytes(layout.version)
+    except FileNotFoundError:
+        _create(layout)
+    except OSError as error:
+        raise StoreError(f"cannot read store: {layout.version}: {error.strerror}", path=layout.version) from error
+    else:
+        if content != _CONTENT:
+            _judge(layout, content, write)
+    _create_runtime(layout)
+
+
+def _judge(layout: Layout, content: bytes, write: bool) -> None:
+    from pyrun.oci import json
+
+    try:
+        document = json.loads(content)
+        found, needed = document["format"], document["min_writer" if write else "min_reader"]
+        is_too_new = needed > FORMAT
+    except (ValueError, KeyError, TypeError):
+        raise StoreVersionError(
+            f"cannot use store: {layout.root}: its version file is not readable",
+            path=layout.version,
+            hint="give another store with --root DIRECTORY",
+        ) from None
+    if is_too_new:
+        raise StoreVersionError(
+            f"cannot {'write' if write else 'read'} store: {layout.root}: it has format {found}, "
+            f"this pyrun knows format {FORMAT}",
+            path=layout.root,
+            hint="use the newer pyrun that wrote it, or another store: --root DIRECTORY",
+        )
+
+
+def _create(layout: Layout) -> None:
+    try:
+        for path in (
+            f"{layout.blobs}/sha256",
+            f"{layout.layers}/sha256",
+            layout.images,
+            layout.containers,
+            layout.ephemeral_disk,
+            layout.names,
+            layout.volumes,
+            layout.networks,
+            layout.cache,
+            layout.tmp,
+            layout.leases,
+            layout.trash,
+        ):
+            fsio.make_directory(path)
+        # Several first starts at once: whoever is last replaces a file by the same bytes; the index only if absent.
+        fsio.write_atomic(layout.oci_layout, _OCI_LAYOUT, temporary=f"{layout.tmp}/{owner.token()}")
+        with fsio.FileLock(layout.index_lock, exclusive=True):
+            if not os.path.exists(layout.index):
+                fsio.write_atomic(layout.index, _EMPTY_INDEX, temporary=f"{layout.tmp}/{owner.token()}")
+        # Last: a store with a version file is complete.
+        fsio.write_atomic(layout.version, _CONTENT, temporary=f"{layout.tmp}/{owner.token()}")
+    except OSError as error:
+        raise StoreError(
+            f"cannot make store: {error.filename or layout.root}: {error.strerror}",
+            path=layout.root,
+            hint="give a directory of yours with --root DIRECTORY or PYRUN_ROOT",
+        ) from error
+
+
+def _create_runtime(layout: Layout) -> None:
+    # The last one is made last: if it is there, all are.
+    if os.path.isdir(layout.runtime_tmp):
+        return
+    try:
+        for path in (layout.live, layout.ephemeral, layout.sockets, layout.runtime_network, layout.runtime_tmp):
+            fsio.make_directory(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make runtime directory: {error.filename or layout.runtime}: {error.strerror}",
+            path=layout.runtime,
+            hint="set XDG_RUNTIME_DIR to a private directory of yours",
+        ) from error

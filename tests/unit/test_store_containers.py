@@ -1,0 +1,259 @@
+"""Container directories: names, prefixes, crashes, and what many processes do to the same names."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from pyrun.errors import ContainerNotFoundError, InvalidInputError, NameInUseError, StoreCorruptError, StoreVersionError
+from pyrun.store import containers, names, owner, trees
+from pyrun.store.layout import Layout
+from pyrun.store.sweep import sweep
+from pyrun.store.version import open_store
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    result = Layout(str(tmp_path / "root"), str(tmp_path / "run"))
+    open_store(result)
+    return result
+
+
+def make(layout: Layout, name: str = "", *, ephemeral: bool = False, container_id: str = "") -> tuple[str, str]:
+    container_id = container_id or containers.new_id()
+    record = {"id": container_id, "name": name, "ephemeral": ephemeral}
+    return container_id, containers.create(layout, record, {"config.json": b"{}", "rootfs.json": b"{}"})
+
+
+def left_over(layout: Layout) -> list[str]:
+    places = (layout.tmp, layout.runtime_tmp, layout.trash, layout.leases, layout.ephemeral_disk, layout.ephemeral)
+    return [f"{place}/{name}" for place in places for name in os.listdir(place)]
+
+
+def test_create_makes_every_file_of_the_layout(layout: Layout) -> None:
+    container_id, path = make(layout, "web")
+    assert path == layout.container(container_id)
+    expected = ["config.json", "container.json", "exit", "lock", "logs", "rootfs", "rootfs.json", "upper", "work"]
+    assert sorted(os.listdir(path)) == expected
+    assert Path(path, "exit").read_bytes() == bytes(64)
+    assert os.stat(f"{path}/upper").st_mode & 0o7777 == 0o755
+    assert containers.load(path) == {"id": container_id, "name": "web", "ephemeral": False}
+    assert left_over(layout) == []
+
+
+def test_ephemeral_has_its_record_in_runtime_and_its_data_on_disk(layout: Layout) -> None:
+    container_id, path = make(layout, "once", ephemeral=True)
+    assert path == layout.ephemeral_container(container_id)
+    assert sorted(os.listdir(layout.ephemeral_data(container_id))) == ["owner", "upper", "work"]
+    assert containers.resolve(layout, "once") == (container_id, path)
+    containers.delete(layout, container_id, path)
+    assert left_over(layout) == []
+    assert os.listdir(layout.names) == []
+
+
+def test_name_in_use_names_the_holder_and_leaves_nothing(layout: Layout) -> None:
+    first, _ = make(layout, "web")
+    with pytest.raises(NameInUseError) as caught:
+        make(layout, "web", ephemeral=True)
+    assert caught.value.container_id == first
+    with pytest.raises(NameInUseError):
+        make(layout, "/web")
+    assert os.listdir(layout.containers) == [first]
+    assert left_over(layout) == []
+
+
+def test_lost_race_for_a_name_takes_the_directory_back(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = make(layout, "web")
+    real = containers._refuse_taken
+    calls: list[str] = []
+
+    def blind_once(where: Layout, name: str) -> None:
+        calls.append(name)
+        if len(calls) > 1:
+            real(where, name)
+
+    monkeypatch.setattr(containers, "_refuse_taken", blind_once)
+    with pytest.raises(NameInUseError):
+        make(layout, "web")
+    assert len(calls) == 2
+    assert os.listdir(layout.containers) == [first]
+    assert left_over(layout) == []
+
+
+def test_dead_name_is_replaced(layout: Layout) -> None:
+    os.symlink(layout.ephemeral + "/" + "0" * 64, layout.name("web"))
+    with pytest.raises(ContainerNotFoundError):
+        containers.resolve(layout, "web")
+    container_id, path = make(layout, "web")
+    assert containers.resolve(layout, "web") == (container_id, path)
+    assert os.readlink(layout.name("web")) == f"../containers/{container_id}"
+
+
+@pytest.mark.parametrize("name", ["a", "-ab", ".ab", "a/b", "a b", "é1", "", "/", "a\n", "_x", "//ab"])
+def test_bad_names(layout: Layout, name: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"only \[a-zA-Z0-9\]\[a-zA-Z0-9_.-\] are allowed"):
+        containers.check_name(name)
+
+
+def test_resolve_prefers_id_then_name_then_prefix(layout: Layout) -> None:
+    one, one_path = make(layout, container_id="abc1" + "0" * 60)
+    two, two_path = make(layout, "abc", container_id="abc2" + "0" * 60)
+    three, three_path = make(layout, one, container_id="f" * 64)  # a name that is another one's id
+    assert containers.resolve(layout, one) == (one, one_path)
+    assert containers.resolve(layout, "abc") == (two, two_path)
+    assert containers.resolve(layout, "abc1") == (one, one_path)
+    assert containers.resolve(layout, "f") == (three, three_path)
+    with pytest.raises(InvalidInputError, match=r"multiple IDs found with provided prefix: ab$"):
+        containers.resolve(layout, "ab")
+    for text in ("abc3", "nobody", "", "..", "../containers", "/", "A"):
+        with pytest.raises(ContainerNotFoundError):
+            containers.resolve(layout, text)
+
+
+def test_list_live_ignores_stale_links(layout: Layout) -> None:
+    one, path = make(layout, "one")
+    make(layout, "two")
+    os.symlink(path, layout.live_entry(one))
+    os.symlink(layout.container("0" * 64), layout.live_entry("0" * 64))
+    assert containers.list(layout, all=False) == [(one, path)]
+    assert len(containers.list(layout)) == 2
+    sweep(layout)
+    assert os.listdir(layout.live) == [one]
+
+
+def test_delete_does_not_take_a_name_that_moved_on(layout: Layout) -> None:
+    one, path = make(layout, "web")
+    os.unlink(layout.name("web"))
+    two, _ = make(layout, "web")
+    containers.delete(layout, one, path)
+    assert containers.resolve(layout, "web")[0] == two
+    containers.delete(layout, one, path)  # twice is fine
+    assert os.listdir(layout.containers) == [two]
+
+
+def test_corrupt_record_says_which_file_and_can_be_deleted(layout: Layout) -> None:
+    container_id, path = make(layout, "web")
+    Path(path, "container.json").write_bytes(b"")
+    with pytest.raises(StoreCorruptError) as caught:
+        containers.load(path)
+    assert caught.value.path == f"{path}/container.json"
+    containers.delete(layout, container_id, path)
+    assert os.listdir(layout.names) == []
+
+
+def _dead_token() -> str:
+    """The token of a process that is over."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=lambda: sender.send(owner.token()))
+    process.start()
+    token = str(receiver.recv())
+    process.join()
+    return token
+
+
+def test_sweep_takes_the_dead_and_spares_the_living(layout: Layout) -> None:
+    dead, mine = _dead_token(), owner.token()
+    parts = mine.split("-")
+    other_machine = "-".join(["f" * 12, *parts[1:]])
+    other_boot = "-".join([parts[0], "e" * 12, *parts[2:]])
+    other_namespace = "-".join([*parts[:2], "1", *parts[3:]])
+    recycled = "-".join([*parts[:4], "1", parts[5]])
+    assert owner.is_dead(dead)
+    assert not owner.is_dead(mine)
+    for place in (layout.tmp, layout.runtime_tmp, layout.leases):
+        for token in (dead, mine, other_machine, other_boot, other_namespace, recycled):
+            if place == layout.leases:
+                Path(place, token).write_text("sha256:0\n")
+            else:
+                os.makedirs(f"{place}/{token}/locked/below")
+                os.chmod(f"{place}/{token}/locked", 0)
+    os.makedirs(f"{layout.trash}/anything/at/all")
+    assert sweep(layout) == []
+    for place in (layout.tmp, layout.runtime_tmp, layout.leases):
+        assert sorted(os.listdir(place)) == sorted([mine, other_machine, other_namespace])
+    assert os.listdir(layout.trash) == []
+
+
+def test_sweep_removes_what_a_reboot_left_of_ephemeral_containers(layout: Layout) -> None:
+    alive, _ = make(layout, "alive", ephemeral=True)
+    lost, path = make(layout, "lost", ephemeral=True)
+    away, away_path = make(layout, "away", ephemeral=True)
+    parts = owner.token().split("-")
+    for container_id, changed, at in ((lost, "e" * 12, 1), (away, "f" * 12, 0)):
+        link = f"{layout.ephemeral_data(container_id)}/owner"
+        os.unlink(link)
+        os.symlink("-".join([*parts[:at], changed, *parts[at + 1 :]]), link)
+    for record in (path, away_path):
+        trees.remove_tree(record)
+    assert sweep(layout) == []
+    assert sorted(os.listdir(layout.ephemeral_disk)) == sorted([alive, away])
+    assert os.listdir(layout.names) == ["alive"]
+
+
+def _create_and_delete(layout: Layout, rounds: int, results: multiprocessing.queues.Queue[tuple[int, int]]) -> None:
+    made = refused = 0
+    for number in range(rounds):
+        try:
+            container_id, path = make(layout, f"name{number % 3}", ephemeral=bool(number % 2))
+        except NameInUseError:
+            refused += 1
+            continue
+        found, _ = containers.resolve(layout, f"name{number % 3}")
+        assert found == container_id
+        containers.delete(layout, container_id, path)
+        made += 1
+    results.put((made, refused))
+
+
+def test_sixteen_processes_create_and_remove_the_same_names(layout: Layout) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    workers = [context.Process(target=_create_and_delete, args=(layout, 40, results)) for _ in range(16)]
+    for worker in workers:
+        worker.start()
+    totals = [results.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert sum(made + refused for made, refused in totals) == 16 * 40
+    assert sum(made for made, _ in totals) >= 40
+    assert containers.list(layout) == []
+    assert os.listdir(layout.names) == []
+    assert left_over(layout) == []
+
+
+def test_random_names_avoid_those_in_use(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(set(names.ADJECTIVES)) == len(names.ADJECTIVES)
+    assert len(set(names.SURNAMES)) == len(names.SURNAMES)
+    monkeypatch.setattr(names, "draw", lambda attempt: f"quiet_hopper{attempt or ''}")
+    make(layout, "quiet_hopper")
+    make(layout, "quiet_hopper1")
+    assert containers.random_name(layout) == "quiet_hopper2"
+
+
+def test_a_newer_store_is_refused_in_one_sentence(layout: Layout) -> None:
+    Path(layout.version).write_text('{"format":7,"min_reader":1,"min_writer":3}')
+    open_store(layout, write=False)
+    with pytest.raises(StoreVersionError, match=r"^cannot write store: \S+: it has format 7, this pyrun knows"):
+        open_store(layout)
+    Path(layout.version).write_text("nonsense")
+    with pytest.raises(StoreVersionError):
+        open_store(layout, write=False)
+
+
+def test_remove_tree_follows_no_symlink(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("x")
+    tree = tmp_path / "tree"
+    (tree / "a").mkdir(parents=True)
+    (tree / "a" / "link").symlink_to(kept)
+    (tmp_path / "link").symlink_to(kept)
+    trees.remove_tree(str(tree))
+    trees.remove_tree(str(tmp_path / "link"))
+    trees.remove_tree(str(tmp_path / "absent"))
+    assert sorted(os.listdir(tmp_path)) == ["kept"]
+    assert (kept / "file").read_text() == "x"
