@@ -1,0 +1,195 @@
+/* Owners, modes, extended attributes and times. Those of directories are set last, children before parents: while the
+ * tree grows every directory is the user's and 0700, so that no mode, set-group-id bit or default ACL gets in the way. */
+#include "tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { EXTENTS = 340, NOBODY = 65534 };
+
+static struct extent {
+    unsigned long long first, count;
+} extents[2][EXTENTS];
+static size_t extent_counts[2];
+static uid_t own_uid;
+static gid_t own_gid;
+
+static void read_map(int group, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    unsigned long long inside, outside, count;
+
+    if (file == NULL) {
+        /* No /proc: take the ids as they are, chown says what it does not like. */
+        extents[group][0] = (struct extent){0, UINT32_MAX};
+        extent_counts[group] = 1;
+        return;
+    }
+    while (extent_counts[group] < EXTENTS && fscanf(file, "%llu %llu %llu", &inside, &outside, &count) == 3) {
+        extents[group][extent_counts[group]++] = (struct extent){inside, count};
+    }
+    fclose(file);
+}
+
+void metadata_open(void)
+{
+    own_uid = geteuid();
+    own_gid = getegid();
+    if (!options.flat) {
+        read_map(0, "/proc/self/uid_map");
+        read_map(1, "/proc/self/gid_map");
+    }
+}
+
+bool id_is_mapped(bool group, uint64_t id)
+{
+    for (size_t i = 0; i < extent_counts[group]; i++) {
+        if (id >= extents[group][i].first && id - extents[group][i].first < extents[group][i].count) {
+            return id < UINT32_MAX;
+        }
+    }
+    return false;
+}
+
+/* Ids outside of the map become nobody's; the sidecar keeps the real ones. */
+static void clamp(const struct node *parent, const char *name, uint64_t *uid, uint64_t *gid)
+{
+    bool uid_mapped = id_is_mapped(false, *uid), gid_mapped = id_is_mapped(true, *gid);
+
+    if (uid_mapped && gid_mapped) {
+        return;
+    }
+    report.clamped++;
+    sidecar_add(parent, name, "uid=%llu gid=%llu", (unsigned long long)*uid, (unsigned long long)*gid);
+    if (!uid_mapped) {
+        *uid = id_is_mapped(false, NOBODY) ? NOBODY : own_uid;
+    }
+    if (!gid_mapped) {
+        *gid = id_is_mapped(true, NOBODY) ? NOBODY : own_gid;
+    }
+}
+
+static void set_xattrs(int fd, const struct node *parent, const char *name, const struct xattrs *xattrs)
+{
+    for (size_t i = 0; i < xattrs->count; i++) {
+        const struct xattr *one = &xattrs->list[i];
+        int result;
+
+        if (fd >= 0) {
+            result = fsetxattr(fd, one->name, one->value, one->size, 0);
+        } else {
+            /* There is no setxattrat before 6.13: the parent becomes the working directory instead. */
+            result = fchdir(node_fd((struct node *)parent));
+            if (result == 0) {
+                result = lsetxattr(name, one->name, one->value, one->size, 0);
+            }
+        }
+        if (result < 0) {
+            if (errno == ENOSPC || errno == EDQUOT) {
+                fail_errno("setxattr", errno);
+            }
+            /* EPERM (namespace, symbolic link), EOPNOTSUPP (file system), E2BIG, EINVAL: kept beside. */
+            report.skipped_xattrs++;
+            sidecar_add_xattr(parent, name, one);
+        }
+    }
+}
+
+static void note_flat(const struct node *parent, const char *name, mode_t mode, mode_t real, uint64_t uid, uint64_t gid)
+{
+    if (mode != real || uid != 0 || gid != 0) {
+        sidecar_add(parent, name, "uid=%llu gid=%llu mode=%o", (unsigned long long)uid, (unsigned long long)gid,
+                    (unsigned)mode);
+    }
+}
+
+/* `fd` is the open file, or -1 for what cannot be opened. */
+void apply_file(int fd, const struct place *place, const struct entry *entry, bool regular)
+{
+    struct timespec times[2] = {entry->mtime, entry->mtime};
+    uint64_t uid = entry->uid, gid = entry->gid;
+    bool is_link = entry->type == '2';
+
+    if (options.flat) {
+        mode_t real = entry->mode | (regular ? 0400 : 0);
+
+        note_flat(place->parent, place->name, is_link ? 0777 : entry->mode, is_link ? 0777 : real, uid, gid);
+    } else {
+        clamp(place->parent, place->name, &uid, &gid);
+        if (uid != own_uid || gid != own_gid) {
+            int result = fd >= 0 ? fchown(fd, (uid_t)uid, (gid_t)gid)
+                                 : fchownat(node_fd(place->parent), place->name, (uid_t)uid, (gid_t)gid,
+                                            AT_SYMLINK_NOFOLLOW);
+            if (result < 0) {
+                fail_errno("fchown", errno);
+            }
+        }
+    }
+    /* chown(2) clears set-id bits, and so does writing: the mode comes after both. */
+    if ((entry->mode & 07000) != 0 && !is_link) {
+        mode_t mode = entry->mode | (regular && options.flat ? 0400 : 0);
+
+        if ((fd >= 0 ? fchmod(fd, mode) : fchmodat(node_fd(place->parent), place->name, mode, 0)) < 0) {
+            fail_errno("fchmod", errno);
+        }
+    }
+    set_xattrs(fd, place->parent, place->name, &entry->xattrs);
+    if ((fd >= 0 ? futimens(fd, times)
+                 : utimensat(node_fd(place->parent), place->name, times, AT_SYMLINK_NOFOLLOW)) < 0) {
+        fail_errno("utimensat", errno);
+    }
+}
+
+static void apply_directory(struct node *node)
+{
+    int fd = node_fd(node);
+    struct timespec times[2] = {node->mtime, node->mtime};
+    mode_t mode = node->mode;
+    uint64_t uid = node->uid, gid = node->gid;
+
+    if (!node->listed && node->parent != NULL) {
+        report.implied++;
+        sidecar_add(node, "", "implied");
+    }
+    if (options.flat) {
+        mode |= 0700;
+        note_flat(node, "", node->mode, mode, uid, gid);
+    } else {
+        clamp(node, "", &uid, &gid);
+        if ((uid != own_uid || gid != own_gid) && fchown(fd, (uid_t)uid, (gid_t)gid) < 0) {
+            fail_errno("fchown", errno);
+        }
+    }
+    if (fchmod(fd, mode) < 0) {
+        fail_errno("fchmod", errno);
+    }
+    set_xattrs(fd, node, "", &node->xattrs);
+    if (node->opaque) {
+        report.opaques++;
+        if (fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) < 0) {
+            fail_errno("setxattr", errno);
+        }
+    }
+    if (futimens(fd, times) < 0) {
+        fail_errno("utimensat", errno);
+    }
+}
+
+void apply_directories(void)
+{
+    static char path[PATH_LIMIT + 300];
+
+    report_entry = path;
+    for (size_t i = node_count(); i-- > 0;) {
+        struct node *node = node_at(i);
+
+        if (node != NULL && (node->listed || !node->existed)) {
+            node_path(node, "", path);
+            apply_directory(node);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+/* The verb `remove`: rm -rf that follows no link and crosses no mount, whatever the modes of the directories are.
+ *
+ * Another process may remove the same tree at the same time. Depth is bounded by moving what is deep to the top. */
+#include "tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEPTH = 100, PASSES = 16 };
+
+struct removal {
+    int top_fd;                    /* where deep directories are moved to; not ours to close */
+    unsigned moved;                /* how many were */
+    int error;                     /* the first that was not ENOENT */
+    char failed[300];
+};
+
+static int note(struct removal *removal, const char *name, int error)
+{
+    if (removal->error == 0) {
+        removal->error = error;
+        snprintf(removal->failed, sizeof removal->failed, "%s", name);
+    }
+    return error;
+}
+
+static uint64_t mount_id(int fd)
+{
+    struct statx found;
+
+    /* statx(2): STATX_MNT_ID since 5.8; st_dev alone does not see a bind mount of the same file system. */
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &found) < 0 || !(found.stx_mask & STATX_MNT_ID)) {
+        return 0;
+    }
+    return found.stx_mnt_id;
+}
+
+/* Makes a directory ours to read and write. By an O_PATH descriptor: chmod by name would follow a link put there now. */
+static void unlock_directory(int parent_fd, const char *name)
+{
+    char path[40];
+    int fd = openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        (void)chmod(path, 0700);   /* a failure shows at the retry */
+        close(fd);
+    }
+}
+
+static int open_directory(int parent_fd, const char *name)
+{
+    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(parent_fd, name, flags);
+
+    if (fd < 0 && errno == EACCES) {
+        unlock_directory(parent_fd, name);
+        fd = openat(parent_fd, name, flags);
+    }
+    return fd;
+}
+
+static int unlink_name(int parent_fd, const char *name, int flags)
+{
+    if (unlinkat(parent_fd, name, flags) == 0) {
+        report.removed++;
+        return 0;
+    }
+    if (errno == EACCES && fchmod(parent_fd, 0700) == 0 && unlinkat(parent_fd, name, flags) == 0) {
+        report.removed++;
+        return 0;
+    }
+    return errno == ENOENT ? 0 : errno;
+}
+
+static void remove_directory(struct removal *removal, int parent_fd, const char *name, int depth);
+
+static void remove_name(struct removal *removal, int parent_fd, const char *name, unsigned char type, int depth)
+{
+    int error = EISDIR;
+
+    if (type != DT_DIR) {
+        error = unlink_name(parent_fd, name, 0);
+    }
+    if (error == EISDIR) {
+        remove_directory(removal, parent_fd, name, depth);
+    } else if (error != 0) {
+        note(removal, name, error);
+    }
+}
+
+/* One pass over a directory's names; false if it found none. */
+static bool empty(struct removal *removal, int fd, int depth)
+{
+    bool found = false;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *one;
+
+    if (directory == NULL) {
+        note(removal, "", errno);
+        if (copy >= 0) {
+            close(copy);
+        }
+        return false;
+    }
+    rewinddir(directory);
+    while ((one = readdir(directory)) != NULL) {
+        if (strcmp(one->d_name, ".") != 0 && strcmp(one->d_name, "..") != 0) {
+            found = true;
+            remove_name(removal, fd, one->d_name, one->d_type, depth + 1);
+        }
+    }
+    closedir(directory);
+    return found;
+}
+
+static bool move_up(struct removal *removal, int parent_fd, const char *name)
+{
+    char moved[64];
+
+    snprintf(moved, sizeof moved, ".pyrun-remove-%d-%u", (int)getpid(), removal->moved);
+    if (renameat2(parent_fd, name, removal->top_fd, moved, RENAME_NOREPLACE) == 0) {
+        removal->moved++;
+        return true;
+    }
+    if (errno == EACCES) {
+        unlock_directory(parent_fd, name);
+        if (renameat2(parent_fd, name, removal->top_fd, moved, RENAME_NOREPLACE) == 0) {
+            removal->moved++;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void remove_directory(struct removal *removal, int parent_fd, const char *name, int depth)
+{
+    int error = 0;
+    int fd;
+
+    if (depth > DEPTH && move_up(removal, parent_fd, name)) {
+        return;
+    }
+    fd = open_directory(parent_fd, name);
+    if (fd < 0) {
+        if (errno == ENOTDIR || errno == ELOOP) {
+            error = unlink_name(parent_fd, name, 0);
+        } else if (errno != ENOENT) {
+            error = errno;
+        }
+        if (error != 0) {
+            note(removal, name, error);
+        }
+        return;
+    }
+    if (mount_id(fd) != mount_id(parent_fd)) {
+        note(removal, name, EBUSY);
+        close(fd);
+        return;
+    }
+    for (int pass = 0; pass < PASSES; pass++) {
+        bool found = empty(removal, fd, depth);
+
+        error = unlink_name(parent_fd, name, AT_REMOVEDIR);
+        if (error != ENOTEMPTY && error != EEXIST) {
+            break;
+        }
+        if (!found || removal->error != 0) {
+            break;
+        }
+    }
+    close(fd);
+    if (error != 0) {
+        note(removal, name, error);
+    }
+}
+
+static void remove_all(struct removal *removal, int dir_fd, const char *name)
+{
+    char moved[64];
+
+    removal->top_fd = dir_fd;
+    remove_name(removal, dir_fd, name, DT_UNKNOWN, 0);
+    for (unsigned i = 0; i < removal->moved; i++) {
+        snprintf(moved, sizeof moved, ".pyrun-remove-%d-%u", (int)getpid(), i);
+        remove_name(removal, dir_fd, moved, DT_DIR, 0);
+    }
+}
+
+void remove_at(int dir_fd, const char *name)
+{
+    struct removal removal = {0};
+
+    remove_all(&removal, dir_fd, name);
+    if (removal.error != 0) {
+        fail_errno("unlinkat", removal.error);
+    }
+}
+
+static int remove_path(const char *path)
+{
+    struct removal removal = {0};
+    char *copy = must_alloc(strlen(path) + 3);
+    char *end, *slash;
+    int fd;
+
+    strcpy(copy, path);
+    for (end = copy + strlen(copy); end > copy + 1 && end[-1] == '/'; end--) {
+        end[-1] = 0;
+    }
+    slash = strrchr(copy, '/');
+    const char *last = slash == NULL ? copy : slash + 1;
+
+    if (last[0] == 0 || strcmp(last, ".") == 0 || strcmp(last, "..") == 0) {
+        usage("remove: refusing to remove / . or ..");
+    }
+    if (slash != NULL) {
+        *slash = 0;
+    }
+    fd = open(slash == NULL ? "." : slash == copy ? "/" : copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        free(copy);
+        return errno == ENOENT ? 0 : errno;
+    }
+    remove_all(&removal, fd, last);
+    if (removal.error != 0) {
+        dprintf(STDERR_FILENO, "pyrun-tree: remove: %s: %s: %s\n", path, removal.failed, strerror(removal.error));
+    }
+    close(fd);
+    free(copy);
+    return removal.error;
+}
+
+int verb_remove(int argc, char **argv)
+{
+    int first_error = 0;
+
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--report-fd") == 0 && i + 1 < argc) {
+            report.fd = (int)option_number(argv[++i]);
+            continue;
+        }
+        int error = remove_path(argv[i]);
+
+        if (error != 0 && first_error == 0) {
+            first_error = error;
+            report_entry = argv[i];
+        }
+    }
+    if (first_error != 0) {
+        fail_errno("unlinkat", first_error);
+    }
+    report_finish();
+    return 0;
+}

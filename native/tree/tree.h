@@ -1,0 +1,194 @@
+/* pyrun-tree: unpacks layers, copies and removes trees of files. Shared types and the calls between its parts.
+ *
+ * It knows tar, files and overlay's on-disk marks; it must not know images, stores or containers.
+ * It is a process of its own: an error is reported and ends it (report.c), so calls return only when they did their work. */
+#ifndef PYRUN_TREE_H
+#define PYRUN_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+enum {
+    PATH_LIMIT = 4096,             /* bytes of a member's name, design: as PATH_MAX */
+    PAX_LIMIT = 1 << 20,           /* bytes of one pax header, and of one GNU long name */
+    PAX_GLOBAL_LIMIT = 4 << 20,    /* bytes of all global pax headers together: they are kept */
+    SPARSE_LIMIT = 1 << 20,        /* segments of one sparse file */
+    BLOCK = 512,
+};
+
+/* report.c: counters and the one way out. Keys and values are NUL-terminated, one after the other. */
+struct report {
+    int fd;                        /* -1: none, errors go to stderr */
+    uint64_t entries, bytes, implied, skipped_devices, skipped_xattrs, dropped_xattrs, clamped, whiteouts, opaques;
+    uint64_t removed, skipped;
+};
+extern struct report report;
+extern const char *report_entry;   /* the member or path at work, for the error record */
+
+_Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void exceed(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void fail_errno(const char *syscall, int error);
+_Noreturn void usage(const char *what);
+void report_finish(void);
+void *must_alloc(size_t size);
+void *must_grow(void *old, size_t size);
+
+/* input.c: the archive's bytes, in large reads. */
+void input_open(int fd, uint64_t limit);
+const uint8_t *input_block(void);                          /* the next 512 bytes, or NULL at the end of the stream */
+const uint8_t *input_peek(size_t size);                    /* size ≤ INPUT_PEEK bytes in one piece, not consumed */
+const uint8_t *input_some(uint64_t wanted, size_t *got);   /* 1 … wanted bytes, consumed */
+void input_consume(size_t size);
+void input_skip(uint64_t size);
+void input_drain(void);
+enum { INPUT_PEEK = 256 << 10 };
+
+struct slice {
+    const char *data;              /* NULL: absent */
+    size_t size;
+};
+
+struct xattr {
+    char *name;                    /* NUL-terminated */
+    const char *value;
+    size_t size;
+};
+
+struct xattrs {
+    struct xattr *list;
+    size_t count, room;
+};
+
+struct segment {
+    uint64_t offset, size;
+};
+
+struct sparse {
+    bool present;
+    uint64_t real_size;
+    struct segment *list;
+    size_t count, room;
+};
+
+/* One member of the archive, as its header and the extended headers before it say together. */
+struct entry {
+    char type;                     /* '0' '1' … '6', 'S' has become '0' with sparse.present */
+    char path[PATH_LIMIT + 1];
+    char link[PATH_LIMIT + 1];
+    mode_t mode;
+    uint64_t uid, gid;
+    uint64_t size;                 /* bytes of data that follow in the stream */
+    struct timespec mtime;
+    uint64_t major, minor;
+    struct xattrs xattrs;          /* names already filtered: xattr_is_ours() */
+    struct sparse sparse;
+};
+
+/* number.c */
+bool number_field(const uint8_t *field, size_t size, int64_t *value);    /* octal or base-256 */
+bool number_decimal(struct slice text, uint64_t *value);
+bool number_time(struct slice text, struct timespec *value);
+
+/* header.c: next member, false at the end of the archive. */
+bool header_next(struct entry *entry);
+
+/* pax.c */
+struct pax {
+    struct slice path, link, sparse_name, sparse_map;
+    bool has_size, has_uid, has_gid, has_mtime, has_sparse_size, has_sparse_major;
+    uint64_t size, uid, gid, sparse_size, sparse_major, sparse_minor;
+    struct timespec mtime;
+    struct xattrs xattrs;
+    struct sparse sparse;          /* GNU.sparse 0.0: offset and numbytes records */
+    bool sparse_half;              /* an offset waits for its numbytes */
+};
+void pax_read(struct pax *pax, uint64_t size, bool global);
+void pax_begin(struct pax *pax);   /* starts from the global headers seen so far */
+void pax_number(struct slice value, uint64_t *number, bool *present);
+
+/* xattr.c */
+bool xattr_is_forbidden(const char *name);
+void xattr_put(struct xattrs *xattrs, struct slice name, const char *value, size_t size);
+void xattr_put_libarchive(struct xattrs *xattrs, struct slice name, struct slice value);
+void xattrs_copy(struct xattrs *to, const struct xattrs *from);
+void xattrs_free(struct xattrs *xattrs);
+
+/* sparse.c */
+void sparse_add(struct sparse *sparse, uint64_t offset, uint64_t size);
+void sparse_old_gnu(struct entry *entry, const uint8_t *header);
+void sparse_pax(struct entry *entry, const struct pax *pax);
+void sparse_check(const struct entry *entry);
+
+/* node.c: the directories of the tree, known without asking the file system. */
+struct node {
+    struct node *parent, *first_child, *next_sibling, *previous_sibling, *bucket_next;
+    size_t index;                  /* in creation order; a parent's is smaller than its children's */
+    size_t path_size;              /* bytes of the path from the root */
+    int fd;                        /* open descriptor or -1 */
+    bool existed;                  /* was there before us: its metadata is not ours unless listed */
+    bool listed;                   /* the archive has a member for it; else implied */
+    bool opaque, pinned;
+    mode_t mode;
+    uint64_t uid, gid;
+    struct timespec mtime;
+    struct xattrs xattrs;
+    size_t name_size;
+    char name[];
+};
+struct node *node_root(int fd);
+struct node *node_find(struct node *parent, const char *name, size_t size);
+struct node *node_add(struct node *parent, const char *name, size_t size);
+void node_drop(struct node *node);                         /* with everything below it */
+int node_fd(struct node *node);
+size_t node_count(void);
+struct node *node_at(size_t index);                        /* NULL: dropped */
+void node_path(const struct node *node, const char *name, char *path);   /* path[PATH_LIMIT + 300] */
+
+/* resolve.c */
+struct place {
+    struct node *parent;
+    char name[256];                /* "" : the root itself */
+};
+void path_normalise(char *path, const char *what);         /* in place; refuses ".." */
+struct place resolve(const char *path, bool create);
+
+/* unpack.c, entry.c, metadata.c */
+struct options {
+    int dest_fd, sidecar_fd;
+    bool flat;
+    uint64_t max_bytes, max_entries;
+};
+extern struct options options;
+void unpack(void);
+void charge(uint64_t entries, uint64_t bytes);
+struct node *ensure_directory(struct node *parent, const char *name, size_t size);
+void clear_name(struct node *parent, const char *name, const struct stat *found);
+void extract(const struct entry *entry);
+
+void metadata_open(void);
+void apply_file(int fd, const struct place *place, const struct entry *entry, bool regular);
+void apply_directories(void);
+bool id_is_mapped(bool group, uint64_t id);
+
+/* sidecar.c: what the file system could not hold. */
+void sidecar_add(const struct node *parent, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void sidecar_add_xattr(const struct node *parent, const char *name, const struct xattr *xattr);
+void sidecar_forget(const struct node *parent, const char *name);       /* and everything below */
+void sidecar_write(int fd);
+
+/* remove.c */
+void remove_at(int dir_fd, const char *name);
+
+/* verbs */
+int verb_unpack(int argc, char **argv);
+int verb_remove(int argc, char **argv);
+int verb_copy(int argc, char **argv);
+int verb_patch(int argc, char **argv);
+uint64_t option_number(const char *text);
+
+#endif

@@ -1,0 +1,216 @@
+/* The verb `unpack`: a tar stream on standard input becomes one layer directory, in overlay's on-disk form.
+ *
+ * Sources: OCI image-spec 1.1 layer.md "Whiteouts"; overlayfs.rst "whiteouts and opaque directories". */
+#include "tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+struct options options = {.dest_fd = -1, .sidecar_fd = -1, .max_bytes = INT64_MAX, .max_entries = 2000000};
+
+void charge(uint64_t entries, uint64_t bytes)
+{
+    report.entries += entries;
+    if (report.entries > options.max_entries) {
+        exceed("more than %" PRIu64 " entries", options.max_entries);
+    }
+    if (bytes > options.max_bytes || report.bytes > options.max_bytes - bytes) {
+        exceed("files of more than %" PRIu64 " bytes together", options.max_bytes);
+    }
+    report.bytes += bytes;
+}
+
+/* True if `name` is on disk; clears what is no directory. `was_removed`: it was a whiteout of this layer. */
+static bool has_directory(struct node *parent, const char *name, bool *was_removed)
+{
+    struct stat found;
+
+    *was_removed = false;
+    if (fstatat(node_fd(parent), name, &found, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno != ENOENT) {
+            fail_errno("fstatat", errno);
+        }
+        return false;
+    }
+    if (S_ISDIR(found.st_mode)) {
+        return true;
+    }
+    *was_removed = S_ISCHR(found.st_mode) && found.st_rdev == 0;
+    clear_name(parent, name, &found);
+    return false;
+}
+
+/* The node of a directory that is there or is made now. */
+static struct node *directory(const struct place *place)
+{
+    struct node *node;
+    bool was_removed;
+    size_t size = strlen(place->name);
+
+    if (size == 0) {
+        return place->parent;
+    }
+    node = node_find(place->parent, place->name, size);
+    if (node != NULL) {
+        return node;
+    }
+    if (has_directory(place->parent, place->name, &was_removed)) {
+        node = node_add(place->parent, place->name, size);
+        node->existed = true;
+        return node;
+    }
+    sidecar_forget(place->parent, place->name);
+    node = ensure_directory(place->parent, place->name, size);
+    node->opaque = was_removed;
+    return node;
+}
+
+static void extract_directory(struct entry *entry)
+{
+    char path[PATH_LIMIT + 1];
+    struct place place;
+    struct node *node;
+
+    strcpy(path, entry->path);
+    path_normalise(path, "name");
+    place = resolve(path, true);
+    node = directory(&place);
+    node->listed = true;
+    node->mode = entry->mode;
+    node->uid = entry->uid;
+    node->gid = entry->gid;
+    node->mtime = entry->mtime;
+    xattrs_free(&node->xattrs);
+    xattrs_copy(&node->xattrs, &entry->xattrs);
+    input_skip((entry->size + BLOCK - 1) / BLOCK * BLOCK);
+}
+
+static void make_whiteout(const struct place *place)
+{
+    struct node *node;
+    bool was_removed;
+
+    report.whiteouts++;
+    node = node_find(place->parent, place->name, strlen(place->name));
+    if (node != NULL) {
+        /* layer.md: a whiteout hides what is below, not what its own layer has. */
+        node->opaque = true;
+        return;
+    }
+    /* Allowed without privilege for 0:0 since 5.8 (a3c751a50fe6). */
+    if (mknodat(node_fd(place->parent), place->name, S_IFCHR, 0) < 0) {
+        if (errno != EEXIST) {
+            fail_errno("mknodat", errno);
+        }
+        if (has_directory(place->parent, place->name, &was_removed)) {
+            node_add(place->parent, place->name, strlen(place->name))->existed = true;
+        }
+    }
+}
+
+/* True if the member was a mark of the layer format and no file. */
+static bool extract_mark(const struct entry *entry)
+{
+    char path[PATH_LIMIT + 1];
+    char *last;
+    struct place place;
+
+    strcpy(path, entry->path);
+    path_normalise(path, "name");
+    last = strrchr(path, '/');
+    last = last == NULL ? path : last + 1;
+    if (strncmp(last, ".wh.", 4) != 0) {
+        return false;
+    }
+    if (strcmp(last, ".wh..wh..opq") == 0) {
+        place = resolve(path, true);
+        place.parent->opaque = true;
+    } else if (strncmp(last, ".wh..wh.", 8) != 0) {
+        const char *victim = last + 4;
+
+        if (victim[0] == 0 || strcmp(victim, ".") == 0 || strcmp(victim, "..") == 0) {
+            refuse("whiteout of \"%s\"", victim);
+        }
+        place = resolve(path, true);
+        memmove(place.name, place.name + 4, strlen(place.name + 4) + 1);
+        make_whiteout(&place);
+    }
+    input_skip((entry->size + BLOCK - 1) / BLOCK * BLOCK);
+    return true;
+}
+
+static void open_destination(void)
+{
+    struct stat found;
+
+    if (fstat(options.dest_fd, &found) < 0 || !S_ISDIR(found.st_mode)) {
+        usage("--dest-fd is no directory");
+    }
+    /* A default ACL on the store would change the mode of every file below. */
+    if (fremovexattr(options.dest_fd, "system.posix_acl_default") < 0 && errno != ENODATA && errno != EOPNOTSUPP &&
+        errno != EPERM) {
+        fail_errno("removexattr", errno);
+    }
+    if (fchmod(options.dest_fd, 0700) < 0) {
+        fail_errno("fchmod", errno);
+    }
+    node_root(options.dest_fd);
+}
+
+void unpack(void)
+{
+    static struct entry entry;
+
+    umask(0);
+    metadata_open();
+    open_destination();
+    input_open(STDIN_FILENO, options.max_bytes);
+    while (header_next(&entry)) {
+        charge(1, entry.sparse.present && entry.sparse.real_size > entry.size ? entry.sparse.real_size : entry.size);
+        if (extract_mark(&entry)) {
+            continue;
+        }
+        if (entry.type == '5') {
+            extract_directory(&entry);
+        } else {
+            extract(&entry);
+        }
+    }
+    apply_directories();
+    sidecar_write(options.sidecar_fd);
+    report_finish();
+}
+
+int verb_unpack(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+
+        if (strcmp(argv[i], "--dest-fd") == 0) {
+            options.dest_fd = (int)option_number(value);
+        } else if (strcmp(argv[i], "--sidecar-fd") == 0) {
+            options.sidecar_fd = (int)option_number(value);
+        } else if (strcmp(argv[i], "--report-fd") == 0) {
+            report.fd = (int)option_number(value);
+        } else if (strcmp(argv[i], "--max-bytes") == 0) {
+            options.max_bytes = option_number(value);
+        } else if (strcmp(argv[i], "--max-entries") == 0) {
+            options.max_entries = option_number(value);
+        } else if (strcmp(argv[i], "--form") == 0 && (strcmp(value, "full") == 0 || strcmp(value, "flat") == 0)) {
+            options.flat = value[1] == 'l';
+        } else {
+            usage("unpack --dest-fd N [--form full|flat] [--sidecar-fd N] [--report-fd N] [--max-bytes N] "
+                  "[--max-entries N]");
+        }
+        i++;
+    }
+    if (options.dest_fd < 0) {
+        usage("unpack: --dest-fd is missing");
+    }
+    unpack();
+    return 0;
+}
