@@ -27,7 +27,9 @@ def validate(text: str) -> tuple[str, str]:
     length = LENGTHS.get(algorithm)
     if length is None:
         known_shape = is_well_formed(text)
-        raise InvalidDigestError(text, "unsupported digest algorithm" if known_shape else "invalid checksum digest format")
+        raise InvalidDigestError(
+            text, "unsupported digest algorithm" if known_shape else "invalid checksum digest format"
+        )
     if not encoded:
         raise InvalidDigestError(text, "invalid checksum digest format")
     if len(encoded) != length:

@@ -15,7 +15,12 @@ DOCKER = {
     "config": {"mediaType": media_types.DOCKER_CONFIG, "size": 7023, "digest": ONE},
     "layers": [
         {"mediaType": media_types.DOCKER_LAYER_GZIP, "size": 32654, "digest": TWO},
-        {"mediaType": media_types.DOCKER_FOREIGN_LAYER_GZIP, "size": 5, "digest": THREE, "urls": ["https://example.com/x"]},
+        {
+            "mediaType": media_types.DOCKER_FOREIGN_LAYER_GZIP,
+            "size": 5,
+            "digest": THREE,
+            "urls": ["https://example.com/x"],
+        },
     ],
 }
 

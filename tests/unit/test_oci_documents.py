@@ -59,7 +59,11 @@ def test_agrees_with_the_image_spec(row: dict[str, Any]) -> None:
         (decode_manifest, {**DOCKER, "layers": [LAYER, {**LAYER, "size": "1"}]}, "/layers/1/size"),
         (decode_manifest, {**DOCKER, "config": {**CONFIG, "digest": "x"}}, "/config/digest"),
         (decode_manifest, {**DOCKER, "config": {**CONFIG, "digest": DIGEST + "\n"}}, "/config/digest"),
-        (decode_manifest, {**DOCKER, "config": {**CONFIG, "digest": "sha256:../../../../etc/passwd"}}, "/config/digest"),
+        (
+            decode_manifest,
+            {**DOCKER, "config": {**CONFIG, "digest": "sha256:../../../../etc/passwd"}},
+            "/config/digest",
+        ),
         (decode_manifest, {**DOCKER, "annotations": {"a": 1}}, "/annotations"),
         (decode_manifest, {**DOCKER, "schemaVersion": 3}, "/schemaVersion"),
         (decode_manifest, {**DOCKER, "layers": [{**LAYER, "size": 2**63}]}, "/layers/0/size"),

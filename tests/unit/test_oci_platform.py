@@ -39,7 +39,9 @@ def test_spellings(text: str, normal: str) -> None:
     assert Platform.parse(normal) == Platform.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "/", "linux/", "linux//v8", "a/b/c/d", "lin ux/amd64", "toaster", "linux/../x", "é"])
+@pytest.mark.parametrize(
+    "text", ["", "/", "linux/", "linux//v8", "a/b/c/d", "lin ux/amd64", "toaster", "linux/../x", "é"]
+)
 def test_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="invalid platform"):
         Platform.parse(text)

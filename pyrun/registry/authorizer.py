@@ -1,0 +1,139 @@
+"""Answers to a registry's 401: Docker's token protocol, or Basic.
+
+It must not know of manifests or blobs. Source: distribution "Token Authentication Specification" and
+"Docker Registry v2 Bearer token scope".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from urllib.parse import urlencode
+
+from pyrun.errors import AuthenticationError, RegistryError
+from pyrun.oci import json
+from pyrun.registry.challenge import Challenge, parse_challenges
+from pyrun.registry.transport import Response
+from pyrun.registry.url import Url
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrun.registry.credentials import Credential
+
+    # method, url, headers, body -> the answer, redirects followed, without authorization for other origins
+    Send = Callable[[str, Url, dict[str, str], bytes | None], Response]
+
+_TOKEN_BYTES = 1024 * 1024
+_DEFAULT_SECONDS = 60  # "if omitted, this defaults to 60 seconds"
+_MARGIN_SECONDS = 10
+_CLIENT_ID = "pyrun"
+
+
+class Authorizer:
+    """Authorization headers of one registry, by scope; usable from several threads at once.
+
+    ``find_credential`` is asked once, and only after the registry has refused an anonymous request.
+    """
+
+    __slots__ = ("_credential", "_find", "_headers", "_is_found", "_lock", "_send", "registry")
+
+    def __init__(self, registry: str, find_credential: Callable[[], Credential | None], send: Send) -> None:
+        self.registry = registry
+        self._find = find_credential
+        self._send = send
+        self._lock = threading.Lock()
+        self._credential: Credential | None = None
+        self._is_found = False
+        self._headers: dict[str, tuple[str, float]] = {}
+
+    @property
+    def has_credential(self) -> bool:
+        """Say whether a credential was found for this registry."""
+        return self._credential is not None
+
+    def header(self, scope: str) -> str:
+        """Give the Authorization header that worked last for a scope, or an empty text."""
+        value, expires = self._headers.get(scope, ("", 0.0))
+        return value if time.monotonic() < expires else ""
+
+    def authorize(self, scope: str, refused: Response, used: str) -> str:
+        """Give a header that answers a 401; ``used`` is the header of the refused request.
+
+        Raises:
+            AuthenticationError: there is no other answer than the one that was refused.
+        """
+        challenges = parse_challenges(", ".join(refused.headers.get_all("WWW-Authenticate") or []))
+        with self._lock:
+            known = self.header(scope)
+            if known and known != used:
+                return known  # another thread was refused too, and has a fresh one
+            if not self._is_found:
+                self._credential, self._is_found = self._find(), True
+            value, seconds = self._answer(challenges, scope, used)
+            self._headers[scope] = (value, time.monotonic() + seconds)
+            return value
+
+    def _answer(self, challenges: list[Challenge], scope: str, used: str) -> tuple[str, float]:
+        by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
+        bearer = by_scheme.get("bearer")
+        if bearer is not None and bearer.parameters.get("realm"):
+            return self._token(bearer.parameters, scope)
+        if "basic" not in by_scheme:
+            names = ", ".join(sorted(by_scheme)) or "none"
+            raise self._refused(f"it asks for no scheme that is known (offered: {names})")
+        if self._credential is None or self._credential.identity_token:
+            raise self._refused("it asks for a user name and password")
+        if self._credential.basic == used:
+            raise self._refused("wrong user name or password")
+        return self._credential.basic, float("inf")
+
+    def _token(self, parameters: dict[str, str], scope: str) -> tuple[str, float]:
+        realm = Url.parse(parameters["realm"])
+        credential = self._credential
+        fields = {"service": parameters.get("service", ""), "scope": parameters.get("scope") or scope}
+        fields = {name: value for name, value in fields.items() if value}
+        headers: dict[str, str] = {}
+        body = None
+        if credential is not None and credential.identity_token:
+            fields.update(grant_type="refresh_token", refresh_token=credential.identity_token, client_id=_CLIENT_ID)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urlencode(fields).encode()
+        else:
+            if credential is not None:
+                fields["account"] = credential.user
+                headers["Authorization"] = credential.basic
+            separator = "&" if "?" in realm.target else "?"
+            realm.target += separator + urlencode(fields)
+        with self._send("POST" if body else "GET", realm, headers, body) as answer:
+            return self._read_token(answer)
+
+    def _read_token(self, answer: Response) -> tuple[str, float]:
+        if answer.status in (400, 401, 403):
+            answer.drain()
+            raise self._refused("wrong user name or password" if self._credential else "it refuses anonymous access")
+        if answer.status != 200:
+            reason = f"its token service answered {answer.status}"
+            raise RegistryError(
+                f"cannot log in to registry: {self.registry}: {reason}", registry=self.registry, status=answer.status
+            )
+        try:
+            document = json.loads(answer.read(_TOKEN_BYTES))
+            token = document.get("token") or document.get("access_token")
+            seconds = float(document.get("expires_in") or _DEFAULT_SECONDS)
+        except (ValueError, TypeError, AttributeError):
+            token, seconds = None, 0.0
+        # A token goes into a header: nothing in it may end the line.
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+            raise RegistryError(
+                f"cannot log in to registry: {self.registry}: its token service answered no token",
+                registry=self.registry,
+            )
+        return f"Bearer {token}", max(seconds - _MARGIN_SECONDS, 5.0)
+
+    def _refused(self, reason: str) -> AuthenticationError:
+        hint = f"log in with `pyrun login {self.registry}`"
+        return AuthenticationError(
+            f"access denied: {self.registry}: {reason}", registry=self.registry, status=401, hint=hint
+        )

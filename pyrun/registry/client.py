@@ -1,0 +1,184 @@
+"""The pulling half of the OCI distribution specification 1.1: manifests by tag or digest, and blobs.
+
+It must not know of the store: what is returned here is verified, what is streamed (``Blob``) is not yet.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pyrun
+from pyrun.errors import DigestMismatchError, InvalidConfigError, SizeMismatchError
+from pyrun.oci import digest, media_types
+from pyrun.oci.document import MAX_DOCUMENT_BYTES
+from pyrun.registry.blob import Blob
+from pyrun.registry.credentials import CredentialStore
+from pyrun.registry.requests import Requests, media_type_of
+from pyrun.registry.retry import Retry
+from pyrun.registry.transport import DroppedError, Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Self
+
+    from pyrun.oci.descriptor import Descriptor
+    from pyrun.oci.reference import Reference
+
+_ACCEPT = {"Accept": media_types.ACCEPT}
+
+
+class RegistryClient:
+    """A client of the registry of one domain (``docker.io``, ``localhost:5000``); usable from several threads at once.
+
+    ``insecure`` names hosts that may be spoken to without TLS, besides $PYRUN_INSECURE_REGISTRIES and this machine.
+    """
+
+    __slots__ = ("_requests", "domain")
+
+    def __init__(
+        self,
+        domain: str,
+        credentials: CredentialStore | None = None,
+        *,
+        insecure: Iterable[str] = (),
+        platform_ua: str = "",
+        retry: Retry | None = None,
+    ) -> None:
+        self.domain = domain
+        agent = user_agent(platform_ua)
+        self._requests = Requests(
+            domain, credentials or CredentialStore(), frozenset(insecure), agent, retry or Retry()
+        )
+
+    def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:
+        """Fetch what a reference names: by its digest where it has one, else by its tag (``latest`` if none).
+
+        Raises:
+            ManifestUnknownError, AuthenticationError, RegistryUnreachableError, RegistryError: no answer to use.
+            DigestMismatchError: the bytes are not those of the digest.
+            InvalidConfigError: the document is too large.
+        """
+        wanted = reference.pinned()
+        return self._manifest(wanted.path, wanted.digest or wanted.tag, wanted.familiar)
+
+    def manifest(self, repository: str, wanted: str, expected_size: int | None = None) -> tuple[Descriptor, bytes]:
+        """Fetch a manifest by digest. Raises as ``resolve``, and SizeMismatchError."""
+        name = f"{self.domain}/{repository}@{wanted}"
+        descriptor, data = self._manifest(repository, wanted, name)
+        if expected_size is not None and expected_size != len(data):
+            raise SizeMismatchError(f"manifest {name}", expected=expected_size, actual=len(data))
+        return descriptor, data
+
+    def head(self, reference: Reference) -> str:
+        """Ask for the digest of a reference, without its content; empty if the registry does not say it.
+
+        Docker Hub does not count it as a pull. Raises as ``resolve``.
+        """
+        wanted = reference.pinned()
+        target = f"/v2/{wanted.path}/manifests/{wanted.digest or wanted.tag}"
+        with self._requests.send("HEAD", target, _ACCEPT, repository=wanted.path, what=wanted.familiar) as answer:
+            answer.drain()
+            return _served_digest(answer)
+
+    def blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> Blob:
+        """Open a blob for reading from ``offset`` on; close it, or use it with ``with``.
+
+        The request is made at the first read; a dropped connection is resumed. The reader verifies the digest.
+        """
+        digest.validate(descriptor.digest)
+        target = f"/v2/{repository}/blobs/{descriptor.digest}"
+        what = f"blob {descriptor.digest} of {self.domain}/{repository}"
+
+        def open_at(position: int) -> Response:
+            headers = {"Range": f"bytes={position}-{descriptor.size - 1}"} if position else {}
+            return self._requests.send("GET", target, headers, repository=repository, what=what)
+
+        return Blob(descriptor, offset, open_at, self._requests.retry, f"{self.domain}/{repository}")
+
+    def blob_bytes(self, repository: str, descriptor: Descriptor, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+        """Fetch a small blob (a config) whole, verified.
+
+        Raises:
+            InvalidConfigError: its descriptor says that it is larger than ``limit``.
+            DigestMismatchError, SizeMismatchError, RegistryError: as ``resolve``.
+        """
+        what = f"blob {descriptor.digest} of {self.domain}/{repository}"
+        if descriptor.size > limit:
+            raise InvalidConfigError(what, "", f"{descriptor.size} bytes are more than the limit of {limit}")
+        data = descriptor.data
+        if data is None or len(data) != descriptor.size:
+            with self.blob(repository, descriptor) as blob:
+                data = blob.read()
+        digest.verify(data, descriptor.digest, what)
+        return data
+
+    def ping(self) -> None:
+        """Ask whether the registry is there and takes the credentials. Raises as ``resolve``."""
+        with self._requests.send("GET", "/v2/", {}, repository="", what=f"registry {self.domain}") as answer:
+            answer.drain()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._requests.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _manifest(self, repository: str, wanted: str, name: str) -> tuple[Descriptor, bytes]:
+        from pyrun.oci.descriptor import Descriptor  # msgspec: not for head and ping
+
+        by_digest = ":" in wanted  # a tag holds no colon
+        if by_digest:
+            digest.validate(wanted)
+        served, media_type, data = self._document(repository, wanted, name)
+        if by_digest:
+            digest.verify(data, wanted, f"manifest {name}")
+        actual = wanted if by_digest else digest.of(data)
+        if served.startswith("sha256:") and actual.startswith("sha256:") and served != actual:
+            raise DigestMismatchError(f"manifest {name}", expected=served, actual=actual)
+        return Descriptor(media_type or _media_type_in(data), actual, len(data)), data
+
+    def _document(self, repository: str, wanted: str, name: str) -> tuple[str, str, bytes]:
+        """Fetch a manifest's bytes, and what the registry says of them: digest and media type."""
+        target, failures = f"/v2/{repository}/manifests/{wanted}", 0
+        while True:
+            with self._requests.send("GET", target, _ACCEPT, repository=repository, what=name) as answer:
+                try:
+                    data = answer.read(MAX_DOCUMENT_BYTES)
+                except DroppedError as error:
+                    failures += 1
+                    if self._requests.retry.pause(failures):
+                        continue
+                    raise self._requests.broken(name, error, failures) from error
+                if len(data) > MAX_DOCUMENT_BYTES:
+                    reason = f"it is larger than the limit of {MAX_DOCUMENT_BYTES} bytes"
+                    raise InvalidConfigError(f"manifest {name}", "", reason)
+                media_type = media_type_of(answer)
+                known = media_type in media_types.INDEXES or media_type in media_types.MANIFESTS
+                return _served_digest(answer), media_type if known else "", data
+
+
+def user_agent(platform_ua: str = "") -> str:
+    """Give the User-Agent header's value."""
+    machine = os.uname()
+    platform = platform_ua or f"{machine.sysname.lower()}; {machine.machine}"
+    return f"pyrun/{pyrun.__version__} ({platform})"
+
+
+def _served_digest(answer: Response) -> str:
+    text = (answer.headers.get("Docker-Content-Digest") or "").strip()
+    return text if digest.is_well_formed(text) else ""
+
+
+def _media_type_in(data: bytes) -> str:
+    """Find the kind of a document that was served as text/plain or the like."""
+    from pyrun.oci.index import Index
+    from pyrun.oci.manifest import decode_manifest
+
+    document = decode_manifest(data)
+    return document.media_type or (media_types.OCI_INDEX if isinstance(document, Index) else media_types.OCI_MANIFEST)
