@@ -27,10 +27,11 @@ _SINGLE = "the single-id map: the user alone is mapped, ownership is kept beside
 ORDER = (
     "user namespaces", "nested user namespace", "no_new_privs", "newuidmap", "newgidmap", "subordinate uids",
     "subordinate gids", "full id map", "mount namespace", "private mounts", "pid namespace", "ipc namespace",
-    "network namespace", "uts namespace", "cgroup namespace", "time namespace", "overlay lowerdir+", "overlay userxattr",
-    "overlay data-only layers", "idmapped mounts", "new mount API", "mount_setattr", "openat2", "clone3", "procfs",
-    "sysfs", "mqueue", "devpts gid=5", "cgroup2 mount", "cgroup delegation", "seccomp", "landlock", "session keyring",
-    "/dev/net/tun", "/dev/fuse", "pasta", "slirp4netns", "fuse-overlayfs", "python-prctl",
+    "network namespace", "uts namespace", "cgroup namespace", "time namespace", "overlay lowerdir+",
+    "overlay userxattr", "overlay data-only layers", "idmapped mounts", "new mount API", "mount_setattr",
+    "openat2", "clone3", "procfs", "sysfs", "mqueue", "devpts gid=5", "cgroup2 mount", "cgroup delegation",
+    "seccomp", "landlock", "session keyring", "/dev/net/tun", "/dev/fuse", "pasta", "slirp4netns", "fuse-
+    overlayfs", "python-prctl",
 )  # fmt: skip
 
 _NEWER_KERNEL = "boot a kernel that has it: sudo apt install -t bookworm-backports linux-image-amd64"
@@ -162,9 +163,7 @@ def _cgroup(detail: str, _outcomes: dict[str, Outcome]) -> tuple[str, str]:
     if "no controllers" in detail:
         # A cgroup hands on what its parent's subtree_control names (cgroup-v2.rst "Enabling and Disabling").
         parent = os.path.dirname("/sys/fs/cgroup" + detail.partition(":")[0].rstrip("/"))
-        mend = (
-            f"sudo sh -c 'echo +cpu +memory +pids > {parent}/cgroup.subtree_control' (and so in each cgroup above it)"
-        )
+        mend = f"sudo sh -c 'echo +cpu +memory +pids > {parent}/cgroup.subtree_control' (first in those above it)"
     elif os.path.isdir("/run/systemd/system"):
         mend = (
             "systemd-run --user --scope -p Delegate=yes pyrun …"

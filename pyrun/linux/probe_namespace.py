@@ -11,11 +11,11 @@ import json
 import os
 import shutil
 import signal
-import stat
 import struct
 from typing import TYPE_CHECKING, Any
 
 from pyrun.linux import probe_calls as calls
+from pyrun.linux import probe_overlay
 from pyrun.linux.probe_calls import attempt
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ _NAMESPACES = {
     "cgroup": calls.CLONE_NEWCGROUP,
 }
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x400454CA, 0x1001
-_FSCONFIG_FLAG, _FSCONFIG_STRING, _FSCONFIG_CREATE = 0, 1, 6
-_MOVE_MOUNT_F_EMPTY_PATH = 4
 _OPEN_TREE_CLONE = 1
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_IDMAP = 0x1, 0x100000
 
@@ -159,9 +157,9 @@ def _mounts(scratch: str) -> dict[str, Outcome]:
     results["new mount API"] = attempt(_new_mount, target)
     results["mount_setattr"] = attempt(_mount_setattr, target)
     results["idmapped mounts"] = attempt(_idmapped, scratch)
-    results["overlay lowerdir+"] = attempt(_overlay_new, scratch)
-    results["overlay userxattr"] = attempt(_overlay_old, scratch)
-    results["overlay data-only layers"] = attempt(_overlay_data_only, scratch)
+    results["overlay lowerdir+"] = attempt(probe_overlay.fsconfig, scratch)
+    results["overlay userxattr"] = attempt(probe_overlay.mount, scratch)
+    results["overlay data-only layers"] = attempt(probe_overlay.data_only, scratch)
     results["procfs"] = attempt(_mount, "proc", target, plain, None)
     results["sysfs"] = attempt(_mount, "sysfs", target, plain | calls.MS_RDONLY, None)
     results["mqueue"] = attempt(_mount, "mqueue", target, plain, None)
@@ -187,9 +185,9 @@ def _mount(kind: str, target: str, flags: int, data: str | None) -> str:
 
 def _new_mount(target: str) -> str:
     context = calls.syscall("fsopen", b"tmpfs", 0)
-    calls.syscall("fsconfig", context, _FSCONFIG_CREATE, None, None, 0)
+    calls.syscall("fsconfig", context, calls.FSCONFIG_CMD_CREATE, None, None, 0)
     tree = calls.syscall("fsmount", context, 0, 0)
-    calls.syscall("move_mount", tree, b"", calls.AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+    calls.syscall("move_mount", tree, b"", calls.AT_FDCWD, os.fsencode(target), calls.MOVE_MOUNT_F_EMPTY_PATH)
     calls.unmount(target)
     os.close(tree)
     os.close(context)
@@ -218,71 +216,6 @@ def _idmapped(directory: str) -> str:
         os.close(tree)
         os.close(namespace)
     return "mapped one of the store"
-
-
-def _overlay_new(scratch: str) -> str:
-    context = calls.syscall("fsopen", b"overlay", 0)
-    try:
-        calls.syscall("fsconfig", context, _FSCONFIG_FLAG, b"userxattr", None, 0)
-        for key, name in (("lowerdir+", "lower"), ("upperdir", "upper"), ("workdir", "work")):
-            value = os.fsencode(f"{scratch}/{name}")
-            calls.syscall("fsconfig", context, _FSCONFIG_STRING, key.encode(), value, 0)
-        calls.syscall("fsconfig", context, _FSCONFIG_CREATE, None, None, 0)
-        tree = calls.syscall("fsmount", context, 0, 0)
-    finally:
-        os.close(context)
-    target = f"{scratch}/merged"
-    calls.syscall("move_mount", tree, b"", calls.AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
-    os.close(tree)
-    return _use_overlay(scratch, "mounted with fsconfig, wrote, copied up, removed")
-
-
-def _overlay_old(scratch: str) -> str:
-    layers = f"lowerdir={scratch}/lower,upperdir={scratch}/upper,workdir={scratch}/work,userxattr"
-    calls.mount("overlay", f"{scratch}/merged", "overlay", 0, layers)
-    return _use_overlay(scratch, "mounted with mount(2), wrote, copied up, removed")
-
-
-def _use_overlay(scratch: str, said: str) -> str:
-    """Copy a file up, make and remove one over the mount: a mount alone proves little."""
-    target = f"{scratch}/merged"
-    try:
-        with open(f"{scratch}/lower/below", "w", encoding="ascii") as file:
-            file.write("below")
-        with open(f"{target}/below", "a", encoding="ascii") as file:
-            file.write(" and above")
-        with open(f"{scratch}/upper/below", encoding="ascii") as file:
-            if file.read() != "below and above":
-                raise OSError(5, "overlay: a file was not copied up")
-        os.unlink(f"{target}/below")
-        whiteout = os.lstat(f"{scratch}/upper/below")
-        if not stat.S_ISCHR(whiteout.st_mode):
-            raise OSError(5, "overlay: removing a file left no whiteout")
-    finally:
-        calls.unmount(target)
-        for path in (f"{scratch}/upper/below", f"{scratch}/lower/below"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-    return said
-
-
-def _overlay_data_only(scratch: str) -> str:
-    """Read a file whose metadata is in one layer and whose content is in a data-only one."""
-    with open(f"{scratch}/data/object", "w", encoding="ascii") as file:
-        file.write("content")
-    with open(f"{scratch}/meta/name", "w", encoding="ascii") as file:
-        file.truncate(len("content"))
-    os.setxattr(f"{scratch}/meta/name", "user.overlay.metacopy", b"")
-    os.setxattr(f"{scratch}/meta/name", "user.overlay.redirect", b"/object")
-    target = f"{scratch}/merged"
-    calls.mount("overlay", target, "overlay", 0, f"lowerdir={scratch}/meta::{scratch}/data,userxattr")
-    try:
-        with open(f"{target}/name", encoding="ascii") as file:
-            if file.read() != "content":
-                raise OSError(5, "overlay: the content was not found in the data-only layer")
-    finally:
-        calls.unmount(target)
-    return "read a file through one"
 
 
 def _tun() -> str:
