@@ -1,0 +1,118 @@
+"""Find an image in the store by what a user wrote, and read its pre-digested record.
+
+It must not know how an image is pulled. Hot: `run` comes here; one read of index.json, one of the record.
+"""
+
+from __future__ import annotations
+
+from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, StoreCorruptError
+from pyrun.oci import json, reference
+from pyrun.store import fsio, index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.store.index import Entry
+    from pyrun.store.layout import Layout
+
+_HEX = "0123456789abcdef"
+
+
+def resolve_image(layout: Layout, text: str) -> dict[str, Any]:
+    """Return the record of the image that ``text`` names; see `find_entry` for the order.
+
+    Raises: ImageNotFoundError; InvalidInputError (ambiguous id); InvalidReferenceError; StoreCorruptError.
+    """
+    return load_record(layout, find_entry(layout, text)["digest"])
+
+
+def load_record(layout: Layout, manifest_digest: str) -> dict[str, Any]:
+    """Read the pre-digested record of an image.
+
+    Raises: ImageNotFoundError if there is none; StoreCorruptError if it does not parse.
+    """
+    path = layout.image(manifest_digest)
+    try:
+        record = json.loads(fsio.read_bytes(path))
+    except FileNotFoundError:
+        raise ImageNotFoundError(manifest_digest, hint="pull the image again") from None
+    except ValueError as error:
+        raise StoreCorruptError(
+            f"cannot read image record: {path}: {error}", path=path, hint="pull the image again"
+        ) from error
+    if not isinstance(record, dict):
+        raise StoreCorruptError(f"cannot read image record: {path}: not an object", path=path)
+    return record
+
+
+def find_entry(layout: Layout, text: str) -> Entry:
+    """Return the entry of index.json that ``text`` names: a whole id, a reference, else a prefix of an id, as docker.
+
+    Ids are those of the config (docker's image id), of the manifest, or of what it was made from.
+    Raises: as `resolve_image`.
+    """
+    found = index.entries(layout)
+    entry = _by_reference(found, text) or _by_id(found, text)
+    if entry is None:
+        raise ImageNotFoundError(text, hint=f"`pyrun pull {text}` fetches it from its registry")
+    return entry
+
+
+def entries_of_id(found: list[Entry], text: str) -> list[Entry]:
+    """Return the entries whose image id or manifest digest begins with ``text`` (hex, or ``sha256:`` and hex)."""
+    prefix = text.removeprefix("sha256:")
+    if not prefix or len(prefix) > 64 or prefix.strip(_HEX):
+        return []
+    prefix = "sha256:" + prefix
+    by_config = [entry for entry in found if index.annotations(entry).get(index.CONFIG, "").startswith(prefix)]
+    return by_config or [entry for entry in found if any(digest.startswith(prefix) for digest in _digests(entry))]
+
+
+def _by_reference(found: list[Entry], text: str) -> Entry | None:
+    try:
+        wanted = reference.parse_normalized(text).with_default_tag()
+    except InvalidReferenceError:
+        # 64 hex digits are no reference, they are an id; anything else that is not one is the user's mistake.
+        if entries_of_id(found, text) or reference.is_identifier(text.removeprefix("sha256:")):
+            return None
+        raise
+    if wanted.digest:
+        return _by_digest(found, wanted.name, wanted.digest)
+    for entry in found:
+        if index.ref_name(entry) == wanted.string:
+            return entry
+    return None
+
+
+def _by_digest(found: list[Entry], name: str, digest: str) -> Entry | None:
+    """Find ``name@digest``: digest of the manifest, of its original, or of the index it came from; name must fit."""
+    for entry in found:
+        notes = index.annotations(entry)
+        if f"{name}@{digest}" in notes.get(index.REPO_DIGESTS, "").split():
+            return entry
+        # A local tag names its manifest too, though no registry has it.
+        if digest in _digests(entry) and index.ref_name(entry).rpartition(":")[0] == name:
+            return entry
+    return None
+
+
+def _by_id(found: list[Entry], text: str) -> Entry | None:
+    matches = entries_of_id(found, text)
+    if len({entry["digest"] for entry in matches}) > 1:
+        # The same config in two manifests (other compression) is one image to docker: take the first.
+        ids = {index.annotations(entry).get(index.CONFIG) or entry["digest"] for entry in matches}
+        if len(ids) > 1:
+            raise InvalidInputError(
+                f"multiple IDs found with provided prefix: {text}", hint="give more digits of the id, or a tag"
+            )
+    return matches[0] if matches else None
+
+
+def _digests(entry: Entry) -> list[str]:
+    notes = index.annotations(entry)
+    found = [entry["digest"]]
+    for key in (index.ORIGINAL, index.SOURCE_INDEX):
+        if key in notes:
+            found.append(notes[key])
+    return found

@@ -1,0 +1,156 @@
+"""index.json: which manifests the store has, and which tags point at them.
+
+It must not know what a manifest holds. One entry per tag (``org.opencontainers.image.ref.name`` is the whole
+reference, as skopeo looks it up) or, for an image without one, a single entry without that annotation.
+Readers take no lock: they see one version or the next. Hot: JSON through the C scanner only.
+"""
+
+from __future__ import annotations
+
+from pyrun.errors import StoreCorruptError
+from pyrun.oci import json
+from pyrun.store import fsio, owner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pyrun.store.layout import Layout
+
+    Entry = dict[str, Any]
+
+REF_NAME = "org.opencontainers.image.ref.name"
+CONFIG = "org.pyrun.config.digest"  # the image id
+CREATED = "org.pyrun.created"
+SIZE = "org.pyrun.size"  # bytes of the layers, unpacked
+PLATFORM = "org.pyrun.platform"
+REPO_DIGESTS = "org.pyrun.repo.digests"  # NAME@DIGEST of each place it was pulled from, separated by spaces
+ORIGINAL = "org.pyrun.original.digest"  # the byte-exact schema 2 manifest that this one was converted from
+SOURCE_INDEX = "org.pyrun.index.digest"  # the index (list) by which it was found
+
+
+def entries(layout: Layout) -> list[Entry]:
+    """Return the descriptors of index.json. Raises: StoreCorruptError."""
+    try:
+        document = json.loads(fsio.read_bytes(layout.index))
+        found: list[Entry] = document["manifests"]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreCorruptError(
+            f"cannot read image index: {layout.index}: {error}",
+            path=layout.index,
+            hint=f"the images are still in {layout.blobs}; pull them again after removing the file",
+        ) from error
+    return found
+
+
+def annotations(entry: Entry) -> dict[str, str]:
+    """Return an entry's annotations; an entry that another tool wrote may have none."""
+    return entry.get("annotations") or {}
+
+
+def ref_name(entry: Entry) -> str:
+    """Return the reference that an entry is the tag of; empty for one without a tag."""
+    return annotations(entry).get(REF_NAME, "")
+
+
+def update(layout: Layout, change: Callable[[list[Entry]], list[Entry]]) -> None:
+    """Re-read, change, write and rename under the lock; ``change`` gets a list that it may alter and returns the new one.
+
+    Where tags moved is appended to refs.log. Raises: StorageFullError; whatever ``change`` raises (nothing is written).
+    """
+    with fsio.FileLock(layout.index_lock, exclusive=True):
+        before = entries(layout)
+        old = _tags(before)
+        after = change(before)
+        document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": after}
+        data = json.dumps(document).encode("ascii")
+        fsio.write_atomic(layout.index, data, temporary=f"{layout.tmp}/{owner.token()}", mode=0o644)
+        _log(layout, old, _tags(after))
+
+
+def put(found: list[Entry], entry: Entry, reference: str) -> list[Entry]:
+    """Return the entries with ``reference`` (may be empty) pointing at ``entry``'s manifest and nowhere else.
+
+    The manifest that the tag pointed at before stays, without a tag if this was its last one: nothing is lost silently.
+    """
+    digest = entry["digest"]
+    kept: list[Entry] = []
+    for other in found:
+        if reference and ref_name(other) == reference and other["digest"] != digest:
+            kept.append(untagged(other))
+        elif other["digest"] == digest and ref_name(other) in ("", reference):
+            continue
+        else:
+            kept.append(other)
+    shared = dict(annotations(entry))
+    shared.pop(REF_NAME, None)
+    _merge_repo_digests(shared, [other for other in found if other["digest"] == digest])
+    if not reference and any(other["digest"] == digest for other in kept):
+        return _collapse([_with(other, shared) if other["digest"] == digest else other for other in kept])
+    kept.append({**entry, "annotations": {**shared, REF_NAME: reference} if reference else shared})
+    return _collapse([_with(other, shared) if other["digest"] == digest else other for other in kept])
+
+
+def untagged(entry: Entry) -> Entry:
+    """Return an entry without its tag."""
+    rest = {key: value for key, value in annotations(entry).items() if key != REF_NAME}
+    return {**entry, "annotations": rest}
+
+
+def remove_tag(found: list[Entry], reference: str) -> list[Entry]:
+    """Return the entries without a tag; its manifest stays, untagged, if no other tag names it."""
+    return _collapse([untagged(entry) if ref_name(entry) == reference else entry for entry in found])
+
+
+def _with(entry: Entry, shared: dict[str, str]) -> Entry:
+    name = ref_name(entry)
+    return {**entry, "annotations": {**shared, REF_NAME: name} if name else dict(shared)}
+
+
+def _merge_repo_digests(shared: dict[str, str], same: list[Entry]) -> None:
+    found = shared.get(REPO_DIGESTS, "").split()
+    for entry in same:
+        found += [item for item in annotations(entry).get(REPO_DIGESTS, "").split() if item not in found]
+        for key in (ORIGINAL, SOURCE_INDEX):
+            if key in annotations(entry):
+                shared.setdefault(key, annotations(entry)[key])
+    if found:
+        shared[REPO_DIGESTS] = " ".join(found)
+
+
+def _collapse(found: list[Entry]) -> list[Entry]:
+    """Drop entries without a tag whose manifest has a tag, or another such entry."""
+    tagged = {entry["digest"] for entry in found if ref_name(entry)}
+    seen: set[str] = set()
+    result = []
+    for entry in found:
+        if not ref_name(entry):
+            if entry["digest"] in tagged or entry["digest"] in seen:
+                continue
+            seen.add(entry["digest"])
+        result.append(entry)
+    return result
+
+
+def _tags(found: list[Entry]) -> dict[str, str]:
+    return {ref_name(entry): entry["digest"] for entry in found if ref_name(entry)}
+
+
+def _log(layout: Layout, old: dict[str, str], new: dict[str, str]) -> None:
+    """Append ``TIME REFERENCE OLD NEW`` for each tag that moved; ``-`` stands for: none."""
+    import os
+    import time
+
+    moved = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if not moved:
+        return
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    lines = "".join(f"{now} {name} {old.get(name, '-')} {new.get(name, '-')}\n" for name in moved)
+    fd = os.open(layout.refs_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fsio.write_all(fd, lines.encode("utf-8"))
+    finally:
+        os.close(fd)
