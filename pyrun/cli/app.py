@@ -1,0 +1,131 @@
+"""The click application: which verbs there are, the groups, global options, and how click's errors read.
+
+Cold: imported for cold verbs, `--help`, completion and errors. It must not know what a verb does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyrun.cli.definitions import ArgumentCountError, OptionalValue, Parser, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyrun.cli.definitions import Verb
+    from pyrun.cli.main import Session
+
+# verb -> module of pyrun.cli whose `command()` defines it
+VERBS = {
+    "create": "create", "exec": "exec", "image-inspect": "image_inspect", "images": "images", "info": "info",
+    "inspect": "inspect", "kill": "kill", "login": "login", "logout": "logout", "logs": "logs", "ps": "ps",
+    "pull": "pull", "rm": "rm", "rmi": "rmi", "run": "run", "start": "start", "stop": "stop", "tag": "tag",
+    "version": "version", "wait": "wait",
+}  # fmt: skip
+CONTAINER_VERBS = {
+    "create": "create", "exec": "exec", "inspect": "container_inspect", "kill": "kill", "list": "ps", "logs": "logs",
+    "ls": "ps", "ps": "ps", "rm": "rm", "run": "run", "start": "start", "stop": "stop", "wait": "wait",
+}  # fmt: skip
+IMAGE_VERBS = {
+    "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
+}  # fmt: skip
+# Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
+NOT_YET = (
+    "attach build builder buildx commit compose container context cp diff events export history import load network "
+    "pause plugin port push rename restart save search stats swarm system top unpause update volume"
+).split()
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def __init__(self, name: str, modules: Mapping[str, str], **more: Any) -> None:
+        super().__init__(name, **more)
+        self.modules = modules
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        return Parser(ctx, self.get_params(ctx), interspersed=False)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.modules, *self.commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        module = self.modules.get(cmd_name)
+        return None if module is None else define(module)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None:
+            if args[0] in NOT_YET:
+                raise click.UsageError(f"command {args[0]} is not supported yet", ctx)
+            raise click.UsageError(f"{args[0]!r} is not a {ctx.command_path} command", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def define(module: str) -> Verb:
+    """Import a verb's module and return its click command."""
+    verb: Verb = import_module(f"pyrun.cli.{module}").command()
+    return verb
+
+
+def root() -> Verbs:
+    """Return the whole command line."""
+    group = Verbs(
+        "pyrun", VERBS, help="Run OCI containers without root and without a daemon.", no_args_is_help=True,
+        params=[
+            text("--root", "Where images and containers are kept", metavar="directory"),
+            OptionalValue(
+                ["-D", "--debug", "debug"], default="", metavar="[=plan]",
+                help="Show tracebacks; with =plan also what the container is made of",
+            ),
+            click.Option(
+                ["-v", "--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+                help="Print version information and quit",
+            ),
+        ],
+        callback=_remember,
+    )  # fmt: skip
+    group.add_command(Verbs("container", CONTAINER_VERBS, help="Manage containers", no_args_is_help=True))
+    group.add_command(Verbs("image", IMAGE_VERBS, help="Manage images", no_args_is_help=True))
+    return group
+
+
+def invoke(session: Session, argv: Sequence[str]) -> int:
+    """Run a command line through click; its exceptions are left to `cli/errors.py`."""
+    result = root().main(list(argv), prog_name="pyrun", standalone_mode=False, obj=session)
+    return result if isinstance(result, int) else 0
+
+
+def explain(error: BaseException) -> tuple[str, str, int]:
+    """Turn one of click's exceptions into (sentence, hint, exit code; -1: as a failure of the verb)."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return "a command is missing", "see `pyrun --help`", 1
+    if isinstance(error, click.exceptions.Abort):
+        return "interrupted", "", 130
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "pyrun"
+        code = -1 if isinstance(error, ArgumentCountError) else 125
+        return error.format_message(), f"see `{path} --help`", code
+    return str(error), "", 1
+
+
+@click.pass_obj
+def _remember(session: Session, root: str | None, debug: str) -> None:
+    session.root = root
+    session.debug = debug
+
+
+def _show_version(context: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from pyrun import __version__
+
+        click.echo(f"pyrun version {__version__}")
+        context.exit()
+
+

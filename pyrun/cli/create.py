@@ -1,0 +1,30 @@
+"""`pyrun create`: make a container, print its id. HOT."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
+    from pyrun.cli.main import Session
+
+
+def command() -> Verb:
+    """Define the verb for click."""
+    from pyrun.cli.container_options import container_options
+    from pyrun.cli.definitions import Verb, argument
+
+    return Verb(
+        "create", execute, usage="IMAGE [COMMAND] [ARG...]", summary="Create a new container", interspersed=False,
+        params=[*container_options(), argument("image"), argument("args", required=False, rest=True)],
+    )  # fmt: skip
+
+
+def execute(session: Session, params: dict[str, Any]) -> int:
+    """Create a container and print its id."""
+    from pyrun.cli.run import options
+    from pyrun.engine import run
+
+    print(run.create(session.layout, options(session, params)).id)
+    return 0

@@ -1,0 +1,91 @@
+"""The entry of `pyrun`: hot verbs are parsed by table, everything else is handed to click.
+
+It must not know what a verb does, and must not import click: that costs more than starting a container. HOT.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyrun.cli import fastparse, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from pyrun.store.layout import Layout
+
+    Call = tuple[str, dict[str, Any]]
+
+
+class Session:
+    """What the global options say: `root`, `debug` ("" off, "true" tracebacks, "plan" also the plan), and the verb."""
+
+    __slots__ = ("_layout", "debug", "root", "verb")
+
+    def __init__(self, root: str | None = None, debug: str = "") -> None:
+        self.root = root
+        self.debug = debug
+        self.verb = ""
+        self._layout: Layout | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The store's layout, made at first use."""
+        if self._layout is None:
+            from pyrun.store.layout import Layout
+
+            self._layout = Layout.default(self.root)
+        return self._layout
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (without the program's name) and return its exit code; never raises, never exits."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    session = Session()
+    try:
+        code = _dispatch(session, argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BaseException as error:  # the one place where every failure ends: a sentence and a code
+        from pyrun.cli.errors import report
+
+        return report(error, verb=session.verb, debug=bool(session.debug))
+
+
+def _dispatch(session: Session, argv: Sequence[str]) -> int:
+    call = None if "_PYRUN_COMPLETE" in os.environ else parse(session, argv)
+    if call is None:
+        from pyrun.cli.app import invoke
+
+        return invoke(session, argv)
+    module, params = call
+    code: int = _load("pyrun.cli." + module).execute(session, params)
+    return code
+
+
+def parse(session: Session, argv: Sequence[str]) -> Call | None:
+    """Parse a hot verb's command line into (module, parameters) and fill `session`; None where click must look."""
+    try:
+        found, rest = fastparse.scan(table.GLOBAL_OPTIONS, argv, interspersed=False)
+    except fastparse.FlagError:
+        return None
+    names = table.VERBS
+    if rest and rest[0] == "container":
+        names, rest = table.CONTAINER_VERBS, rest[1:]
+    row = table.ROWS.get(names.get(rest[0], "")) if rest else None
+    params = None if row is None else fastparse.parse(row, rest[1:])
+    if row is None or params is None:
+        return None
+    for name, value in found:
+        setattr(session, name, value)
+    session.verb = row["verb"]
+    return row["module"], params
+
+
+def _load(name: str) -> Any:
+    __import__(name)
+    return sys.modules[name]

@@ -1,0 +1,53 @@
+"""`pyrun ps`: docker's list of containers. HOT."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
+    from pyrun.cli.main import Session
+
+
+def command() -> Verb:
+    """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, flag, integer, many, text, unsupported
+
+    return Verb(
+        "ps", execute, usage="", summary="List containers",
+        params=[
+            flag("-a --all", "Show all containers (default shows just running)"),
+            many("-f --filter", "Filter output based on conditions provided", metavar="filter"),
+            text("--format", "Format output using a custom template: table, table TEMPLATE, json or TEMPLATE"),
+            integer("-n --last", "Show n last created containers (includes all states)", default=-1),
+            flag("-l --latest", "Show the latest created container (includes all states)"),
+            flag("--no-trunc", "Don't truncate output"),
+            flag("-q --quiet", "Only display container IDs"),
+            *unsupported("-s/--size", ""),
+        ],
+    )  # fmt: skip
+
+
+def execute(session: Session, params: dict[str, Any]) -> int:
+    """List containers in docker's columns."""
+    from pyrun.engine import ps
+
+    last = 1 if params["latest"] else params["last"]
+    found = ps.list_containers(session.layout, all=params["all"], last=last, filters=params["filter"])
+    if params["quiet"] and not params["format"]:
+        for container in found:
+            print(container.id if params["no_trunc"] else container.id[:12])
+        return 0
+    from pyrun.cli import text
+
+    now = text.now()
+    if params["format"]:
+        from pyrun.cli.ps_format import show
+
+        show(found, params["format"], no_trunc=params["no_trunc"], now=now)
+        return 0
+    rows = [("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")]
+    rows.extend(text.container_row(container, no_trunc=params["no_trunc"], now=now) for container in found)
+    print(text.columns(rows))
+    return 0

@@ -1,0 +1,32 @@
+"""`pyrun stop`: stop containers, print their names as given. HOT."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
+    from pyrun.cli.main import Session
+
+
+def command() -> Verb:
+    """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, integer, text
+
+    return Verb(
+        "stop", execute, usage="CONTAINER [CONTAINER...]", summary="Stop one or more running containers",
+        params=[
+            text("-s --signal", "Signal to send to the container"),
+            integer("-t --time --timeout", "Seconds to wait before killing the container"),
+            argument("containers", rest=True),
+        ],
+    )  # fmt: skip
+
+
+def execute(session: Session, params: dict[str, Any]) -> int:
+    """Stop each container."""
+    from pyrun.cli.each import for_each
+    from pyrun.engine import stop
+
+    return for_each(params["containers"], lambda name: stop.stop(session.layout, name, params["timeout"], params["signal"]))
