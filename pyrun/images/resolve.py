@@ -65,7 +65,7 @@ def entries_of_id(found: list[Entry], text: str) -> list[Entry]:
     if not prefix or len(prefix) > 64 or prefix.strip(_HEX):
         return []
     prefix = "sha256:" + prefix
-    by_config = [entry for entry in found if index.annotations(entry).get(index.CONFIG, "").startswith(prefix)]
+    by_config = [entry for entry in found if index.notes_of(entry).get(index.CONFIG, "").startswith(prefix)]
     return by_config or [entry for entry in found if any(digest.startswith(prefix) for digest in _digests(entry))]
 
 
@@ -88,7 +88,7 @@ def _by_reference(found: list[Entry], text: str) -> Entry | None:
 def _by_digest(found: list[Entry], name: str, digest: str) -> Entry | None:
     """Find ``name@digest``: digest of the manifest, of its original, or of the index it came from; name must fit."""
     for entry in found:
-        notes = index.annotations(entry)
+        notes = index.notes_of(entry)
         if f"{name}@{digest}" in notes.get(index.REPO_DIGESTS, "").split():
             return entry
         # A local tag names its manifest too, though no registry has it.
@@ -101,7 +101,7 @@ def _by_id(found: list[Entry], text: str) -> Entry | None:
     matches = entries_of_id(found, text)
     if len({entry["digest"] for entry in matches}) > 1:
         # The same config in two manifests (other compression) is one image to docker: take the first.
-        ids = {index.annotations(entry).get(index.CONFIG) or entry["digest"] for entry in matches}
+        ids = {index.notes_of(entry).get(index.CONFIG) or entry["digest"] for entry in matches}
         if len(ids) > 1:
             raise InvalidInputError(
                 f"multiple IDs found with provided prefix: {text}", hint="give more digits of the id, or a tag"
@@ -110,7 +110,7 @@ def _by_id(found: list[Entry], text: str) -> Entry | None:
 
 
 def _digests(entry: Entry) -> list[str]:
-    notes = index.annotations(entry)
+    notes = index.notes_of(entry)
     found = [entry["digest"]]
     for key in (index.ORIGINAL, index.SOURCE_INDEX):
         if key in notes:

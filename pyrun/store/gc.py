@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from pyrun.store.layout import Layout
 
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+
 
 class Collected:
     """What a collection took: digests of manifests, of blobs and layers (diff_ids)."""
@@ -61,7 +63,7 @@ def _mark(layout: Layout) -> set[str]:
     manifests = set()
     for entry in index.entries(layout):
         manifests.add(entry["digest"])
-        notes = index.annotations(entry)
+        notes = index.notes_of(entry)
         alive.update(notes[key] for key in (index.ORIGINAL, index.SOURCE_INDEX, index.CONFIG) if key in notes)
     for _, path in containers.list(layout):
         try:
@@ -86,6 +88,8 @@ def _needs(layout: Layout, manifest: str) -> set[str]:
     except (OSError, ValueError, KeyError):
         pass
     try:
+        if os.stat(layout.blob(manifest)).st_size > MAX_MANIFEST_BYTES:
+            return set()  # a layer that a lease names
         document = json.loads(fsio.read_bytes(layout.blob(manifest)))
         return {item["digest"] for item in [document["config"], *document["layers"]]}
     except (OSError, ValueError, KeyError, TypeError):

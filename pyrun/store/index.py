@@ -46,18 +46,18 @@ def entries(layout: Layout) -> list[Entry]:
     return found
 
 
-def annotations(entry: Entry) -> dict[str, str]:
+def notes_of(entry: Entry) -> dict[str, str]:
     """Return an entry's annotations; an entry that another tool wrote may have none."""
     return entry.get("annotations") or {}
 
 
 def ref_name(entry: Entry) -> str:
     """Return the reference that an entry is the tag of; empty for one without a tag."""
-    return annotations(entry).get(REF_NAME, "")
+    return notes_of(entry).get(REF_NAME, "")
 
 
 def update(layout: Layout, change: Callable[[list[Entry]], list[Entry]]) -> None:
-    """Re-read, change, write and rename under the lock; ``change`` gets a list that it may alter and returns the new one.
+    """Re-read, change, write and rename under the lock; ``change`` may alter the list it gets and returns the new one.
 
     Where tags moved is appended to refs.log. Raises: StorageFullError; whatever ``change`` raises (nothing is written).
     """
@@ -85,7 +85,7 @@ def put(found: list[Entry], entry: Entry, reference: str) -> list[Entry]:
             continue
         else:
             kept.append(other)
-    shared = dict(annotations(entry))
+    shared = dict(notes_of(entry))
     shared.pop(REF_NAME, None)
     _merge_repo_digests(shared, [other for other in found if other["digest"] == digest])
     if not reference and any(other["digest"] == digest for other in kept):
@@ -96,7 +96,7 @@ def put(found: list[Entry], entry: Entry, reference: str) -> list[Entry]:
 
 def untagged(entry: Entry) -> Entry:
     """Return an entry without its tag."""
-    rest = {key: value for key, value in annotations(entry).items() if key != REF_NAME}
+    rest = {key: value for key, value in notes_of(entry).items() if key != REF_NAME}
     return {**entry, "annotations": rest}
 
 
@@ -113,10 +113,10 @@ def _with(entry: Entry, shared: dict[str, str]) -> Entry:
 def _merge_repo_digests(shared: dict[str, str], same: list[Entry]) -> None:
     found = shared.get(REPO_DIGESTS, "").split()
     for entry in same:
-        found += [item for item in annotations(entry).get(REPO_DIGESTS, "").split() if item not in found]
+        found += [item for item in notes_of(entry).get(REPO_DIGESTS, "").split() if item not in found]
         for key in (ORIGINAL, SOURCE_INDEX):
-            if key in annotations(entry):
-                shared.setdefault(key, annotations(entry)[key])
+            if key in notes_of(entry):
+                shared.setdefault(key, notes_of(entry)[key])
     if found:
         shared[REPO_DIGESTS] = " ".join(found)
 
