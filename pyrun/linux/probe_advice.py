@@ -30,8 +30,8 @@ ORDER = (
     "network namespace", "uts namespace", "cgroup namespace", "time namespace", "overlay lowerdir+",
     "overlay userxattr", "overlay data-only layers", "idmapped mounts", "new mount API", "mount_setattr",
     "openat2", "clone3", "procfs", "sysfs", "mqueue", "devpts gid=5", "cgroup2 mount", "cgroup delegation",
-    "seccomp", "landlock", "session keyring", "/dev/net/tun", "/dev/fuse", "pasta", "slirp4netns", "fuse-
-    overlayfs", "python-prctl",
+    "seccomp", "landlock", "session keyring", "/dev/net/tun", "/dev/fuse", "pasta", "slirp4netns",
+    "fuse-overlayfs", "python-prctl",
 )  # fmt: skip
 
 _NEWER_KERNEL = "boot a kernel that has it: sudo apt install -t bookworm-backports linux-image-amd64"
