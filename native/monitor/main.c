@@ -59,6 +59,8 @@ static int begin(void)
 	container.lock_fd = state_lock(container.directory_fd);
 	if (container.lock_fd < 0)
 		return fail_before_init("fcntl(OFD_SETLK)"), -1;
+	if (state_clear(container.directory_fd) < 0)
+		return fail_before_init("open(exit)"), -1;
 	if (clients_listen(job) < 0)
 		return fail_before_init("bind"), -1;
 	if (job_has(job, JOB_LOG) && log_open(job, container.directory_fd) < 0)

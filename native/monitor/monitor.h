@@ -56,6 +56,7 @@ void log_close(void);
 
 /* state.c */
 int state_lock(int directory_fd);
+int state_clear(int directory_fd);
 int state_write(const struct job *job, int directory_fd, const struct init_process *init);
 int state_exit(const struct job *job, int directory_fd, int exit_code);
 void state_unlink(const struct job *job);

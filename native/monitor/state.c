@@ -35,6 +35,22 @@ int state_lock(int directory_fd)
 	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -1 : fd;
 }
 
+/* Under the lock: what an earlier run left says nothing about this one.  The slot keeps its blocks. */
+int state_clear(int directory_fd)
+{
+	char none[64] = { 0 };
+	int fd = openat(directory_fd, "exit", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (pwrite(fd, none, sizeof(none), 0) != sizeof(none)) {
+		close(fd);
+		return -1;
+	}
+	close(fd);
+	return unlinkat(directory_fd, "state", 0) < 0 && errno != ENOENT ? -1 : 0;
+}
+
 /* Field 22 of /proc/PID/stat: with the pid it names a process for ever; proc(5). */
 static unsigned long long start_time(const char *pid)
 {

@@ -1,0 +1,304 @@
+"""Make a container from an image and options: decide, write the bundle; nothing runs yet.
+
+It must not know system calls, and prints nothing. What a container is on disk: store/layout.py. Next: engine/launch.py.
+"""
+
+from __future__ import annotations
+
+import os
+from time import gmtime, strftime, time_ns
+
+from pyrun.engine import environment, idmap, security, spec
+from pyrun.engine.users import User, look_up
+from pyrun.errors import InvalidInputError, StoreError
+from pyrun.linux import capabilities
+from pyrun.oci import json
+from pyrun.runtime import engine_ns
+from pyrun.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.engine.options import RunOptions
+    from pyrun.layers.view import View
+    from pyrun.runtime.engine_ns import EngineMap
+    from pyrun.store.layout import Layout
+
+_DEFAULT_STOP_SIGNAL = "SIGTERM"
+
+
+class Created:
+    """A container that exists and does not run yet."""
+
+    __slots__ = ("directory", "id", "record")
+
+    def __init__(self, container_id: str, directory: str, record: dict[str, Any]) -> None:
+        self.id = container_id
+        self.directory = directory
+        self.record = record
+
+
+def create(layout: Layout, options: RunOptions) -> Created:
+    """Make a container; the image is pulled where ``options.pull`` says so.
+
+    Raises: what the image, the options or the store are guilty of; then nothing is left behind.
+    """
+    if options.rm and options.cidfile and os.path.exists(options.cidfile):
+        raise _cidfile_exists(options.cidfile)
+    if options.cidfile and os.path.exists(options.cidfile):
+        raise _cidfile_exists(options.cidfile)
+    engine = engine_ns.engine_map()
+    image = image_of(layout, options, engine)
+    builder = Builder(layout, options, engine, image)
+    created = builder.create()
+    if options.cidfile:
+        _write_cidfile(options.cidfile, created.id)
+    return created
+
+
+def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str, Any]:
+    """Return the image's record, pulled first if it must be."""
+    from pyrun.errors import ImageNotFoundError
+    from pyrun.images import resolve
+
+    if options.pull != "always":
+        try:
+            record = resolve.resolve_image(layout, options.image)
+            if _platform_fits(record, options.platform) and resolve.has_layers(layout, record, engine.form):
+                return record
+        except ImageNotFoundError:
+            pass
+        if options.pull == "never":
+            raise ImageNotFoundError(options.image, hint="`--pull=missing` fetches it")
+    from pyrun.engine.pull import pull
+
+    result = pull(layout, options.image, platform=options.platform, policy="always" if options.pull == "always" else "missing")
+    return resolve.resolve_image(layout, result.manifest)
+
+
+def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:
+    if platform is None:
+        return True
+    from pyrun.oci.platform import Platform
+
+    return str(Platform.parse(platform)) == str(Platform.parse(record["platform"]))
+
+
+class Builder:
+    """One container in the making."""
+
+    __slots__ = ("engine", "id", "image", "layout", "map", "options", "security", "user", "view", "volumes")
+
+    def __init__(self, layout: Layout, options: RunOptions, engine: EngineMap, image: dict[str, Any]) -> None:
+        from pyrun.layers import lowerdir
+        from pyrun.layers.view import View
+
+        self.layout = layout
+        self.options = options
+        self.engine = engine
+        self.image = image
+        self.id = containers.new_id()
+        self.security = security.parse(options.security_opt)
+        diff_ids = [layer["diff_id"] for layer in image["layers"]]
+        self.view: View = View(lowerdir.lowerdirs(layout, diff_ids, engine.form), None)
+        self.user: User = look_up(self.view, options.user if options.user is not None else image["user"])
+        self.map = idmap.decide(options.userns, engine, self.user.uid, self.user.gid)
+        self.volumes: list[str] = []
+
+    def create(self) -> Created:
+        """Decide everything, then write it all at once."""
+        from pyrun.engine import mounts
+
+        options = self.options
+        args = self._arguments()
+        decided_mounts = mounts.decide(self.layout, self.image, options, self.id, self.engine)
+        try:
+            return self._write(args, decided_mounts)
+        except BaseException:
+            mounts.forget(self.layout, decided_mounts)
+            raise
+
+    def _write(self, args: list[str], decided_mounts: Any) -> Created:
+        from pyrun.engine import networking
+
+        options, image = self.options, self.image
+        network = networking.decide(options, image)
+        hostname = options.hostname or (os.uname().nodename if network.mode == "host" else self.id[:12])
+        directory = containers.directory(self.layout, self.id, ephemeral=options.rm)
+        config = self._config(args, hostname, network, decided_mounts, directory)
+        record = self._record(args, hostname, network, decided_mounts)
+        data = containers.data_directory(self.layout, self.id, ephemeral=options.rm)
+        rootfs = self._rootfs(data)
+        files = {
+            "config.json": json.dumps(config).encode(),
+            "rootfs.json": json.dumps(rootfs).encode(),
+            **networking.files(options, network, hostname),
+        }
+        containers.create(self.layout, record, files)
+        return Created(self.id, directory, record)
+
+    def _arguments(self) -> list[str]:
+        """ENTRYPOINT and CMD by docker's rules: ``--entrypoint`` drops the image's CMD, arguments replace it."""
+        options, image = self.options, self.image
+        entrypoint, command = image["entrypoint"] or [], options.args or image["cmd"] or []
+        if options.entrypoint is not None:
+            entrypoint = [options.entrypoint] if options.entrypoint else []
+            command = options.args
+        args = [*entrypoint, *command]
+        if not args or not args[0]:
+            raise InvalidInputError(
+                f"no command specified: image {options.image} has neither ENTRYPOINT nor CMD",
+                hint=f"name one: `pyrun run {options.image} COMMAND`",
+            )
+        if any("\0" in arg for arg in args):
+            raise InvalidInputError("invalid argument: it contains a NUL byte")
+        return args
+
+    def _config(self, args: list[str], hostname: str, network: Any, decided_mounts: Any, directory: str) -> dict[str, Any]:
+        options = self.options
+        decided = spec.Decisions()
+        decided.args = args
+        given = environment.from_options(options.env, options.env_file)
+        decided.env = environment.container_environment(
+            self.image["env"], given, hostname=hostname, tty=options.tty, home=self.user.home
+        )
+        decided.cwd = _working_directory(options.workdir or self.image["workdir"] or "/")
+        decided.uid, decided.gid = self.user.uid, self.user.gid
+        # setgroups(2) is denied in a single-id map: user_namespaces(7).
+        decided.additional_gids = None if self.engine.size == 1 else self.user.groups
+        decided.capabilities = capabilities.evaluate(options.cap_add, options.cap_drop, privileged=options.privileged)
+        decided.no_new_privs = self.security.no_new_privs
+        decided.privileged = options.privileged
+        decided.unmasked = options.privileged or self.security.unmasked
+        decided.readonly = options.read_only
+        decided.terminal = options.tty
+        decided.hostname = hostname
+        decided.seccomp = "unconfined" if options.privileged and self.security.seccomp == "default" else self.security.seccomp
+        decided.namespaces = ["pid", "mount", "ipc", "uts", "cgroup"]
+        if network.mode != "host":
+            decided.namespaces.append("network")
+            # Docker's: no port of the container's own network is privileged, and ping needs no capability.
+            decided.sysctls = {
+                "net.ipv4.ip_unprivileged_port_start": "0",
+                "net.ipv4.ping_group_range": f"0 {self._last_gid()}",
+            }
+        if self.engine.size:
+            decided.namespaces.append("user")
+        decided.uid_extents, decided.gid_extents = self.map.uids, self.map.gids
+        decided.rlimits = _rlimits(options.ulimit)
+        decided.mounts = [*_etc_files(directory), *decided_mounts.oci]
+        return spec.build(decided)
+
+    def _last_gid(self) -> int:
+        if not self.map.gids:
+            return 2147483647
+        inside, _, size = self.map.gids[0] if len(self.map.gids) == 1 else self.map.gids[-1]
+        return inside + size - 1
+
+    def _rootfs(self, data: str) -> dict[str, Any]:
+        from pyrun.layers import lowerdir
+
+        diff_ids = [layer["diff_id"] for layer in self.image["layers"]]
+        return {
+            "lowerdirs": lowerdir.lowerdirs(self.layout, diff_ids, self.map.form),
+            "upper": data + "/upper",
+            "work": data + "/work",
+            # A volatile overlay cannot be mounted twice: only where there is no second start.
+            "volatile": self.options.rm,
+            "form": self.map.form,
+            "readonly": self.options.read_only,
+        }
+
+    def _record(self, args: list[str], hostname: str, network: Any, decided_mounts: Any) -> dict[str, Any]:
+        from pyrun.runtime.state import boot_id
+
+        options, image = self.options, self.image
+        name = containers.check_name(options.name) if options.name else containers.random_name(self.layout)
+        return {
+            "id": self.id,
+            "name": name,
+            "created": now(),
+            "image": options.image,
+            "image_ref": options.image,
+            "image_id": image["image_id"],
+            "manifest": image["manifest"],
+            "platform": image["platform"],
+            "path": args[0],
+            "args": args,
+            "ephemeral": options.rm,
+            "options": options.as_dict(),
+            "labels": _labels(image["labels"], options),
+            "mounts": decided_mounts.shown,
+            "ports": network.shown_ports(),
+            "hostname": hostname,
+            "stop_signal": options.stop_signal or image["stop_signal"] or _DEFAULT_STOP_SIGNAL,
+            "stop_timeout": options.stop_timeout if options.stop_timeout is not None else 10,
+            "tty": options.tty,
+            "stdin_open": options.interactive,
+            "network": network.mode,
+            "form": self.map.form,
+            "anonymous_volumes": decided_mounts.anonymous,
+            "boot_id": boot_id(),
+        }
+
+
+def now() -> str:
+    """The time as docker writes it: RFC 3339, nanoseconds, UTC."""
+    stamp = time_ns()
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(stamp // 1_000_000_000)) + f".{stamp % 1_000_000_000:09}Z"
+
+
+def _working_directory(path: str) -> str:
+    if not path.startswith("/"):
+        raise InvalidInputError(f"invalid working directory: {path!r}: it needs to be an absolute path")
+    return os.path.normpath(path)
+
+
+def _etc_files(directory: str) -> list[dict[str, Any]]:
+    return [
+        {"destination": f"/etc/{name}", "type": "bind", "source": f"{directory}/{name}", "options": ["rbind", "rprivate"]}
+        for name in ("hosts", "hostname", "resolv.conf")
+    ]
+
+
+def _rlimits(texts: list[str]) -> list[dict[str, Any]]:
+    if not texts:
+        return []
+    from pyrun.volumes.ulimit import parse_ulimit
+
+    return [parse_ulimit(text) for text in texts]
+
+
+def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:
+    labels = dict(image or {})
+    for path in options.label_file:
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.strip() for line in file.read().split("\n")]
+        except OSError as error:
+            raise InvalidInputError(f"cannot read label file: {path}: {os.strerror(error.errno or 0).lower()}") from error
+        labels.update(_label(line) for line in lines if line and not line.startswith("#"))
+    labels.update(_label(text) for text in options.label)
+    return labels
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value
+
+
+def _cidfile_exists(path: str) -> StoreError:
+    return StoreError(
+        f"container ID file found: {path}: make sure the other container is not running, or delete it", path=path
+    )
+
+
+def _write_cidfile(path: str, container_id: str) -> None:
+    try:
+        with open(path, "x", encoding="ascii") as file:
+            file.write(container_id)
+    except FileExistsError:
+        raise _cidfile_exists(path) from None
+    except OSError as error:
+        raise StoreError(f"cannot write container ID file: {path}: {os.strerror(error.errno or 0).lower()}", path=path) from error

@@ -1,0 +1,26 @@
+"""``kill``: a signal to a running container's first process."""
+
+from __future__ import annotations
+
+from pyrun.engine import lifecycle
+from pyrun.errors import WrongStatusError
+from pyrun.runtime import state
+from pyrun.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.store.layout import Layout
+
+
+def kill(layout: Layout, name: str, signal: str = "KILL") -> None:
+    """Send a signal; after SIGKILL, wait until the container has ended.
+
+    Raises: ContainerNotFoundError; WrongStatusError if it does not run; InvalidInputError for the signal.
+    """
+    number = lifecycle.signal_number(signal)
+    _, directory = containers.resolve(layout, name)
+    now = state.status(directory)
+    if now.status != "running" or not lifecycle.send_signal(now, number):
+        raise WrongStatusError("kill", name, "not running")
+    if number == lifecycle.SIGKILL:
+        lifecycle.wait_end(now)

@@ -1,0 +1,105 @@
+"""Signals to a container and the wait for its end: what stop, kill, wait and rm share.
+
+It must not know how a container is made. Every process is addressed by a pidfd whose start time was compared after it
+was opened: a pid alone may have been given to somebody else (pidfd_open(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+import _signal
+
+from pyrun._native import lib
+from pyrun.errors import InvalidInputError
+from pyrun.runtime import state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.runtime.state import State
+
+SIGKILL = 9
+_NAMES = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU "
+    "XFSZ VTALRM PROF WINCH IO PWR SYS"
+).split()
+_ALIASES = {"IOT": 6, "POLL": 29, "CLD": 17}
+
+
+def signal_number(text: str) -> int:
+    """Return the number of ``9``, ``KILL``, ``SIGKILL``, ``RTMIN+3``, … (signal(7)).
+
+    Raises: InvalidInputError with docker's words.
+    """
+    word = text.strip().upper().removeprefix("SIG")
+    if word.isdigit() and 0 < int(word) < 65:
+        return int(word)
+    if word in _NAMES:
+        return _NAMES.index(word) + 1
+    if word in _ALIASES:
+        return _ALIASES[word]
+    base, sign, offset = word[:5], word[5:6], word[6:]
+    if base in ("RTMIN", "RTMAX") and (not sign or (sign in "+-" and offset.isdigit())):
+        # glibc keeps 32 and 33 for itself.
+        number = (34 if base == "RTMIN" else 64) + int((sign + offset) or 0)
+        if 34 <= number <= 64:
+            return number
+    raise InvalidInputError(f"invalid signal: {text}")
+
+
+def open_process(pid: int, starttime: int) -> int:
+    """Return a pidfd of the process, or -1 if it has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return -1
+    if state.start_time(pid) == starttime:
+        return fd
+    os.close(fd)
+    return -1
+
+
+def send_signal(now: State, number: int) -> bool:
+    """Signal the container's first process; False if it has ended."""
+    fd = open_process(now.pid, now.starttime)
+    if fd < 0:
+        return False
+    try:
+        _signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def wait_end(now: State, timeout: float | None = None) -> bool:
+    """Wait until the container's monitor has ended, so that its record is written; False on timeout (seconds)."""
+    fd = open_process(now.monitor, now.monitor_starttime)
+    if fd < 0:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(fd, 1)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+    finally:
+        os.close(fd)
+
+
+def is_starting(directory: str) -> bool:
+    """Whether a monitor holds the lock although nothing has been executed yet."""
+    return bool(lib.pyrun_lock_held(f"{directory}/lock".encode()) == 1)
+
+
+def wait_init(now: State, timeout: float | None) -> bool:
+    """Wait until the container's first process has ended; False on timeout (seconds)."""
+    fd = open_process(now.pid, now.starttime)
+    if fd < 0:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(fd, 1)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+    finally:
+        os.close(fd)

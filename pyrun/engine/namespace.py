@@ -1,0 +1,46 @@
+"""How the verbs reach trees of subordinate owners: the store's helper program, run in the engine user namespace.
+
+It must not know what is unpacked or removed. Hot where rm is: imports nothing until it is needed.
+"""
+
+from __future__ import annotations
+
+from pyrun.store import trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyrun.layers.helper import Process, Spawn
+    from pyrun.store.layout import Layout
+
+
+def register(layout: Layout) -> None:
+    """Let the store remove, from now on, what this process itself may not."""
+    trees.register_remover(lambda path: remove(layout, path))
+
+
+def remove(layout: Layout, path: str) -> None:
+    """Remove a tree in the engine namespace. Raises: SyscallError."""
+    from pyrun.layers import helper
+
+    helper.run(["remove", path], spawn=spawner(layout), what=path)
+
+
+def spawner(layout: Layout) -> Spawn:
+    """Return the function that starts a program of ours in the engine namespace of this user."""
+    from pyrun.runtime import engine_ns
+
+    engine = engine_ns.engine_map()
+
+    def spawn(argv: Sequence[str], stdin_fd: int, pass_fds: Sequence[int]) -> Process:
+        return engine_ns.spawn_in(layout.engine, engine, [*argv], fds=(stdin_fd, 1, 2), keep=tuple(pass_fds))
+
+    return spawn
+
+
+def form() -> str:
+    """Return the form of layers that this user's engine namespace can own: full, or flat with a single id."""
+    from pyrun.runtime import engine_ns
+
+    return engine_ns.engine_map().form

@@ -1,0 +1,60 @@
+"""``rm``: remove containers, and the trees that hold files of subordinate owners."""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.engine import lifecycle
+from pyrun.errors import ContainerNotFoundError, KernelError, WrongStatusError
+from pyrun.runtime import engine_ns, launch, state
+from pyrun.store import containers, trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.store.layout import Layout
+
+
+def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False) -> None:
+    """Remove a container; ``force`` ends a running one first, ``volumes`` takes its anonymous volumes along.
+
+    Raises: ContainerNotFoundError; WrongStatusError if it runs.
+    """
+    use_engine(layout)
+    container_id, directory = containers.resolve(layout, name)
+    now = state.status(directory)
+    if now.status == "running":
+        if not force:
+            raise WrongStatusError(
+                "remove", name, "running", hint=f"stop it first: `pyrun stop {name}`, or use `pyrun rm -f {name}`"
+            )
+        lifecycle.send_signal(now, lifecycle.SIGKILL)
+        lifecycle.wait_end(now)
+    try:
+        record = containers.load(directory)
+    except ContainerNotFoundError:
+        if force:
+            return  # it was --rm and has removed itself
+        raise
+    containers.delete(layout, container_id, directory)
+    if volumes:
+        remove_volumes(layout, record)
+
+
+def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:
+    """Remove the anonymous volumes that a container was given."""
+    for name in record["anonymous_volumes"]:
+        trees.discard(layout, layout.volume(name))
+
+
+def use_engine(layout: Layout) -> None:
+    """Let the store remove what only the engine namespace's root may."""
+
+    def remover(path: str) -> None:
+        engine = engine_ns.engine_map()
+        process = engine_ns.spawn_in(layout.engine, engine, [launch.LIBEXEC + "/pyrun-tree", "remove", path])
+        if process.wait() != 0 and os.path.lexists(path):
+            raise KernelError(f"cannot remove: {path}: pyrun-tree failed")
+
+    trees.register_remover(remover)

@@ -1,0 +1,95 @@
+"""``run``: create, start, attach. Returns what a front end shows; prints nothing."""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.engine import launch
+from pyrun.engine.create import Created, create
+from pyrun.engine.terminal import Attachment, SignalProxy, parse_detach_keys, window_size
+from pyrun.errors import InvalidInputError
+from pyrun.runtime import state
+from pyrun.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrun.engine.options import RunOptions
+    from pyrun.store.layout import Layout
+
+__all__ = ["Created", "RunResult", "create", "run"]
+
+
+class RunResult:
+    """``exit_code``: None while the container goes on (-d, or detached)."""
+
+    __slots__ = ("exit_code", "id")
+
+    def __init__(self, container_id: str, exit_code: int | None) -> None:
+        self.id = container_id
+        self.exit_code = exit_code
+
+
+def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | None = None) -> RunResult:
+    """Run a container to its end, or, detached, until its program has been executed.
+
+    Raises: CommandNotFoundError, CommandNotExecutableError and all that create raises; a --rm container that could
+    not be started is gone, another one stays as created.
+    """
+    keys = parse_detach_keys(options.detach_keys)
+    _check_terminal(options)
+    created = create(layout, options)
+    attached = not options.detach
+    try:
+        started = launch.start(layout, created, attached=attached, window=window_size(0) if options.tty else (0, 0))
+        if show_plan is not None:
+            show_plan(started.plan.describe_all())
+        started.wait_started()
+    except BaseException:
+        if options.rm:
+            _remove(layout, created)
+        raise
+    if not attached:
+        started.monitor.close()
+        return RunResult(created.id, None)
+    return RunResult(created.id, attach(started, options.interactive, options.tty, keys, options.sig_proxy))
+
+
+def attach(started: launch.Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) -> int | None:
+    """Pump until exit (the code) or detach (None); 137 where the monitor died and took the container with it."""
+    monitor = started.monitor
+    try:
+        pidfd = os.pidfd_open(monitor.pid) if proxy and not tty else -1
+    except OSError:
+        pidfd = -1
+    try:
+        with SignalProxy(pidfd):
+            attachment = Attachment(monitor, stdin=stdin, tty=tty, detach_keys=keys)
+            code = attachment.run()
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+        monitor.close()
+    if code is None and not attachment.is_detached:
+        return 137
+    if code is not None and monitor.process is not None:
+        monitor.process.wait()
+    return code
+
+
+def _check_terminal(options: RunOptions) -> None:
+    if options.tty and options.interactive and not options.detach and not os.isatty(0):
+        raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
+    if options.detach and options.rm and options.cidfile == "":
+        raise InvalidInputError("invalid container ID file: empty name")
+
+
+def _remove(layout: Layout, created: Created) -> None:
+    """What a failed --rm leaves: the monitor removes it, unless it never came so far."""
+    if os.path.isdir(created.directory) and state.status(created.directory).status != "running":
+        from pyrun.engine import rm
+
+        rm.use_engine(layout)
+        containers.delete(layout, created.id, created.directory)
+        rm.remove_volumes(layout, created.record)

@@ -1,0 +1,35 @@
+"""``start`` of containers that exist."""
+
+from __future__ import annotations
+
+from pyrun.engine import launch
+from pyrun.engine.create import Created
+from pyrun.engine.run import attach
+from pyrun.engine.terminal import parse_detach_keys, window_size
+from pyrun.runtime import state
+from pyrun.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.store.layout import Layout
+
+
+def start(
+    layout: Layout, name: str, *, attached: bool = False, interactive: bool = False, detach_keys: str | None = None
+) -> int | None:
+    """Start one container; one that runs already is left as it is. Returns the exit code if ``attached`` saw it end.
+
+    Raises: ContainerNotFoundError; as `launch.start`.
+    """
+    keys = parse_detach_keys(detach_keys)
+    container_id, directory = containers.resolve(layout, name)
+    if state.status(directory).status == "running":
+        return None
+    created = Created(container_id, directory, containers.load(directory))
+    tty = bool(created.record["tty"])
+    started = launch.start(layout, created, attached=attached, window=window_size(0) if tty else (0, 0))
+    started.wait_started()
+    if not attached:
+        started.monitor.close()
+        return None
+    return attach(started, interactive and bool(created.record["stdin_open"]), tty, keys, proxy=True)

@@ -1,0 +1,29 @@
+"""``stop``: ask, wait, then end."""
+
+from __future__ import annotations
+
+from pyrun.engine import lifecycle
+from pyrun.runtime import state
+from pyrun.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.store.layout import Layout
+
+
+def stop(layout: Layout, name: str, timeout: int | None = None, signal: str | None = None) -> None:
+    """Send the stop signal, and SIGKILL after ``timeout`` seconds (-1: never); one that does not run is fine.
+
+    The container's own --stop-signal and --stop-timeout (10 s) unless given. Returns when its record is written.
+    """
+    number = lifecycle.signal_number(signal) if signal else None
+    _, directory = containers.resolve(layout, name)
+    record = containers.load(directory)
+    now = state.status(directory)
+    if now.status != "running":
+        return
+    seconds = record["stop_timeout"] if timeout is None else timeout
+    chosen = number or lifecycle.signal_number(record["stop_signal"])
+    if lifecycle.send_signal(now, chosen) and not lifecycle.wait_init(now, None if seconds < 0 else seconds):
+        lifecycle.send_signal(now, lifecycle.SIGKILL)
+    lifecycle.wait_end(now)

@@ -1,0 +1,88 @@
+"""USER of an image or ``-u``: looked up in the image's own passwd and group files, never in the host's.
+
+It must not know where the files come from: ``View`` reads them. Source: moby daemon/oci_linux.go getUser; passwd(5), group(5).
+"""
+
+from __future__ import annotations
+
+from pyrun.errors import InvalidInputError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.layers.view import View
+
+_FILE_LIMIT = 4 << 20
+_MAX_ID = (1 << 31) - 1
+
+
+class User:
+    """Who the process is: numbers inside the container, and the home directory for HOME."""
+
+    __slots__ = ("gid", "groups", "home", "uid")
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+
+
+def _rows(view: View, path: str, fields: int) -> list[list[str]]:
+    text = (view.read(path, _FILE_LIMIT) or b"").decode("utf-8", "replace")
+    rows = [line.split(":") for line in text.split("\n") if line and not line.startswith("#")]
+    return [row for row in rows if len(row) >= fields]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= _MAX_ID else None
+
+
+def look_up(view: View, text: str) -> User:
+    """Return the user that ``user[:group]`` names; "" is root.
+
+    A name must exist; a number need not. Without a group: the user's own and those that list him.
+
+    Raises: InvalidInputError with docker's words.
+    """
+    name, separator, group = text.partition(":")
+    passwd = _rows(view, "/etc/passwd", 6)
+    number = _number(name) if name else 0
+    row = next((row for row in passwd if row[0] == name), None) if name else None
+    if row is None and number is not None:
+        row = next((row for row in passwd if row[2] == str(number)), None)
+    if row is None and number is None:
+        raise InvalidInputError(
+            f"unable to find user {name}: no matching entries in passwd file",
+            hint="the name is looked up in the image's /etc/passwd; a number needs no entry",
+        )
+    if row is None:
+        uid, gid, home, login = number or 0, 0, "/", ""
+    else:
+        uid, gid = _number(row[2]) or 0, _number(row[3]) or 0
+        home, login = row[5] or "/", row[0]
+    groups: list[int] = []
+    if separator and group:
+        gid = _group(view, group)
+    elif login:
+        groups = _supplementary(view, login, gid)
+    return User(uid, gid, groups, home)
+
+
+def _group(view: View, group: str) -> int:
+    row = next((row for row in _rows(view, "/etc/group", 3) if row[0] == group), None)
+    number = _number(row[2]) if row is not None else _number(group)
+    if number is None:
+        raise InvalidInputError(
+            f"unable to find group {group}: no matching entries in group file",
+            hint="the name is looked up in the image's /etc/group; a number needs no entry",
+        )
+    return number
+
+
+def _supplementary(view: View, login: str, gid: int) -> list[int]:
+    groups: list[int] = []
+    for row in _rows(view, "/etc/group", 4):
+        number = _number(row[2])
+        if number is not None and number != gid and login in row[3].split(",") and number not in groups:
+            groups.append(number)
+    return groups

@@ -1,0 +1,45 @@
+"""``wait``: until a container has ended."""
+
+from __future__ import annotations
+
+from pyrun.engine import lifecycle
+from pyrun.runtime import state
+from pyrun.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.store.layout import Layout
+
+
+def wait(layout: Layout, name: str) -> int:
+    """Return the exit code of a container once it has ended; of one that never ran, 0, as docker does.
+
+    A --rm container takes its record with it: its code comes from its monitor's socket.
+    """
+    _, directory = containers.resolve(layout, name)
+    record = containers.load(directory)
+    if record["ephemeral"]:
+        return _through_socket(layout, record["id"], directory)
+    now = state.status(directory)
+    while now.status == "running" or (now.status == "created" and lifecycle.is_starting(directory)):
+        lifecycle.wait_end(now)
+        now = state.status(directory)
+    return now.exit_code
+
+
+def _through_socket(layout: Layout, container_id: str, directory: str) -> int:
+    from pyrun.runtime import launch
+
+    try:
+        monitor = launch.connect(layout.socket(container_id))
+    except OSError:
+        return state.status(directory).exit_code
+    try:
+        while True:
+            kind, content = monitor.receive()
+            if kind == "X":
+                return int.from_bytes(content, "little")
+            if kind == "":
+                return 137
+    finally:
+        monitor.close()
