@@ -50,15 +50,16 @@ class Parser:
             raise click.UsageError(str(error), self._context) from None
         values: dict[str, Any] = {}
         multiple = {param.name for param in self._order if param.multiple}
+        asks_help = any(name == param.name for name, _ in found for param in self._order if param.is_eager)
         for name, value in found:
             if name in multiple:
                 values.setdefault(name, []).append(value)
-            elif name.startswith(UNSUPPORTED) and "help" not in values:
+            elif name.startswith(UNSUPPORTED) and not asks_help:
                 raise UnsupportedFlagError(name[len(UNSUPPORTED) :])
             else:
                 values[name] = value
         used = [param for param in self._order if param.name in values]
-        if self._arguments and "help" not in values:
+        if self._arguments and not asks_help:
             rest = self._take_arguments(values, rest)
         return values, rest, [*used, *self._arguments]
 

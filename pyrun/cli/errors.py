@@ -82,7 +82,7 @@ def report(error: BaseException, *, verb: str, debug: bool) -> int:
         subject = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
         show(f"{subject}{error.strerror.lower()}", "")
         return client
-    if type(error).__module__.partition(".")[0] == "click":
+    if any(ancestor.__module__.partition(".")[0] == "click" for ancestor in type(error).__mro__):
         from pyrun.cli.app import explain
 
         message, hint, code = explain(error)

@@ -1,0 +1,116 @@
+"""docker's way to write durations, sizes and columns, and a line of `ps`. HOT: `ps` reads it.
+
+Source: docker's units.HumanDuration and units.HumanSize; text/tabwriter as docker/cli sets it (minimum 10, gap 3).
+"""
+
+from __future__ import annotations
+
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from pyrun.engine.ps import Container
+
+_GAP = 3
+_LEAST = 10
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+
+
+def now() -> int:
+    """Return nanoseconds since 1970."""
+    return time.time_ns()
+
+
+def human_duration(nanoseconds: int) -> str:
+    """Write a span of time in one unit: "5 seconds", "About a minute", "3 weeks"."""
+    seconds = nanoseconds // 1_000_000_000
+    if seconds < 1:
+        return "Less than a second"
+    if seconds < 60:
+        return "1 second" if seconds == 1 else f"{seconds} seconds"
+    minutes = seconds // 60
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    hours = (seconds + 1800) // 3600
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    for unit, length, limit in (("days", 24, 24 * 14), ("weeks", 24 * 7, 24 * 60), ("months", 24 * 30, 24 * 730)):
+        if hours < limit:
+            return f"{hours // length} {unit}"
+    return f"{seconds // 3600 // 24 // 365} years"
+
+
+def human_size(size: float, precision: int = 3) -> str:
+    """Write a size in decimal units with `precision` digits: "4.26MB". docker: 3 digits in `images`, else 4."""
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size /= 1000
+        unit += 1
+    return f"{size:.{precision}g}{_UNITS[unit]}" if size < 999.5 else f"{size:.0f}{_UNITS[unit]}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Align rows: a column is as wide as its widest cell and three more, at least ten; the last is not padded."""
+    widths = [max(_LEAST, max(map(len, column)) + _GAP) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows
+    )
+
+
+def ellipsis(text: str, length: int) -> str:
+    """Shorten to at most `length` characters, the last of which is "…"."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def quote(text: str) -> str:
+    """Quote as Go's strconv.Quote, for what may stand in a command."""
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\x7f": "\\x7f", "\x1b": "\\x1b"}
+    return '"' + "".join(escapes.get(c, c if c >= " " else f"\\x{ord(c):02x}") for c in text) + '"'
+
+
+def container_row(container: Container, *, no_trunc: bool, now: int) -> tuple[str, ...]:
+    """Return one line of `ps`."""
+    record = container.record
+    return (
+        container.id if no_trunc else container.id[:12],
+        record["image_ref"] or "<no image>",
+        container_command(record, no_trunc=no_trunc),
+        human_duration(now - container.created) + " ago",
+        container_status(container, now=now),
+        container_ports(record["ports"]) if container.state.status == "running" else "",
+        record["name"],
+    )
+
+
+def container_command(record: Mapping[str, Any], *, no_trunc: bool) -> str:
+    """Return the quoted command line."""
+    line = " ".join(record["args"])
+    return quote(line if no_trunc else ellipsis(line, 20))
+
+
+def container_status(container: Container, *, now: int) -> str:
+    """Return the STATUS column: "Up 5 seconds", "Exited (0) 2 minutes ago", "Created", "Dead"."""
+    from pyrun.engine.instant import parse_rfc3339
+
+    state = container.state
+    if state.status == "running":
+        return "Up " + human_duration(now - parse_rfc3339(state.started))
+    if state.status == "exited":
+        return f"Exited ({state.exit_code}) {human_duration(now - parse_rfc3339(state.finished))} ago"
+    return state.status.capitalize()
+
+
+def container_ports(ports: Sequence[Mapping[str, Any]]) -> str:
+    """Return the PORTS column: "0.0.0.0:8080->80/tcp, 443/tcp"."""
+    words = []
+    for port in sorted(ports, key=lambda port: (port["container_port"], port["protocol"], port["host_ip"] or "")):
+        inside = f"{port['container_port']}/{port['protocol']}"
+        if port["host_port"]:
+            host = port["host_ip"] or "0.0.0.0"  # noqa: S104 - shown, not bound
+            words.append(f"{f'[{host}]' if ':' in host else host}:{port['host_port']}->{inside}")
+        else:
+            words.append(inside)
+    return ", ".join(words)
