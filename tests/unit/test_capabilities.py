@@ -76,7 +76,7 @@ def test_unknown_names_are_refused_in_docker_s_words(add: list[str], drop: list[
 
 def test_what_an_old_kernel_lacks() -> None:
     # 5.7: highest is CAP_AUDIT_READ (37); BPF came with 5.8
-    with pytest.raises(InvalidInputError, match='not supported by your kernel .*"CAP_BPF"'):
+    with pytest.raises(InvalidInputError, match=r'not supported by your kernel .*"CAP_BPF"'):
         caps.evaluate(["BPF"], last_capability=37)
     assert caps.evaluate(["ALL"], last_capability=37) == (1 << 38) - 1
     assert caps.evaluate(privileged=True, last_capability=37) == (1 << 38) - 1
