@@ -50,7 +50,10 @@ class Url:
 
     def join(self, location: str) -> Url:
         """Resolve a Location header against this URL."""
-        return Url.parse(urljoin(str(self), location))
+        try:
+            return Url.parse(urljoin(str(self), location))
+        except ValueError as error:
+            raise RegistryError(f"invalid URL: {location[:200]!r}: {error}", registry=self.authority) from None
 
     @property
     def origin(self) -> tuple[str, str, int]:
