@@ -43,7 +43,6 @@ struct node *ensure_directory(struct node *parent, const char *name, size_t size
 {
     struct node *node;
 
-    charge(1, 0);
     node = node_add(parent, name, size);
     if (mkdirat(node_fd(parent), node->name, 0700) < 0) {
         fail_errno("mkdirat", errno);
@@ -100,6 +99,7 @@ static struct node *discover(struct walk *walk, struct node *at, const char *nam
         if (strlen(name) + strlen(walk->next) > walk->own) {
             refuse("leads through a link out of the layer, or to a directory it does not have");
         }
+        charge(1, 0);
         return ensure_directory(at, name, strlen(name));
     }
     if (S_ISLNK(found.st_mode)) {

@@ -1,0 +1,108 @@
+"""Decompression of layer blobs: the form is found by its first bytes, a media type may lie.
+
+It must not know digests, files or helpers. Sources: RFC 1952 (gzip), RFC 8878 (zstd).
+"""
+
+from __future__ import annotations
+
+import io
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from _typeshed import WriteableBuffer
+
+    class Reader(Protocol):
+        """Where decompressed bytes come from."""
+
+        def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+            """Fill the buffer as far as one step allows; 0 at the end."""
+
+
+MAGIC_SIZE = 6
+_ZSTD_WINDOW = 1 << 31  # bytes; what `zstd --long=31` needs. The decoder takes the frame's own window, never more.
+
+
+def detect(head: bytes) -> str:
+    """Return ``gzip zstd xz bzip2 none`` for the first bytes of a blob."""
+    if head[:2] == b"\x1f\x8b":
+        return "gzip"
+    # A zstd stream may begin with a skippable frame, as zstd:chunked's does.
+    if head[:4] == b"\x28\xb5\x2f\xfd" or (head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F):
+        return "zstd"
+    if head[:6] == b"\xfd7zXZ\0":
+        return "xz"
+    return "bzip2" if head[:3] == b"BZh" else "none"
+
+
+class _Raw(io.RawIOBase):
+    """A file object over a function that returns the next chunk, b"" at the end."""
+
+    def __init__(self, head: bytes, next_chunk: Callable[[], bytes]) -> None:
+        super().__init__()
+        self._chunk = memoryview(head)
+        self._next = next_chunk
+
+    def readable(self) -> bool:
+        return True
+
+    def _fill(self) -> None:
+        if not self._chunk:
+            self._chunk = memoryview(self._next())
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(1 << 20), b""))
+        self._fill()
+        piece = bytes(self._chunk[:size])
+        self._chunk = self._chunk[size:]
+        return piece
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._fill()
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._chunk))
+        target[:size] = self._chunk[:size]
+        self._chunk = self._chunk[size:]
+        return size
+
+
+def reader(kind: str, head: bytes, next_chunk: Callable[[], bytes]) -> Reader:
+    """Return a reader of the decompressed bytes; several gzip members or zstd frames read as one.
+
+    ``head`` is what was already taken of the stream, ``next_chunk`` returns more, b"" at its end.
+    """
+    raw = _Raw(head, next_chunk)
+    if kind == "gzip":
+        from isal import igzip
+
+        stream: Reader = igzip.IGzipFile(fileobj=raw, mode="rb")
+        return stream
+    if kind == "zstd":
+        import zstandard
+
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        # A frame cut short reads as its end here: the tar's own end and the diff_id tell.
+        return decompressor.stream_reader(raw, read_size=1 << 18, read_across_frames=True)
+    if kind == "xz":
+        import lzma
+
+        return lzma.LZMAFile(raw)
+    if kind == "bzip2":
+        import bz2
+
+        return bz2.BZ2File(raw)
+    return raw
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return what the readers raise for a broken stream."""
+    import lzma
+    import zlib
+
+    import zstandard
+    from isal import isal_zlib
+
+    return (zstandard.ZstdError, isal_zlib.error, zlib.error, lzma.LZMAError, EOFError)
