@@ -163,6 +163,8 @@ class Builder:
         decided.env = environment.container_environment(
             self.image["env"], given, hostname=hostname, tty=options.tty, home=self.user.home
         )
+        if not any(item.startswith("HOME=") for item in (*self.image["env"], *given)):
+            decided.home = self.user.home
         decided.cwd = _working_directory(options.workdir or self.image["workdir"] or "/")
         decided.uid, decided.gid = self.user.uid, self.user.gid
         # setgroups(2) is denied in a single-id map: user_namespaces(7).

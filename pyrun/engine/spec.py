@@ -21,13 +21,15 @@ READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # The annotation that names the bundle's compiled filter to whoever runs it.
 SECCOMP_ANNOTATION = "org.pyrun.seccomp"
+# HOME is the user's own, not one that the image or a flag gave: `exec -u` has another.
+HOME_ANNOTATION = "org.pyrun.home"
 
 
 class Decisions:
     """What `run` has decided; see the field's own words in `build`."""
 
     __slots__ = (
-        "additional_gids", "args", "capabilities", "cwd", "env", "gid", "gid_extents", "hostname", "mounts",
+        "additional_gids", "args", "capabilities", "cwd", "env", "gid", "gid_extents", "home", "hostname", "mounts",
         "namespaces", "no_new_privs", "privileged", "readonly", "rlimits", "seccomp", "shm_bytes", "sysctls",
         "terminal", "uid", "uid_extents", "unmasked",
     )  # fmt: skip
@@ -36,6 +38,7 @@ class Decisions:
         self.args: list[str] = []
         self.env: list[str] = []
         self.cwd = "/"
+        self.home = ""  # set where HOME comes from the user's entry in passwd
         self.uid = self.gid = 0
         # None: leave the supplementary groups as they are (setgroups is denied in a single-id map).
         self.additional_gids: list[int] | None = []
@@ -79,7 +82,7 @@ def build(decided: Decisions) -> dict[str, Any]:
             "maskedPaths": [] if decided.unmasked else MASKED_PATHS,
             "readonlyPaths": [] if decided.unmasked else READONLY_PATHS,
         },
-        "annotations": {SECCOMP_ANNOTATION: decided.seccomp},
+        "annotations": {SECCOMP_ANNOTATION: decided.seccomp, HOME_ANNOTATION: decided.home},
     }
     return config
 

@@ -131,7 +131,7 @@ class Attachment:
 
     def run(self) -> int | None:
         """Return the exit code; None after the detach keys or when the monitor went away."""
-        with _window_changes(self._send_window if self._tty else None):
+        with window_changes(self._send_window if self._tty else None):
             if self._tty and self._stdin_open:
                 with RawTerminal(0):
                     self._loop()
@@ -194,7 +194,7 @@ class Attachment:
         self._monitor.send("W", rows.to_bytes(2, "little") + columns.to_bytes(2, "little"))
 
 
-class _window_changes:
+class window_changes:  # noqa: N801 (used as a function)
     """SIGWINCH calls ``changed`` for the length of a ``with``."""
 
     __slots__ = ("_changed",)

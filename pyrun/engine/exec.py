@@ -1,0 +1,144 @@
+"""``exec``: a further process in a running container, with its capabilities, filters and user.
+
+It must not print. The process is joined by native/module/join.c; nothing of ours is executed inside.
+"""
+
+from __future__ import annotations
+
+import os
+
+import _socket
+
+from pyrun._native import ffi, lib
+from pyrun.engine import environment, launch, lifecycle, spec
+from pyrun.engine.exec_streams import Streams
+from pyrun.engine.terminal import parse_detach_keys
+from pyrun.errors import InvalidInputError, WrongStatusError
+from pyrun.runtime import compile as compiler
+from pyrun.runtime import state
+from pyrun.runtime.failure import RECORD_BYTES, Failure, to_error
+from pyrun.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.engine.options import ExecOptions
+    from pyrun.runtime.plan import Plan
+    from pyrun.store.layout import Layout
+
+
+def exec_(layout: Layout, options: ExecOptions) -> int:
+    """Run a command in a container; return its exit code, 0 for a detached one.
+
+    Raises: ContainerNotFoundError; WrongStatusError if it does not run; CommandNotFoundError, CommandNotExecutableError.
+    """
+    keys = parse_detach_keys(options.detach_keys)
+    if options.tty and options.interactive and not options.detach and not os.isatty(0):
+        raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
+    _, directory = containers.resolve(layout, options.container)
+    now = state.status(directory)
+    pidfd = lifecycle.open_process(now.pid, now.starttime) if now.status == "running" else -1
+    if pidfd < 0:
+        raise WrongStatusError("exec in", options.container, "not running", hint=f"`pyrun start {options.container}` starts it")
+    try:
+        return _run(directory, options, pidfd, keys)
+    finally:
+        os.close(pidfd)
+
+
+def _run(directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
+    config = containers.load_file(directory, "config.json")
+    filters = [] if options.privileged else launch.kept_filters(directory)
+    plan = compiler.compile_exec(process_of(directory, config, options), filters)
+    flags = compiler.clone_flags(config)
+    with Streams(interactive=options.interactive, tty=options.tty, detached=options.detach, detach_keys=keys) as streams:
+        pid = _join(pidfd, flags, plan, streams, options.args[0])
+        if options.detach:
+            return 0
+        return streams.pump(pid)
+
+
+def process_of(directory: str, config: dict[str, Any], options: ExecOptions) -> dict[str, Any]:
+    """Return the OCI process object: the container's own, changed by the options."""
+    process = dict(config["process"])
+    given = environment.from_options(options.env, options.env_file)
+    base = list(process["env"])
+    if options.tty:
+        base = environment.merge(["TERM=xterm"], base)
+    if options.user is not None:
+        user, home = _user(directory, config, options.user)
+        process["user"] = user
+        if config["annotations"].get(spec.HOME_ANNOTATION):
+            base = environment.merge(base, [f"HOME={home}"])
+    process["env"] = environment.merge(base, given)
+    process["args"] = options.args
+    process["terminal"] = options.tty
+    if options.workdir is not None:
+        if not options.workdir.startswith("/"):
+            raise InvalidInputError(f"invalid working directory: {options.workdir!r}: it needs to be an absolute path")
+        process["cwd"] = options.workdir
+    if options.privileged:
+        from pyrun.linux import capabilities
+
+        held = capabilities.names(capabilities.evaluate(privileged=True))
+        process["capabilities"] = {"bounding": held, "permitted": held, "effective": held}
+    # The limits are the container's and were inherited by nobody: set anew, as docker does.
+    return process
+
+
+def _user(directory: str, config: dict[str, Any], text: str) -> tuple[dict[str, Any], str]:
+    from pyrun.engine.users import look_up
+    from pyrun.layers.view import View
+
+    rootfs = containers.load_file(directory, "rootfs.json")
+    found = look_up(View(rootfs["lowerdirs"], rootfs["upper"]), text)
+    user: dict[str, Any] = {"uid": found.uid, "gid": found.gid, "umask": 0o022}
+    if "additionalGids" in config["process"]["user"]:
+        user["additionalGids"] = [found.gid, *found.groups]
+    return user, found.home
+
+
+def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, command: str) -> int:
+    """Start the process; returns its pid, a child of ours, once the program has been executed."""
+    encoded = plan.encode()
+    content = ffi.from_buffer(encoded)
+    ours, theirs = _socket.socketpair(1, 5)  # AF_UNIX, SOCK_SEQPACKET: for the console's master
+    join = ffi.new(
+        "struct pyrun_join *",
+        {
+            "pidfd": pidfd, "namespaces": flags, "plan": content, "plan_size": len(encoded), "stdio": streams.child,
+            "control_fd": theirs.fileno(),
+        },
+    )  # fmt: skip
+    report, failure = ffi.new("int *"), ffi.new("struct plan_failure *")
+    try:
+        pid = int(lib.pyrun_join(join, report, failure))
+        theirs.close()
+        if pid < 0:
+            raise _gone_or(Failure.decode(bytes(ffi.buffer(failure))), plan, command)
+        streams.started()
+        record = _read_report(report[0])
+        if len(record) == RECORD_BYTES:
+            os.waitpid(pid, 0)
+            raise _gone_or(Failure.decode(record), plan, command)
+        if streams.tty:
+            streams.take_console(ours)
+        return pid
+    finally:
+        theirs.close()
+        ours.close()
+
+
+def _read_report(fd: int) -> bytes:
+    try:
+        return os.read(fd, RECORD_BYTES)
+    finally:
+        os.close(fd)
+
+
+def _gone_or(failure: Failure, plan: Plan, command: str) -> Exception:
+    if failure.step < 0 and failure.syscall in ("setns", "clone3"):
+        # Its init ended between our look and our step.
+        return WrongStatusError("exec in", command, "not running any more")
+    return to_error(failure, plan, command)
