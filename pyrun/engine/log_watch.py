@@ -40,19 +40,21 @@ class Watch:
         if state.status != "running":
             return True
         if self._pidfd < 0 and state.monitor:
-            self._watch_monitor(state.monitor, state.monitor_starttime)
+            return not self._watch_monitor(state.monitor, state.monitor_starttime)
         return False
 
-    def _watch_monitor(self, pid: int, started: int) -> None:
+    def _watch_monitor(self, pid: int, started: int) -> bool:
+        """Open the monitor's pidfd; False if it is gone: then nothing would ever wake us."""
         try:
             pidfd = os.pidfd_open(pid)
-        except OSError:
-            return  # gone meanwhile: the next status says so
+        except ProcessLookupError:
+            return False
         if start_time(pid) != started:  # the number belongs to another process by now
             os.close(pidfd)
-            return
+            return False
         self._pidfd = pidfd
         self._poll.register(pidfd, select.POLLIN)
+        return True
 
     def wait(self) -> bool:
         """Block until something happened; return whether the container has ended."""
