@@ -249,7 +249,7 @@ def _add_rule(ffi: Any, lib: Any, context: Any, rule: Rule) -> None:
             array = ffi.new("struct scmp_arg_cmp[]", len(comparisons))
             for entry, argument in zip(array, comparisons, strict=True):
                 entry.arg, entry.op = argument.index, getattr(lib, argument.op)
-                entry.datum_a, entry.datum_b = argument.value, argument.valueTwo
+                entry.datum_a, entry.datum_b = argument.value, argument.value_two
             _check(lib.seccomp_rule_add_array(context, rule.result(), number, len(comparisons), array), f"add {call}")
 
 

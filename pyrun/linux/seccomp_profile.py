@@ -34,30 +34,30 @@ OPERATORS = (
 )  # fmt: skip
 
 
-class Argument(msgspec.Struct):
+class Argument(msgspec.Struct, rename="camel"):
     """One comparison: argument `index` `op` `value` (for MASKED_EQ: value is the mask, valueTwo the datum)."""
 
     index: int
     value: int
     op: str
-    valueTwo: int = 0
+    value_two: int = 0
 
 
-class Condition(msgspec.Struct):
+class Condition(msgspec.Struct, rename="camel"):
     """When a Docker rule applies (includes) or does not (excludes)."""
 
     caps: list[str] | None = None
     arches: list[str] | None = None
-    minKernel: str | None = None
+    min_kernel: str | None = None
 
 
-class Rule(msgspec.Struct, omit_defaults=True):
+class Rule(msgspec.Struct, rename="camel"):
     """One entry of `syscalls`."""
 
     action: str
     names: list[str] | None = None
     name: str | None = None
-    errnoRet: int | None = None
+    errno_ret: int | None = None
     args: list[Argument] | None = None
     comment: str | None = None
     includes: Condition | None = None
@@ -65,26 +65,26 @@ class Rule(msgspec.Struct, omit_defaults=True):
 
     def result(self) -> int:
         """Return the filter's return value for this rule."""
-        return return_value(self.action, self.errnoRet)
+        return return_value(self.action, self.errno_ret)
 
 
-class ArchMap(msgspec.Struct):
+class ArchMap(msgspec.Struct, rename="camel"):
     """A native architecture and those that its kernel also runs."""
 
     architecture: str
-    subArchitectures: list[str] | None = None
+    sub_architectures: list[str] | None = None
 
 
-class Document(msgspec.Struct):
+class Document(msgspec.Struct, rename="camel"):
     """A profile as it is written; unknown fields (podman's errno names) are ignored."""
 
-    defaultAction: str
-    defaultErrnoRet: int | None = None
+    default_action: str
+    default_errno_ret: int | None = None
     architectures: list[str] | None = None
-    archMap: list[ArchMap] | None = None
+    arch_map: list[ArchMap] | None = None
     syscalls: list[Rule] | None = None
     flags: list[str] | None = None
-    listenerPath: str | None = None
+    listener_path: str | None = None
 
 
 class Profile:
@@ -93,8 +93,8 @@ class Profile:
     __slots__ = ("architectures", "default_action", "default_errno", "known_names", "rules")
 
     def __init__(self, document: Document, architectures: list[str], rules: list[Rule]) -> None:
-        self.default_action = document.defaultAction
-        self.default_errno = document.defaultErrnoRet
+        self.default_action = document.default_action
+        self.default_errno = document.default_errno_ret
         self.architectures = architectures
         self.rules = rules
         # Every name that the author wrote, also in rules that do not apply here: what the profile "knows".
@@ -116,8 +116,8 @@ class Profile:
 
 def _oci_rule(rule: Rule) -> dict[str, Any]:
     result: dict[str, Any] = {"names": rule.names, "action": rule.action}
-    if rule.errnoRet is not None:
-        result["errnoRet"] = rule.errnoRet
+    if rule.errno_ret is not None:
+        result["errnoRet"] = rule.errno_ret
     if rule.args:
         result["args"] = [msgspec.to_builtins(argument) for argument in rule.args]
     return result
@@ -159,10 +159,10 @@ def _parse(text: bytes, source: str) -> Document:
 
 def _validate(document: Document, source: str) -> None:
     where = f"seccomp profile {source}"
-    _check_action(document.defaultAction, document.defaultErrnoRet, where, "/defaultAction")
-    if document.architectures and document.archMap:
+    _check_action(document.default_action, document.default_errno_ret, where, "/defaultAction")
+    if document.architectures and document.arch_map:
         raise InvalidConfigError(where, "/architectures", "use either 'architectures' or 'archMap'")
-    if document.listenerPath:
+    if document.listener_path:
         raise InvalidConfigError(where, "/listenerPath", "SCMP_ACT_NOTIFY and its listener are not supported yet")
     if document.flags:
         raise InvalidConfigError(where, "/flags", "filter flags are not supported yet")
@@ -172,13 +172,13 @@ def _validate(document: Document, source: str) -> None:
             raise InvalidConfigError(where, pointer, "use either 'name' or 'names'")
         if rule.name is None and not rule.names:
             raise InvalidConfigError(where, pointer + "/names", "a rule must name at least one system call")
-        _check_action(rule.action, rule.errnoRet, where, pointer + "/action")
+        _check_action(rule.action, rule.errno_ret, where, pointer + "/action")
         for index, argument in enumerate(rule.args or ()):
             if argument.op not in OPERATORS:
                 raise InvalidConfigError(where, f"{pointer}/args/{index}/op", f"unknown operator {argument.op!r}")
             if not 0 <= argument.index <= 5:
                 raise InvalidConfigError(where, f"{pointer}/args/{index}/index", "a system call has arguments 0 to 5")
-            if not (0 <= argument.value < 1 << 64 and 0 <= argument.valueTwo < 1 << 64):
+            if not (0 <= argument.value < 1 << 64 and 0 <= argument.value_two < 1 << 64):
                 raise InvalidConfigError(where, f"{pointer}/args/{index}/value", "must fit in 64 bits without a sign")
 
 
@@ -193,9 +193,9 @@ def _check_action(action: str, errno: int | None, where: str, pointer: str) -> N
 def _architectures(document: Document, machine: str) -> list[str]:
     if document.architectures:
         return list(document.architectures)
-    for entry in document.archMap or ():
+    for entry in document.arch_map or ():
         if entry.architecture == NATIVE[machine]:
-            return [entry.architecture, *(entry.subArchitectures or ())]
+            return [entry.architecture, *(entry.sub_architectures or ())]
     return [NATIVE[machine]]
 
 
@@ -205,13 +205,13 @@ def _applies(rule: Rule, caps: int, go_arch: str, release: str, source: str) -> 
     if refused is not None and (
         go_arch in (refused.arches or ())
         or any(_has(caps, name) for name in refused.caps or ())
-        or (refused.minKernel is not None and _kernel_at_least(release, refused.minKernel, source))
+        or (refused.min_kernel is not None and _kernel_at_least(release, refused.min_kernel, source))
     ):
         return False
     return wanted is None or (
         (not wanted.arches or go_arch in wanted.arches)
         and all(_has(caps, name) for name in wanted.caps or ())
-        and (wanted.minKernel is None or _kernel_at_least(release, wanted.minKernel, source))
+        and (wanted.min_kernel is None or _kernel_at_least(release, wanted.min_kernel, source))
     )
 
 

@@ -157,7 +157,7 @@ def test_unknown_architecture_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError) as error:
         seccomp.compiled(str(tmp_path), path, 0, "x86_64")
     assert error.value.pointer == "/architectures/0"
-    with pytest.raises(InvalidInputError, match="cannot read seccomp profile: /nowhere.json: No such file"):
+    with pytest.raises(InvalidInputError, match=r"cannot read seccomp profile: /nowhere\.json: No such file"):
         seccomp.compiled(str(tmp_path), "/nowhere.json", 0)
 
 

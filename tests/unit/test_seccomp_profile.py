@@ -48,7 +48,7 @@ def test_default_profile_follows_the_capabilities(caps: list[str], present: list
 
 def test_default_profile_excludes_by_capability() -> None:
     clone3 = [r for r in load(DEFAULT).rules if r.names == ["clone3"]]
-    assert [(r.action, r.errnoRet) for r in clone3] == [("SCMP_ACT_ERRNO", 38)]
+    assert [(r.action, r.errno_ret) for r in clone3] == [("SCMP_ACT_ERRNO", 38)]
     assert not [r for r in load(DEFAULT, capabilities.ALL).rules if r.names == ["clone3"]]
 
 
