@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         def chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
             """Give the bytes of a blob; the reader verifies them."""
 
+
 WORKERS = 4  # two keep two cores busy with inflating; four hide the latency of a registry that is far away
 CHUNK_BYTES = 1 << 18
 
@@ -77,8 +78,7 @@ class Fetch:
         waiting = sorted(unique.values(), key=lambda layer: layer.descriptor.size)
         self._staged = [*waiting]
         workers = [
-            threading.Thread(target=self._work, args=(waiting,), daemon=True)
-            for _ in range(min(WORKERS, len(waiting)))
+            threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in range(min(WORKERS, len(waiting)))
         ]
         try:
             for worker in workers:
@@ -92,6 +92,10 @@ class Fetch:
             raise
         if self._errors:
             raise self._errors[0]
+
+    def unpacked(self) -> dict[str, int]:
+        """Return the bytes of the files of each layer that was unpacked, by diff_id."""
+        return {layer.diff_id: layer.unpacked_bytes for layer in self._staged if layer.tree}
 
     def publish(self) -> None:
         """Rename everything into place. Another pull may have been first: its tree is the same, ours goes."""
@@ -131,8 +135,9 @@ class Fetch:
             except CancelledError:
                 return
             except BaseException as error:
+                found = fsio.full_or(error, self._layout.root) if isinstance(error, OSError) else error
                 with self._lock:
-                    self._errors.append(fsio.full_or(error, self._layout.root) if isinstance(error, OSError) else error)  # type: ignore[arg-type]
+                    self._errors.append(found)
                 self._cancelled.set()
                 return
 
@@ -203,7 +208,7 @@ class Fetch:
         finally:
             if fd >= 0:
                 os.close(fd)
-        layer.unpacked_bytes = report.bytes
+        layer.unpacked_bytes = report.file_bytes
         self._progress("unpacked", layer.descriptor.digest, layer.unpacked_bytes)
 
     def _open_blob(self, layer: Staged) -> int:

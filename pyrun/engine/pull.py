@@ -105,7 +105,7 @@ def ensure_form(layout: Layout, record: dict[str, Any], form: str, *, spawn: Spa
         fetch = Fetch(layout, None, form, spawn, _deaf)
         try:
             fetch.stage(layers)
-            _sync(layout)
+            fsio.sync_file_system(layout.root)
             fetch.publish()
         finally:
             fetch.discard()
@@ -234,7 +234,7 @@ class _Pull:
                 if not blobs.exists(self._layout, digest):
                     staged.append((blobs.stage(self._layout, data, digest, "document"), digest))
             record_path = records.stage(self._layout, record)
-            _sync(self._layout)
+            fsio.sync_file_system(self._layout.root)
             self._fetch.publish()
             for path, digest in staged:
                 blobs.publish(self._layout, path, digest)
@@ -272,7 +272,7 @@ def _documents(layout: Layout, record: dict[str, Any]) -> tuple[Manifest, ImageC
 
 
 def _known_sizes(layout: Layout) -> dict[str, int]:
-    """Return the unpacked size of each layer that an image of the store has: it is not unpacked again to be measured."""
+    """Return the unpacked size of each layer of the store's images: none is unpacked again to be measured."""
     found: dict[str, int] = {}
     for name in os.listdir(layout.images):
         try:
@@ -281,14 +281,6 @@ def _known_sizes(layout: Layout) -> dict[str, int]:
             continue
         found.update((layer["diff_id"], layer.get("unpacked", 0)) for layer in record["layers"])
     return found
-
-
-def _sync(layout: Layout) -> None:
-    fd = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fsio.syncfs(fd, layout.root)
-    finally:
-        os.close(fd)
 
 
 def _deaf(event: str, what: str, number: int) -> None:

@@ -21,9 +21,11 @@ UNKNOWN_TIME = "0001-01-01T00:00:00Z"  # what docker shows of an image that does
 
 
 def build(
-    manifest_digest: str, manifest: Manifest, config: ImageConfig, *, unpacked_size: int, keep: list[str]
+    manifest_digest: str, manifest: Manifest, config: ImageConfig, *, unpacked: dict[str, int], keep: list[str]
 ) -> dict[str, Any]:
-    """Return the record. ``keep``: digests beside config and layers that must live as long (original, index).
+    """Return the record. ``unpacked``: bytes of each layer's files, by diff_id.
+
+    ``keep``: digests beside config and layers that must live as long (original, index).
 
     Raises: InvalidConfigError if manifest and config do not fit together.
     """
@@ -35,7 +37,7 @@ def build(
         "platform": str(Platform.of(config)),
         "created": config.created or UNKNOWN_TIME,
         "size": sum(layer.size for layer, _ in layers),
-        "unpacked_size": unpacked_size,
+        "unpacked_size": sum(unpacked.get(diff_id, 0) for _, diff_id in layers),
         "os": config.os,
         "architecture": config.architecture,
         "variant": config.variant or "",
@@ -50,7 +52,16 @@ def build(
         "stop_timeout": defaults.stop_timeout,
         "labels": dict(defaults.labels or {}),
         "healthcheck": msgspec.to_builtins(defaults.healthcheck) if defaults.healthcheck else None,
-        "layers": [{"diff_id": diff_id, "digest": layer.digest, "size": layer.size} for layer, diff_id in layers],
+        "layers": [
+            {
+                "diff_id": diff_id,
+                "digest": layer.digest,
+                "size": layer.size,
+                "unpacked": unpacked.get(diff_id, 0),
+                "media_type": layer.media_type,
+            }
+            for layer, diff_id in layers
+        ],
         "keep": keep,
     }
 

@@ -20,7 +20,7 @@ _HEX = "0123456789abcdef"
 
 
 def resolve_image(layout: Layout, text: str) -> dict[str, Any]:
-    """Return the record of the image that ``text`` names; see `find_entry` for the order.
+    """Return the record of the image that ``text`` names; see `find_in` for the order.
 
     Raises: ImageNotFoundError; InvalidInputError (ambiguous id); InvalidReferenceError; StoreCorruptError.
     """
@@ -47,12 +47,16 @@ def load_record(layout: Layout, manifest_digest: str) -> dict[str, Any]:
 
 
 def find_entry(layout: Layout, text: str) -> Entry:
-    """Return the entry of index.json that ``text`` names: a whole id, a reference, else a prefix of an id, as docker.
+    """Return the entry of index.json that ``text`` names. Raises: as `resolve_image`."""
+    return find_in(index.entries(layout), text)
+
+
+def find_in(found: list[Entry], text: str) -> Entry:
+    """Return the entry that ``text`` names: a whole id, a reference, else a prefix of an id, as docker.
 
     Ids are those of the config (docker's image id), of the manifest, or of what it was made from.
     Raises: as `resolve_image`.
     """
-    found = index.entries(layout)
     entry = _by_reference(found, text) or _by_id(found, text)
     if entry is None:
         raise ImageNotFoundError(text, hint=f"`pyrun pull {text}` fetches it from its registry")

@@ -1,0 +1,71 @@
+"""The verb image inspect: an image in the shape of docker's JSON.
+
+It must not know how it is printed. Manifest and config are read again from their blobs and verified. Cold.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyrun.images import resolve
+from pyrun.layers import lowerdir
+from pyrun.oci import json
+from pyrun.oci import reference as references
+from pyrun.store import blobs, index
+from pyrun.store.layout import Layout
+
+
+def inspect_image(layout: Layout, text: str, *, form: str = "full") -> dict[str, Any]:
+    """Return what ``docker image inspect`` says of an image, and under ``Pyrun`` what docker has no word for.
+
+    Raises: ImageNotFoundError; StoreCorruptError if a blob is missing or damaged.
+    """
+    found = index.entries(layout)
+    entry = resolve.find_in(found, text)
+    record = resolve.load_record(layout, entry["digest"])
+    config = json.loads(blobs.read(layout, record["image_id"]))
+    same = [other for other in found if other["digest"] == entry["digest"]]
+    digests = [item for other in same for item in index.notes_of(other).get(index.REPO_DIGESTS, "").split()]
+    diff_ids = [layer["diff_id"] for layer in record["layers"]]
+    lower = lowerdir.lowerdirs(layout, diff_ids, form)
+    return {
+        "Id": record["image_id"],
+        "RepoTags": sorted(_familiar(index.ref_name(other)) for other in same if index.ref_name(other)),
+        "RepoDigests": sorted({_familiar(item) for item in digests}),
+        "Parent": "",
+        "Comment": next((step["comment"] for step in reversed(config.get("history") or []) if step.get("comment")), ""),
+        "Created": record["created"],
+        "DockerVersion": config.get("docker_version", ""),
+        "Author": config.get("author", ""),
+        "Config": _config(config.get("config") or {}),
+        "Architecture": record["architecture"],
+        **({"Variant": record["variant"]} if record["variant"] else {}),
+        "Os": record["os"],
+        "Size": record["unpacked_size"],
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {"LowerDir": ":".join(lower[1:]), "UpperDir": lower[0]} if lower else {},
+        },
+        "RootFS": {"Type": "layers", "Layers": diff_ids},
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+        "Pyrun": {
+            "Manifest": record["manifest"],
+            "Platform": record["platform"],
+            "CompressedSize": record["size"],
+            "Layers": record["layers"],
+        },
+    }
+
+
+def _config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config as docker shows it: its usual fields always, others if they are there."""
+    shown: dict[str, Any] = {
+        "User": "", "Env": None, "Cmd": None, "Entrypoint": None, "WorkingDir": "", "Labels": None,
+        "Volumes": None, "OnBuild": None,
+    }  # fmt: skip
+    shown.update(config)
+    return shown
+
+
+def _familiar(text: str) -> str:
+    return references.parse_normalized(text).familiar

@@ -1,0 +1,120 @@
+"""The verb rmi: take a name from an image, and the image with its last one.
+
+It must not know how garbage is found (`store/gc.py`). Check and change happen under the exclusive gc.lock, so that no
+container can appear in between. Cold.
+"""
+
+from __future__ import annotations
+
+from pyrun.engine import namespace
+from pyrun.errors import ConflictError, ContainerNotFoundError, ImageInUseError, InvalidReferenceError
+from pyrun.images import resolve
+from pyrun.oci import reference as references
+from pyrun.store import containers, gc, index
+from pyrun.store.sweep import sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrun.store.index import Entry
+    from pyrun.store.layout import Layout
+
+
+class RemovedImage:
+    """What rmi did, as docker prints it: ``Untagged: NAME`` for each name, ``Deleted: DIGEST`` for what is gone."""
+
+    __slots__ = ("deleted", "untagged")
+
+    def __init__(self) -> None:
+        self.untagged: list[str] = []
+        self.deleted: list[str] = []
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines to print, in order."""
+        return [f"Untagged: {name}" for name in self.untagged] + [f"Deleted: {digest}" for digest in self.deleted]
+
+
+def remove_image(
+    layout: Layout, text: str, *, force: bool = False, is_running: Callable[[str], bool] | None = None
+) -> RemovedImage:
+    """Remove a tag; with it the image, if no other tag has it. By id: the image and its only tag.
+
+    ``is_running(directory)`` says so of a container; by default what `live/` names runs.
+    Raises: ImageNotFoundError; ImageInUseError (a stopped container too; with ``force`` only a running one);
+    ConflictError (an id with tags in several repositories, without ``force``).
+    """
+    namespace.register(layout)
+    result = RemovedImage()
+
+    def check_and_untag() -> None:
+        index.update(layout, lambda found: _without(layout, found, text, force, is_running, result))
+
+    collected = gc.collect(layout, check_and_untag)
+    result.deleted += [*collected.images, *collected.layers]
+    sweep(layout)
+    return result
+
+
+def _without(
+    layout: Layout,
+    found: list[Entry],
+    text: str,
+    force: bool,
+    is_running: Callable[[str], bool] | None,
+    result: RemovedImage,
+) -> list[Entry]:
+    """Return the index without what ``text`` names. Raises: as `remove_image`."""
+    entry = resolve.find_in(found, text)
+    same = [other for other in found if other["digest"] == entry["digest"]]
+    name = _name_meant(text, entry)
+    if name and len(same) > 1:
+        result.untagged.append(references.parse_normalized(name).familiar)
+        return index.remove_tag(found, name)
+    if not name and not force:
+        _refuse_many_names(text, same)
+    _refuse_used(layout, text, entry["digest"], force, is_running)
+    for other in same:
+        if index.ref_name(other):
+            result.untagged.append(references.parse_normalized(index.ref_name(other)).familiar)
+    for item in index.notes_of(entry).get(index.REPO_DIGESTS, "").split():
+        result.untagged.append(references.parse_normalized(item).familiar)
+    return [other for other in found if other["digest"] != entry["digest"]]
+
+
+def _name_meant(text: str, entry: Entry) -> str:
+    """Return the tag that ``text`` is, or nothing if it is an id or a digest."""
+    try:
+        name = references.parse_normalized(text).with_default_tag().string
+    except InvalidReferenceError:
+        return ""
+    return name if name == index.ref_name(entry) else ""
+
+
+def _refuse_many_names(text: str, same: list[Entry]) -> None:
+    repositories = {index.ref_name(other).rpartition(":")[0] for other in same if index.ref_name(other)}
+    if len(repositories) > 1 or len([other for other in same if index.ref_name(other)]) > 1:
+        raise ConflictError(
+            f"cannot remove image: {text}: it has several names: "
+            + ", ".join(sorted(references.parse_normalized(index.ref_name(other)).familiar for other in same)),
+            hint="remove one name, or all of them with -f",
+        )
+
+
+def _refuse_used(
+    layout: Layout, text: str, manifest: str, force: bool, is_running: Callable[[str], bool] | None
+) -> None:
+    live = {path for _, path in containers.list(layout, all=False)}
+    stopped = ""
+    for container_id, path in containers.list(layout):
+        try:
+            if containers.load(path).get("manifest") != manifest:
+                continue
+        except ContainerNotFoundError:
+            continue
+        if path in live if is_running is None else is_running(path):
+            raise ImageInUseError(text, container_id, running=True)
+        stopped = stopped or container_id
+    if stopped and not force:
+        raise ImageInUseError(text, stopped, running=False)
