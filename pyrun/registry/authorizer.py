@@ -10,7 +10,7 @@ import threading
 import time
 from urllib.parse import urlencode
 
-from pyrun.errors import AuthenticationError, RegistryError
+from pyrun.errors import RegistryError
 from pyrun.oci import json
 from pyrun.registry.challenge import Challenge, parse_challenges
 from pyrun.registry.transport import Response
@@ -29,6 +29,10 @@ _TOKEN_BYTES = 1024 * 1024
 _DEFAULT_SECONDS = 60  # "if omitted, this defaults to 60 seconds"
 _MARGIN_SECONDS = 10
 _CLIENT_ID = "pyrun"
+
+
+class RefusedError(Exception):
+    """There is no answer to a challenge other than the one that was refused; the text says why."""
 
 
 class Authorizer:
@@ -62,7 +66,8 @@ class Authorizer:
         """Give a header that answers a 401; ``used`` is the header of the refused request.
 
         Raises:
-            AuthenticationError: there is no other answer than the one that was refused.
+            RefusedError: there is no other answer than the one that was refused.
+            RegistryError: the token service failed.
         """
         challenges = parse_challenges(", ".join(refused.headers.get_all("WWW-Authenticate") or []))
         with self._lock:
@@ -82,11 +87,11 @@ class Authorizer:
             return self._token(bearer.parameters, scope)
         if "basic" not in by_scheme:
             names = ", ".join(sorted(by_scheme)) or "none"
-            raise self._refused(f"it asks for no scheme that is known (offered: {names})")
+            raise RefusedError(f"the registry asks for no scheme that is known (offered: {names})")
         if self._credential is None or self._credential.identity_token:
-            raise self._refused("it asks for a user name and password")
+            raise RefusedError("the registry asks for a user name and password")
         if self._credential.basic == used:
-            raise self._refused("wrong user name or password")
+            raise RefusedError("wrong user name or password")
         return self._credential.basic, float("inf")
 
     def _token(self, parameters: dict[str, str], scope: str) -> tuple[str, float]:
@@ -112,7 +117,9 @@ class Authorizer:
     def _read_token(self, answer: Response) -> tuple[str, float]:
         if answer.status in (400, 401, 403):
             answer.drain()
-            raise self._refused("wrong user name or password" if self._credential else "it refuses anonymous access")
+            raise RefusedError(
+                "wrong user name or password" if self._credential else "the registry refuses anonymous access"
+            )
         if answer.status != 200:
             reason = f"its token service answered {answer.status}"
             raise RegistryError(
@@ -131,9 +138,3 @@ class Authorizer:
                 registry=self.registry,
             )
         return f"Bearer {token}", max(seconds - _MARGIN_SECONDS, 5.0)
-
-    def _refused(self, reason: str) -> AuthenticationError:
-        hint = f"log in with `pyrun login {self.registry}`"
-        return AuthenticationError(
-            f"access denied: {self.registry}: {reason}", registry=self.registry, status=401, hint=hint
-        )

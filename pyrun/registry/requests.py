@@ -9,10 +9,10 @@ from __future__ import annotations
 from pyrun.errors import InvalidReferenceError, RegistryError, RegistryUnreachableError
 from pyrun.oci.media_types import essence
 from pyrun.registry.answers import denied, error_of
-from pyrun.registry.authorizer import Authorizer
+from pyrun.registry.authorizer import Authorizer, RefusedError
 from pyrun.registry.credentials import CredentialStore
 from pyrun.registry.retry import RETRIED, Retry
-from pyrun.registry.transport import DroppedError, Response, Transport
+from pyrun.registry.transport import DroppedError, Response, Transport, is_untrusted
 from pyrun.registry.url import (
     INSECURE_VARIABLE,
     Url,
@@ -91,15 +91,15 @@ class Requests:
                 return answer
             with answer:
                 answer.drain()
-                authorizer.authorize(scope, answer, used)
-        raise denied(
-            self.domain,
-            what,
-            "the registry refuses the token that it asked for",
-            has_credential=authorizer.has_credential,
-            problems=self.credentials.problems,
-            status=401,
-        )
+                try:
+                    authorizer.authorize(scope, answer, used)
+                except RefusedError as error:
+                    raise self._denied(authorizer, what, str(error)) from error
+        raise self._denied(authorizer, what, "the registry refuses the token that it asked for")
+
+    def _denied(self, authorizer: Authorizer, what: str, reason: str) -> RegistryError:
+        problems, has_credential = self.credentials.problems, authorizer.has_credential
+        return denied(self.domain, what, reason, has_credential=has_credential, problems=problems, status=401)
 
     def _first(self, method: str, target: str, headers: dict[str, str]) -> Response:
         """Send with the scheme that the registry speaks; find out which, where two are allowed."""
@@ -117,12 +117,12 @@ class Requests:
             failure = error
         try:
             answer = self._via(others[0], method, target, headers)
-        except (RegistryUnreachableError, DroppedError):
+        except (RegistryUnreachableError, DroppedError) as error:
+            if first == "https" or is_untrusted(error):
+                raise
             if refusal is not None:
-                return refusal
-            if failure is not None and first == "http":
-                raise failure from None  # it was plain HTTP after all: TLS's complaint would mislead
-            raise
+                return refusal  # it was plain HTTP after all: TLS's complaint would mislead
+            raise (failure or error) from None
         if refusal is not None:
             refusal.close()
         self._schemes = others
@@ -180,7 +180,7 @@ class Requests:
     def _allowed_schemes(self) -> list[str]:
         host, _ = split_authority(self.authority)
         if is_loopback(host):
-            return ["http", "https"]  # nobody is between; TLS here is the exception, and its import costs 15 ms
+            return ["http", "https"]  # nobody is between; TLS here is the exception
         if self._is_named(host, self.authority):
             return ["https", "http"]  # as docker does for insecure-registries
         return ["https"]

@@ -191,6 +191,13 @@ class Transport:
             return context
 
 
+def is_untrusted(error: Exception) -> bool:
+    """Say whether TLS was spoken, and only the certificate was refused."""
+    import ssl
+
+    return isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer for {READ_SECONDS:.0f} seconds"
@@ -201,18 +208,19 @@ def _reason(error: Exception) -> str:
 
 
 def _unreachable(error: Exception, url: Url) -> RegistryUnreachableError:
+    import ssl  # http.client has it already; where Python was built without, there is no TLS to fail
+
     reason, hint = _reason(error), ""
-    kind = type(error).__name__
     if isinstance(error, socket.gaierror):
         reason, hint = "host name not known", "check the spelling of the registry and the machine's DNS"
     elif isinstance(error, ConnectionRefusedError):
         reason, hint = "connection refused", "is the registry running, and is the port right?"
     elif isinstance(error, TimeoutError):
         reason, hint = f"no connection within {CONNECT_SECONDS:.0f} seconds", "check the network, and HTTPS_PROXY"
-    elif kind == "SSLCertVerificationError":
-        reason = f"its certificate is not trusted: {getattr(error, 'verify_message', reason)}"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"its certificate is not trusted: {error.verify_message}"
         hint = f"put the CA's certificate into /etc/docker/certs.d/{url.authority}/ca.crt"
-    elif kind == "SSLError" and getattr(error, "reason", "") in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+    elif isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         reason, hint = "it does not speak TLS", f"set {INSECURE_VARIABLE}={url.authority} to allow plain HTTP"
     return RegistryUnreachableError(
         f"cannot reach registry: {url.authority}: {reason}", registry=url.authority, hint=hint

@@ -105,7 +105,9 @@ def test_wrong_digest_by_digest(registry: HostileRegistry, client: RegistryClien
 
 def test_wrong_digest_header(registry: HostileRegistry, client: RegistryClient) -> None:
     lie = digest_of(b"lie")
-    registry.on("/v2/app/manifests/1", status(200, b"{}", Content_Type=media_types.OCI_MANIFEST, Docker_Content_Digest=lie))
+    registry.on(
+        "/v2/app/manifests/1", status(200, b"{}", Content_Type=media_types.OCI_MANIFEST, Docker_Content_Digest=lie)
+    )
     with pytest.raises(DigestMismatchError):
         client.resolve(reference(registry))
 
@@ -271,7 +273,9 @@ def test_redirect_loop(registry: HostileRegistry, client: RegistryClient) -> Non
     assert len(registry.seen) == 6
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://x/", "http://a b/", "http://[::1/", "http://h:99999/"])
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://x/", "http://a b/", "http://[::1/", "http://h:99999/"]
+)
 def test_redirect_to_what_is_no_http(registry: HostileRegistry, client: RegistryClient, location: str) -> None:
     registry.on(PATH, status(307, Location=location))
     with pytest.raises(RegistryError, match="invalid URL"):
@@ -332,9 +336,11 @@ def test_endless_401(registry: HostileRegistry) -> None:
     realm = f'Bearer realm="http://{registry.domain}/token"'
     registry.on("/token", status(200, b'{"token":"T"}'))
     registry.on("/v2/app/manifests/1", status(401, WWW_Authenticate=realm))
-    with RegistryClient(registry.domain, Known("ann", "secret")) as client:
-        with pytest.raises(AuthenticationError) as caught:
-            client.resolve(reference(registry))
+    with (
+        RegistryClient(registry.domain, Known("ann", "secret")) as client,
+        pytest.raises(AuthenticationError) as caught,
+    ):
+        client.resolve(reference(registry))
     assert caught.value.status == 401
     assert "as another" in caught.value.hint
     assert len(registry.seen) <= 6
@@ -350,14 +356,16 @@ def test_endless_401_without_token(registry: HostileRegistry, challenge: str) ->
 
 def test_wrong_password(registry: HostileRegistry) -> None:
     registry.on("/v2/app/manifests/1", needs(basic("ann", "right"), "Basic", document(MANIFEST)[1]))
-    with RegistryClient(registry.domain, Known("ann", "wrong")) as client:
-        with pytest.raises(AuthenticationError, match="wrong user name or password") as caught:
-            client.resolve(reference(registry))
+    with RegistryClient(registry.domain, Known("ann", "wrong")) as client, pytest.raises(AuthenticationError) as caught:
+        client.resolve(reference(registry))
+    assert "wrong user name or password" in caught.value.message
     assert f"pyrun login {registry.domain}" in caught.value.hint
     assert "wrong" not in caught.value.hint
 
 
-@pytest.mark.parametrize("token", [b"{}", b"[]", b"nonsense", b'{"token":"a\\r\\nX: y"}', b'{"token":""}', b'{"token":7}'])
+@pytest.mark.parametrize(
+    "token", [b"{}", b"[]", b"nonsense", b'{"token":"a\\r\\nX: y"}', b'{"token":""}', b'{"token":7}']
+)
 def test_token_service_answers_no_token(registry: HostileRegistry, client: RegistryClient, token: bytes) -> None:
     registry.on("/token", status(200, token))
     registry.on(PATH, status(401, WWW_Authenticate=f'Bearer realm="http://{registry.domain}/token"'))
@@ -385,7 +393,7 @@ def test_429_with_retry_after(registry: HostileRegistry, client: RegistryClient,
 def test_429_for_hours_is_said_at_once(registry: HostileRegistry, client: RegistryClient, pauses: list[float]) -> None:
     body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit"}]}'
     registry.on("/v2/app/manifests/1", status(429, body, Retry_After="21600"))
-    with pytest.raises(RegistryError, match="too many requests: .*pull rate limit") as caught:
+    with pytest.raises(RegistryError, match=r"too many requests: .*pull rate limit") as caught:
         client.resolve(reference(registry))
     assert (caught.value.status, pauses, len(registry.seen)) == (429, [], 1)
 
@@ -421,6 +429,6 @@ def test_answer_that_is_no_http(registry: HostileRegistry, client: RegistryClien
 def test_registry_that_is_not_there(registry: HostileRegistry) -> None:
     with HostileRegistry() as gone:
         pass
-    with RegistryClient(gone.domain, ANONYMOUS) as client:
-        with pytest.raises(RegistryUnreachableError, match=f"cannot reach registry: {gone.domain}: connection refused"):
-            client.ping()
+    refused = f"cannot reach registry: {gone.domain}: connection refused"
+    with RegistryClient(gone.domain, ANONYMOUS) as client, pytest.raises(RegistryUnreachableError, match=refused):
+        client.ping()

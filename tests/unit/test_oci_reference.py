@@ -22,8 +22,7 @@ def answer(function: Callable[[str], Reference], text: str) -> Reference | dict[
     try:
         return function(text)
     except InvalidReferenceError as error:
-        assert error.text == text
-        return {"error": error.reason}
+        return {"error": error.reason if error.text == text else f"error about another text: {error.text!r}"}
 
 
 def fields(reference: Reference | dict[str, str], like: dict[str, Any]) -> dict[str, str]:
@@ -57,22 +56,10 @@ def test_same_answer_as_the_reference_library(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["debian\n", "debian:12\n", "debian ", "débian", "debian:", "debian@", "debian:-a", "debian:" + "t" * 129]
-    + [
-        f"debian@{DIGEST}@{DIGEST}",
-        f"debian@{DIGEST.upper()}",
-        "host:/a",
-        "host:x/a",
-        "[::1/a",
-        "[]/a",
-        "a//b",
-        "٣/b:٣",
-    ]
-    + [
-        "debian:٣",
-        "example.com:٣/a",
-        f"debian@sha256:{'A' * 64}",
-        f"debian@1a:{'a' * 64}",
+    [
+        *("debian\n", "debian:12\n", "debian ", "débian", "debian:", "debian@", "debian:-a", "debian:" + "t" * 129),
+        *(f"debian@{DIGEST}@{DIGEST}", f"debian@{DIGEST.upper()}", "host:/a", "host:x/a", "[::1/a", "[]/a", "a//b"),
+        *("٣/b:٣", "debian:٣", "example.com:٣/a", f"debian@sha256:{'A' * 64}", f"debian@1a:{'a' * 64}"),
         f"debian@sha256:{'a' * 31}",
     ],
 )
