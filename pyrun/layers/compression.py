@@ -10,7 +10,7 @@ import io
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from _typeshed import WriteableBuffer
 
@@ -74,11 +74,11 @@ def reader(kind: str, head: bytes, next_chunk: Callable[[], bytes]) -> Reader:
 
     ``head`` is what was already taken of the stream, ``next_chunk`` returns more, b"" at its end.
     """
-    raw = _Raw(head, next_chunk)
+    raw: Any = _Raw(head, next_chunk)
     if kind == "gzip":
         from isal import igzip
 
-        stream: Reader = igzip.IGzipFile(fileobj=raw, mode="rb")
+        stream: Reader = igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
         return stream
     if kind == "zstd":
         import zstandard
@@ -105,4 +105,5 @@ def errors() -> tuple[type[Exception], ...]:
     import zstandard
     from isal import isal_zlib
 
-    return (zstandard.ZstdError, isal_zlib.error, zlib.error, lzma.LZMAError, EOFError)
+    broken: type[Exception] = isal_zlib.error  # type: ignore[assignment]
+    return (zstandard.ZstdError, broken, zlib.error, lzma.LZMAError, EOFError)

@@ -98,13 +98,16 @@ def failure(report: Report, status: int, *, layer: str, path: str) -> PyrunError
     if kind == "full":
         what = "disk quota is exceeded" if number == errno.EDQUOT else "no space left on device"
         return StorageFullError(
-            f"cannot write {layer or path}: {entry}: {what}", path=path, hint="free space, or move the store with --root"
+            f"cannot write {layer or path}: {entry}: {what}",
+            path=path,
+            hint="free space, or move the store with --root",
         )
     if kind == "system":
         return SyscallError(
             f"cannot write {layer or path}: {entry}: {reason}", syscall=report.text("syscall"), errno=number, path=entry
         )
-    ended = f"was killed by signal {-status if status < 0 else status - 128}" if status < 0 or status > 128 else f"ended with {status}"
+    signal = -status if status < 0 else status - 128
+    ended = f"was killed by signal {signal}" if signal > 0 else f"ended with {status}"
     return SyscallError(f"cannot write {layer or path}: pyrun-tree {ended}", syscall="wait", errno=0, path=path)
 
 

@@ -34,10 +34,12 @@ def _chunks(source: Source) -> Iterator[bytes]:
 class BlobReader:
     """Takes compressed bytes from their source on a thread of its own: hashes them, keeps them, hands them on.
 
-    Never takes more than ``limit`` bytes and one chunk: what is longer than its descriptor says needs no reading to its end.
+    Never takes more than ``limit`` bytes and one chunk: what is longer than promised needs no reading to its end.
     """
 
-    def __init__(self, source: Source, *, algorithm: str, limit: int, blob_fd: int, progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, source: Source, *, algorithm: str, limit: int, blob_fd: int, progress: Callable[[int], None] | None
+    ) -> None:
         self.size = 0
         self.hash = hashlib.new(algorithm)
         self.error: BaseException | None = None

@@ -1,0 +1,55 @@
+"""From an image's layers to the lower directories that overlay gets, highest first.
+
+Other code must not build these paths: what a layer is on disk may change. Hot: imports nothing.
+
+A directory that a layer's archive needed but did not list (``tmp/x`` without ``tmp/``) must not hide the mode and owner
+it has further down. Layers are shared between images and never changed, so an image that needs it has one more
+directory on top, the *patch*, which holds just those directories with the right metadata: patch.py makes it at pull.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyrun.store.layout import Layout
+
+TREE = "tree"
+
+
+def patch_dir(layout: Layout, diff_ids: Sequence[str], form: str) -> str:
+    """Return where the patch of an image is, if it has one. ``diff_ids``: lowest first.
+
+    It is named by the highest layer and the chain below, and lives beside that layer's forms, so it goes when it goes.
+    """
+    from _sha256 import sha256  # hashlib costs 4 ms (design §8)
+
+    chain = sha256("\n".join(diff_ids).encode()).hexdigest()
+    return f"{layout.layer(diff_ids[-1], form)}.patch-{chain}"
+
+
+def lowerdirs(layout: Layout, diff_ids: Sequence[str], form: str) -> list[str]:
+    """Return the lower directories of an image, highest first. ``diff_ids``: lowest first, as in its config."""
+    found: list[str] = []
+    if not diff_ids:
+        return found
+    patch = f"{patch_dir(layout, diff_ids, form)}/{TREE}"
+    if os.path.isdir(patch):
+        found.append(patch)
+    for diff_id in reversed(diff_ids):
+        tree = f"{layout.layer(diff_id, form)}/{TREE}"
+        found.append(tree)
+        if _is_opaque(tree):
+            break
+    return found
+
+
+def _is_opaque(tree: str) -> bool:
+    # overlay does not look for the mark on the root of a layer: an opaque root means that nothing is below it.
+    try:
+        return os.getxattr(tree, "user.overlay.opaque") == b"y"
+    except OSError:
+        return False
