@@ -23,8 +23,8 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Create a container and print its id."""
-    from pyrun.cli.run import options
-    from pyrun.engine import run
+    from pyrun.cli.run import with_image
+    from pyrun.engine.create import create
 
-    print(run.create(session.layout, options(session, params)).id)
+    print(with_image(session, params, lambda options: create(session.layout, options)).id)
     return 0

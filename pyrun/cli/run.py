@@ -4,11 +4,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
     from pyrun.engine.options import RunOptions
+
+    Result = TypeVar("Result")
 
 
 def command() -> Verb:
@@ -31,21 +34,45 @@ def command() -> Verb:
 
 
 def execute(session: Session, params: dict[str, Any]) -> int:
-    """Run a container; print its id if it is detached, else answer its exit code."""
+    """Run a container; print its id if it is detached, else answer its exit code (0 if the user detached)."""
     from pyrun.engine import run
 
-    result = run.run(session.layout, options(session, params))
+    show_plan = _show_plan if session.debug == "plan" else None
+    result = with_image(session, params, lambda options: run.run(session.layout, options, show_plan))
     if params["detach"]:
-        print(result)
-        return 0
-    return int(result)
+        print(result.id)
+    return result.exit_code or 0
 
 
-def options(session: Session, params: dict[str, Any]) -> RunOptions:
-    """Make the engine's options object."""
+def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptions], Result]) -> Result:
+    """Call the engine, and show the pull where one is needed: the image is looked for first, pulled if missing."""
     from pyrun.engine.options import RunOptions
+    from pyrun.errors import ImageNotFoundError
 
     values = {name: list(value) if value.__class__ is tuple else value for name, value in params.items()}
     if session.debug == "plan":
         values["debug"] = "plan"
-    return RunOptions(**values)
+    policy = params["pull"]
+    if policy in ("missing", "always"):
+        values["pull"] = "never"  # in the engine's hands nobody would see the bytes come
+    options = RunOptions(**values)
+    if policy == "missing":
+        try:
+            return act(options)
+        except ImageNotFoundError:
+            pass
+    if policy in ("missing", "always"):
+        from pyrun.cli.pull import fetch_for_run
+
+        fetch_for_run(session, params["image"], params["platform"], policy)
+    elif policy != "never":
+        from pyrun.errors import InvalidInputError
+
+        raise InvalidInputError(f"invalid pull option: {policy!r}", hint="it is one of always, missing, never")
+    return act(options)
+
+
+def _show_plan(text: str) -> None:
+    import sys
+
+    print(text, file=sys.stderr, flush=True)

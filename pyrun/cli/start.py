@@ -37,9 +37,11 @@ def execute(session: Session, params: dict[str, Any]) -> int:
             from pyrun.errors import InvalidInputError
 
             raise InvalidInputError("you cannot start and attach multiple containers at once")
-        return int(
-            start.start(session.layout, list(names), params["attach"], params["interactive"], params["detach_keys"]) or 0
-        )
+        code = start.start(
+            session.layout, names[0], attached=params["attach"], interactive=params["interactive"],
+            detach_keys=params["detach_keys"],
+        )  # fmt: skip
+        return code or 0
     from pyrun.cli.each import for_each
 
-    return for_each(names, lambda name: start.start(session.layout, [name], False, False, None))
+    return for_each(names, lambda name: start.start(session.layout, name))

@@ -1,0 +1,30 @@
+"""`pyrun container inspect`: docker's JSON of containers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyrun.cli.definitions import Verb, argument, text, unsupported
+
+if TYPE_CHECKING:
+    from pyrun.cli.main import Session
+
+
+def command() -> Verb:
+    """Define the verb for click."""
+    return Verb(
+        "inspect", execute, usage="CONTAINER [CONTAINER...]", summary="Display detailed information on one or more containers",
+        params=[
+            text("-f --format", "Format output using a custom template: json or TEMPLATE"),
+            *unsupported("-s/--size", ""),
+            argument("names", rest=True),
+        ],
+    )  # fmt: skip
+
+
+def execute(session: Session, params: dict[str, Any]) -> int:
+    """Print one JSON list."""
+    from pyrun.cli.inspect import show
+    from pyrun.engine import inspect as engine
+
+    return show(params["names"], params["format"], [lambda name: engine.inspect(session.layout, name)])

@@ -1,0 +1,30 @@
+"""`pyrun image inspect`: docker's JSON of images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyrun.cli.definitions import Verb, argument, text, unsupported
+
+if TYPE_CHECKING:
+    from pyrun.cli.main import Session
+
+
+def command() -> Verb:
+    """Define the verb for click."""
+    return Verb(
+        "image-inspect", execute, usage="IMAGE [IMAGE...]", summary="Display detailed information on one or more images",
+        params=[
+            text("-f --format", "Format output using a custom template: json or TEMPLATE"),
+            *unsupported("", "--platform"),
+            argument("names", rest=True),
+        ],
+    )  # fmt: skip
+
+
+def execute(session: Session, params: dict[str, Any]) -> int:
+    """Print one JSON list."""
+    from pyrun.cli.inspect import show
+    from pyrun.engine import image_inspect as engine
+
+    return show(params["names"], params["format"], [lambda name: engine.image_inspect(session.layout, name)])

@@ -1,0 +1,75 @@
+"""`pyrun inspect`: docker's JSON of containers, then images, by name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pyrun.cli.definitions import Verb, argument, text, unsupported
+from pyrun.cli.errors import report
+from pyrun.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pyrun.cli.main import Session
+
+
+def command() -> Verb:
+    """Define the verb for click."""
+    return Verb(
+        "inspect", execute, usage="NAME|ID [NAME|ID...]", summary="Return low-level information on containers and images",
+        params=[
+            text("-f --format", "Format output using a custom template: json or TEMPLATE"),
+            text("--type", "Only inspect objects of the given type: container, image"),
+            *unsupported("-s/--size", ""),
+            argument("names", rest=True),
+        ],
+    )  # fmt: skip
+
+
+def execute(session: Session, params: dict[str, Any]) -> int:
+    """Print one JSON list."""
+    from pyrun.engine import image_inspect, inspect
+
+    kinds: dict[str, Callable[[str], dict[str, Any]]] = {
+        "container": lambda name: inspect.inspect(session.layout, name),
+        "image": lambda name: image_inspect.image_inspect(session.layout, name),
+    }
+    wanted = params["type"]
+    if wanted and wanted not in kinds:
+        raise InvalidInputError(f"{wanted!r} is not a valid value for --type", hint="it is container or image")
+    return show(params["names"], params["format"], [kinds[wanted]] if wanted else list(kinds.values()))
+
+
+def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[[str], dict[str, Any]]]) -> int:
+    """Print what was found, report what was not; the exit code is 1 if anything was not."""
+    found: list[dict[str, Any]] = []
+    failures: list[NotFoundError] = []
+    for name in names:
+        try:
+            found.append(_look_up(name, lookups))
+        except NotFoundError as error:
+            failures.append(error)
+    if template:
+        from pyrun.cli.formatting import render
+
+        for document in found:
+            print(render(template, document))
+    else:
+        print(json.dumps(found, indent=4, ensure_ascii=False) if found else "[]")
+    for failure in failures[:-1]:
+        report(failure, verb="inspect", debug=False)
+    if failures:
+        raise failures[-1]
+    return 0
+
+
+def _look_up(name: str, lookups: Sequence[Callable[[str], dict[str, Any]]]) -> dict[str, Any]:
+    for lookup in lookups:
+        try:
+            return lookup(name)
+        except NotFoundError:
+            if len(lookups) == 1:
+                raise
+    raise NotFoundError(f"no such object: {name}", hint="`pyrun ps -a` and `pyrun images` list what there is")

@@ -1,0 +1,68 @@
+"""`pyrun ps --format`: a container's fields by docker's names. Cold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyrun.cli import text
+from pyrun.cli.formatting import show_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyrun.engine.ps import Container
+
+HEADINGS = {
+    "Command": "COMMAND", "CreatedAt": "CREATED AT", "ID": "CONTAINER ID", "Image": "IMAGE", "Labels": "LABELS",
+    "LocalVolumes": "LOCAL VOLUMES", "Mounts": "MOUNTS", "Names": "NAMES", "Networks": "NETWORKS", "Ports": "PORTS",
+    "RunningFor": "CREATED", "Size": "SIZE", "State": "STATE", "Status": "STATUS",
+}  # fmt: skip
+
+
+def show(found: Sequence[Container], template: str, *, no_trunc: bool, now: int) -> None:
+    """Print the containers by a template."""
+    if template == "table":
+        template = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
+    rows = [Row(fields(container, no_trunc=no_trunc, now=now)) for container in found]
+    for row, container in zip(rows, found, strict=True):
+        row.labels = container.record["labels"]
+    show_rows(template, rows, HEADINGS)
+
+
+class Row(dict[str, Any]):
+    """The fields; `{{.Label "key"}}` is a method, which `{{json .}}` leaves out."""
+
+    labels: dict[str, str]
+
+    def __contains__(self, name: object) -> bool:
+        return name == "Label" or super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a field, or the method."""
+        return (lambda key: self.labels.get(key, "")) if name == "Label" else super().get(name, default)
+
+
+def fields(container: Container, *, no_trunc: bool, now: int) -> dict[str, Any]:
+    """Return what templates may name, in the order that `{{json .}}` prints."""
+    from datetime import datetime
+
+    container_id, image, command, age, status, ports, name = text.container_row(container, no_trunc=no_trunc, now=now)
+    record = container.record
+    mounts = [mount["name"] or mount["source"] for mount in record["mounts"]]
+    created = datetime.fromtimestamp(container.created / 10**9).astimezone()
+    return {
+        "Command": command,
+        "CreatedAt": created.strftime("%Y-%m-%d %H:%M:%S %z %Z"),
+        "ID": container_id,
+        "Image": image,
+        "Labels": ",".join(f"{key}={value}" for key, value in sorted(record["labels"].items())),
+        "LocalVolumes": str(sum(mount["type"] == "volume" for mount in record["mounts"])),
+        "Mounts": ",".join(mounts if no_trunc else [text.ellipsis(mount, 15) for mount in mounts]),
+        "Names": name,
+        "Networks": record["network"] or "private",
+        "Ports": ports,
+        "RunningFor": age,
+        "Size": "0B",
+        "State": container.state.status,
+        "Status": status,
+    }
