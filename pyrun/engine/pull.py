@@ -76,6 +76,7 @@ def pull(
     hear = progress if progress is not None and not quiet else _deaf
     form = form or namespace.form()
     spawn = spawn or namespace.spawner(layout)
+    namespace.register(layout)
     if policy != "always":
         found = _local(layout, text, wanted, policy)
         if found is not None:
@@ -96,7 +97,7 @@ def ensure_form(layout: Layout, record: dict[str, Any], form: str, *, spawn: Spa
 
     Raises: StoreCorruptError where a blob is missing; IntegrityError where it is damaged.
     """
-    if all(os.path.isdir(layout.layer(layer["diff_id"], form)) for layer in record["layers"]):
+    if resolve.has_layers(layout, record, form):
         return
     manifest, config = _documents(layout, record)
     with leases.acquire(layout, [record["manifest"], record["image_id"]]) as lease:

@@ -51,8 +51,11 @@ def remove_image(
     def check_and_untag() -> None:
         index.update(layout, lambda found: _without(layout, found, text, force, is_running, result))
 
+    image_ids = {entry["digest"]: index.notes_of(entry).get(index.CONFIG, "") for entry in index.entries(layout)}
     collected = gc.collect(layout, check_and_untag)
-    result.deleted += [*collected.images, *collected.layers]
+    # docker names an image by its config here, too.
+    result.deleted += [image_ids.get(manifest) or manifest for manifest in collected.images]
+    result.deleted += collected.layers
     sweep(layout)
     return result
 

@@ -5,6 +5,8 @@ It must not know how an image is pulled. Hot: `run` comes here; one read of inde
 
 from __future__ import annotations
 
+import os
+
 from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, StoreCorruptError
 from pyrun.oci import json, reference
 from pyrun.store import fsio, index
@@ -44,6 +46,11 @@ def load_record(layout: Layout, manifest_digest: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise StoreCorruptError(f"cannot read image record: {path}: not an object", path=path)
     return record
+
+
+def has_layers(layout: Layout, record: dict[str, Any], form: str) -> bool:
+    """Say whether all layers of an image are unpacked in a form; one stat(2) each."""
+    return all(os.path.isdir(layout.layer(layer["diff_id"], form)) for layer in record["layers"])
 
 
 def find_entry(layout: Layout, text: str) -> Entry:
