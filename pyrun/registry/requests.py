@@ -117,12 +117,15 @@ class Requests:
             failure = error
         try:
             answer = self._via(others[0], method, target, headers)
-        except (RegistryUnreachableError, DroppedError) as error:
-            if first == "https" or is_untrusted(error):
-                raise
+        except Exception as error:
+            spoke_plain = first == "http" and isinstance(error, (RegistryUnreachableError, DroppedError))
+            if spoke_plain and not is_untrusted(error):  # plain HTTP after all: TLS's complaint would mislead
+                if refusal is not None:
+                    return refusal
+                raise (failure or error) from None
             if refusal is not None:
-                return refusal  # it was plain HTTP after all: TLS's complaint would mislead
-            raise (failure or error) from None
+                refusal.close()
+            raise
         if refusal is not None:
             refusal.close()
         self._schemes = others
