@@ -27,4 +27,4 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli.inspect import show
     from pyrun.engine import image_inspect as engine
 
-    return show(params["names"], params["format"], [lambda name: engine.image_inspect(session.layout, name)])
+    return show(params["names"], params["format"], [lambda name: engine.inspect_image(session.layout, name)])

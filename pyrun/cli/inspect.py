@@ -34,7 +34,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     kinds: dict[str, Callable[[str], dict[str, Any]]] = {
         "container": lambda name: inspect.inspect(session.layout, name),
-        "image": lambda name: image_inspect.image_inspect(session.layout, name),
+        "image": lambda name: image_inspect.inspect_image(session.layout, name),
     }
     wanted = params["type"]
     if wanted and wanted not in kinds:

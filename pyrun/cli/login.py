@@ -29,7 +29,7 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Log in; ask for what was not given if somebody is there to answer."""
-    from pyrun.registry.auth import login
+    from pyrun.engine.login import login
 
     user, password = params["username"], params["password"]
     if password is not None:

@@ -23,7 +23,7 @@ def command() -> Verb:
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Forget it, and say whether there was one."""
     from pyrun.cli.login import DEFAULT_SERVER
-    from pyrun.registry.auth import logout
+    from pyrun.engine.login import logout
 
     server = params["server"] or DEFAULT_SERVER
     known = logout(server)

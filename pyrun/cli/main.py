@@ -37,7 +37,10 @@ class Session:
         if self._layout is None:
             from pyrun.store.layout import Layout
 
+            from pyrun.store.version import open_store
+
             self._layout = Layout.default(self.root)
+            open_store(self._layout)
         return self._layout
 
 
