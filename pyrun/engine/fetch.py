@@ -11,7 +11,7 @@ import os
 import threading
 
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError
-from pyrun.layers import unpack
+from pyrun.layers import patch, unpack
 from pyrun.oci import digest as digests
 from pyrun.store import blobs, fsio, owner, trees
 
@@ -67,12 +67,15 @@ class Fetch:
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._staged: list[Staged] = []
+        self._diff_ids: list[str] = []
 
     def stage(self, layers: Iterable[tuple[Descriptor, str]]) -> None:
         """Bring all layers below tmp/, verified. ``layers``: lowest first, each with its diff_id.
 
         Raises: the first error of any layer, after all workers have ended.
         """
+        layers = [*layers]
+        self._diff_ids = [diff_id for _, diff_id in layers]
         unique = {(descriptor.digest, diff_id): Staged(descriptor, diff_id) for descriptor, diff_id in layers}
         # The largest first: it decides when the pull ends.
         waiting = sorted(unique.values(), key=lambda layer: layer.descriptor.size)
@@ -105,6 +108,16 @@ class Fetch:
                 layer.blob = ""
             if layer.tree:
                 self._publish_tree(layer)
+        self._patch()
+
+    def _patch(self) -> None:
+        """Give directories that an archive only implied the metadata that they have further down."""
+        temporary = f"{self._layout.tmp}/{owner.token()}"
+        try:
+            patch.make_patch(self._layout, self._diff_ids, self._form, temporary=temporary, spawn=self._spawn)
+        except BaseException:
+            trees.remove_tree(temporary)
+            raise
 
     def discard(self) -> None:
         """Remove what is still below tmp/."""

@@ -15,7 +15,7 @@ from pyrun.store import blobs, index
 from pyrun.store.layout import Layout
 
 
-def inspect_image(layout: Layout, text: str, *, form: str = "full") -> dict[str, Any]:
+def image_inspect(layout: Layout, text: str, *, form: str = "full") -> dict[str, Any]:
     """Return what ``docker image inspect`` says of an image, and under ``Pyrun`` what docker has no word for.
 
     Raises: ImageNotFoundError; StoreCorruptError if a blob is missing or damaged.
