@@ -27,7 +27,11 @@ struct container {
 	int network_ready;
 	int started; /* execve succeeded */
 	int exited, status;
-	struct plan_failure failure; /* step -2: none */
+	struct {
+		struct plan_failure record; /* step -2: none */
+		char words[480];
+		size_t words_length;
+	} failure;
 	char input[FRAME_MAX]; /* bytes for stdin that the pipe did not take yet */
 	size_t input_used;
 	int input_eof;
@@ -45,8 +49,8 @@ static void close_fd(int *fd)
 /* The first failure is the one that is told. */
 static void fail_before_init(const char *call)
 {
-	container.failure = (struct plan_failure){ .step = -1, .error = errno };
-	strncpy(container.failure.syscall, call, sizeof(container.failure.syscall) - 1);
+	container.failure.record = (struct plan_failure){ .step = -1, .error = errno };
+	strncpy(container.failure.record.syscall, call, sizeof(container.failure.record.syscall) - 1);
 }
 
 static int begin(void)
@@ -161,8 +165,11 @@ static void network_result(int status)
 		container.network_ready = 1;
 		return;
 	}
-	container.failure = (struct plan_failure){ .step = -1, .op = -1, .error = WIFEXITED(status) ? WEXITSTATUS(status) : 0 };
-	strcpy(container.failure.syscall, "network");
+	container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = WIFEXITED(status) ? WEXITSTATUS(status) : 0 };
+	ssize_t got = read(container.network.words_fd, container.failure.words, sizeof(container.failure.words));
+
+	container.failure.words_length = got > 0 ? (size_t)got : 0;
+	strcpy(container.failure.record.syscall, "network");
 	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
 }
 
@@ -207,11 +214,11 @@ static void on_report(void)
 
 	close_fd(&container.init.report_fd);
 	if (got == sizeof(failure)) {
-		if (container.failure.step == -2)
-			container.failure = failure;
+		if (container.failure.record.step == -2)
+			container.failure.record = failure;
 		return;
 	}
-	if (container.failure.step != -2)
+	if (container.failure.record.step != -2)
 		return; /* we ended it ourselves before it could execute anything */
 	container.started = 1;
 	if (state_write(&container.job, container.directory_fd, &container.init) < 0) {
@@ -309,7 +316,7 @@ static void finish(void)
 	if (container.started)
 		clients_broadcast(FRAME_EXIT, &code, sizeof(code));
 	else
-		clients_broadcast(FRAME_FAILED, &container.failure, sizeof(container.failure));
+		clients_broadcast(FRAME_FAILED, &container.failure, sizeof(container.failure.record) + container.failure.words_length);
 	/* The record is written; what attached clients have not read yet is still theirs. */
 	while (clients_pending()) {
 		struct pollfd fds[1 + CLIENTS_MAX];
@@ -335,14 +342,14 @@ static int run_monitor(void)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-	container.failure.step = -2;
+	container.failure.record.step = -2;
 	container.directory_fd = container.lock_fd = -1;
 	container.network.ready_fd = -1;
 	container.init = (struct init_process){ .pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
 	clients_init(CLIENT_FD);
 	if (signal_fd < 0 || job_load(&container.job, JOB_FD) < 0) {
 		fail_before_init("job");
-		clients_broadcast(FRAME_FAILED, &container.failure, sizeof(container.failure));
+		clients_broadcast(FRAME_FAILED, &container.failure, sizeof(container.failure.record) + container.failure.words_length);
 		return 1;
 	}
 	if (begin() == 0)

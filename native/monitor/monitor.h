@@ -14,7 +14,7 @@
 enum frame {
 	FRAME_HELLO = 'H', /* to client: u8 version */
 	FRAME_STARTED = 'S', /* to client: u32 pid of init, in the user's pid namespace */
-	FRAME_FAILED = 'F', /* to client: struct plan_failure */
+	FRAME_FAILED = 'F', /* to client: struct plan_failure, then what the network program said, if it was that */
 	FRAME_STDOUT = 'O',
 	FRAME_STDERR = 'E',
 	FRAME_EXIT = 'X', /* to client: u32 exit code */
@@ -46,6 +46,7 @@ pid_t host_pid_of(int pidfd);
 struct network {
 	pid_t pid;
 	int ready_fd; /* readable when ready, or -1 */
+	int words_fd; /* what it says on standard error */
 };
 int network_start(const struct job *job, const struct init_process *init, struct network *network);
 

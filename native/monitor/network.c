@@ -32,7 +32,7 @@ static void substitute(char *out, const char *in, pid_t pid, int ready_fd)
 	out[used] = '\0';
 }
 
-static _Noreturn void network_main(const struct job *job, pid_t init_pid, int ready_fd)
+static _Noreturn void network_main(const struct job *job, pid_t init_pid, int ready_fd, int words_fd)
 {
 	static char text[ARGUMENTS][ARGUMENT_BYTES];
 	char *argv[ARGUMENTS + 1];
@@ -47,13 +47,16 @@ static _Noreturn void network_main(const struct job *job, pid_t init_pid, int re
 		argv[i] = text[i];
 	}
 	argv[count] = NULL;
-	for (int fd = 0; fd < 3; fd++)
-		dup2(null_fd, fd);
+	dup2(null_fd, 0);
+	dup2(null_fd, 1);
+	dup2(words_fd, 2);
 	/* Both kinds hold the write end: closing it, by exit or by word, is what we wait for. */
 	if (ready_fd != 3)
 		dup2(ready_fd, 3);
 	fcntl(3, F_SETFD, job_has(job, JOB_NETWORK_READY_FD) ? 0 : FD_CLOEXEC);
 	sys_close_range(4, ~0u, 0);
+	/* pasta takes an ignored SIGPIPE for a failure. */
+	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(argv[0], argv, environment);
@@ -62,20 +65,22 @@ static _Noreturn void network_main(const struct job *job, pid_t init_pid, int re
 
 int network_start(const struct job *job, const struct init_process *init, struct network *network)
 {
-	int ready[2] = { -1, -1 };
+	int ready[2] = { -1, -1 }, words[2];
 
 	network->ready_fd = -1;
-	if (job_has(job, JOB_NETWORK_READY_FD) && pipe2(ready, O_CLOEXEC) < 0)
+	if (pipe2(words, O_CLOEXEC | O_NONBLOCK) < 0 || (job_has(job, JOB_NETWORK_READY_FD) && pipe2(ready, O_CLOEXEC) < 0))
 		return -1;
 	network->pid = fork();
 	if (network->pid == 0) {
 		/* Descriptor 3 is the job: overwritten only in the child. */
 		if (ready[1] < 0)
 			ready[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
-		network_main(job, init->host_pid, ready[1]);
+		network_main(job, init->host_pid, ready[1], words[1]);
 	}
 	if (ready[1] >= 0)
 		close(ready[1]);
+	close(words[1]);
 	network->ready_fd = ready[0];
+	network->words_fd = words[0];
 	return network->pid < 0 ? -1 : 0;
 }

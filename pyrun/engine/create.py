@@ -10,7 +10,7 @@ from time import gmtime, strftime, time_ns
 
 from pyrun.engine import environment, idmap, security, spec
 from pyrun.engine.users import User, look_up
-from pyrun.errors import InvalidInputError, StoreError
+from pyrun.errors import ImageNotFoundError, InvalidInputError, StoreError
 from pyrun.linux import capabilities
 from pyrun.oci import json
 from pyrun.runtime import engine_ns
@@ -44,8 +44,6 @@ def create(layout: Layout, options: RunOptions) -> Created:
 
     Raises: what the image, the options or the store are guilty of; then nothing is left behind.
     """
-    if options.rm and options.cidfile and os.path.exists(options.cidfile):
-        raise _cidfile_exists(options.cidfile)
     if options.cidfile and os.path.exists(options.cidfile):
         raise _cidfile_exists(options.cidfile)
     engine = engine_ns.engine_map()
@@ -58,23 +56,28 @@ def create(layout: Layout, options: RunOptions) -> Created:
 
 
 def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str, Any]:
-    """Return the image's record, pulled first if it must be."""
-    from pyrun.errors import ImageNotFoundError
+    """Return the image's record, pulled first if it must be, with its layers in the form that the engine needs."""
     from pyrun.images import resolve
 
     if options.pull != "always":
         try:
             record = resolve.resolve_image(layout, options.image)
-            if _platform_fits(record, options.platform) and resolve.has_layers(layout, record, engine.form):
-                return record
         except ImageNotFoundError:
-            pass
-        if options.pull == "never":
-            raise ImageNotFoundError(options.image, hint="`--pull=missing` fetches it")
+            if options.pull == "never":
+                raise
+        else:
+            if _platform_fits(record, options.platform):
+                if not resolve.has_layers(layout, record, engine.form):
+                    from pyrun.engine import namespace
+                    from pyrun.engine.pull import ensure_form
+
+                    ensure_form(layout, record, engine.form, spawn=namespace.spawner(layout))
+                return record
+            if options.pull == "never":
+                raise ImageNotFoundError(f"{options.image} ({options.platform})", hint="`--pull=missing` fetches it")
     from pyrun.engine.pull import pull
 
-    result = pull(layout, options.image, platform=options.platform, policy="always" if options.pull == "always" else "missing")
-    return resolve.resolve_image(layout, result.manifest)
+    return pull(layout, options.image, platform=options.platform, policy="always").record
 
 
 def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:
@@ -123,7 +126,7 @@ class Builder:
         from pyrun.engine import networking
 
         options, image = self.options, self.image
-        network = networking.decide(options, image)
+        network = networking.decide(options, image, self.layout.socket(self.id) + ".net")
         hostname = options.hostname or (os.uname().nodename if network.mode == "host" else self.id[:12])
         directory = containers.directory(self.layout, self.id, ephemeral=options.rm)
         config = self._config(args, hostname, network, decided_mounts, directory)
@@ -232,13 +235,14 @@ class Builder:
             "options": options.as_dict(),
             "labels": _labels(image["labels"], options),
             "mounts": decided_mounts.shown,
-            "ports": network.shown_ports(),
+            "ports": [mapping.record() for mapping in network.ports],
             "hostname": hostname,
             "stop_signal": options.stop_signal or image["stop_signal"] or _DEFAULT_STOP_SIGNAL,
             "stop_timeout": options.stop_timeout if options.stop_timeout is not None else 10,
             "tty": options.tty,
             "stdin_open": options.interactive,
             "network": network.mode,
+            "uplink": network.record(),
             "form": self.map.form,
             "anonymous_volumes": decided_mounts.anonymous,
             "boot_id": boot_id(),

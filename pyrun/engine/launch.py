@@ -39,6 +39,10 @@ class Launch:
     def wait_started(self) -> None:
         """Wait for execve; raises why it could not be. 126, 127: CommandNotExecutableError, CommandNotFoundError."""
         launch.wait_started(self.monitor, self.plan, self.created.record["path"])
+        if self.created.record["uplink"]["api_socket"]:
+            from pyrun.engine import networking
+
+            networking.publish(self.created.record)
 
 
 def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int, int] = (0, 0)) -> Launch:
@@ -56,17 +60,17 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     filters = compiled_filters(layout, config, engine)
     _keep_filters(directory, filters)
     _prepare(directory)
-    from pyrun.engine import mounts, networking
+    from pyrun.engine import mounts
 
     mounts.before_start(layout, record, rootfs, engine)
-    network_argv, ready_fd = networking.helper(record)
+    link = record["uplink"]
     plan = compiler.compile_start(
-        config, rootfs, directory + "/rootfs", filters, init=record["options"]["init"], wait=bool(network_argv)
+        config, rootfs, directory + "/rootfs", filters, init=record["options"]["init"], wait=bool(link["argv"])
     )
     orders = _orders(layout, created, config, window, attached)
-    if network_argv:
-        orders.network_argv = network_argv
-        orders.flags |= job.NETWORK | (job.NETWORK_READY_FD if ready_fd else 0)
+    if link["argv"]:
+        orders.network_argv = link["argv"]
+        orders.flags |= job.NETWORK | (job.NETWORK_READY_FD if link["ready_fd"] else 0)
     _link_live(layout, created)
     monitor = launch.start_monitor(layout.engine, engine, orders, plan)
     return Launch(created, monitor, plan)

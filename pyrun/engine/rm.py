@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-from pyrun.engine import lifecycle
-from pyrun.errors import ContainerNotFoundError, KernelError, WrongStatusError
-from pyrun.runtime import engine_ns, launch, state
+from pyrun.engine import lifecycle, namespace
+from pyrun.errors import ContainerNotFoundError, WrongStatusError
+from pyrun.runtime import state
 from pyrun.store import containers, trees
 
 TYPE_CHECKING = False
@@ -21,7 +19,7 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
 
     Raises: ContainerNotFoundError; WrongStatusError if it runs.
     """
-    use_engine(layout)
+    namespace.register(layout)
     container_id, directory = containers.resolve(layout, name)
     now = state.status(directory)
     if now.status == "running":
@@ -46,15 +44,3 @@ def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:
     """Remove the anonymous volumes that a container was given."""
     for name in record["anonymous_volumes"]:
         trees.discard(layout, layout.volume(name))
-
-
-def use_engine(layout: Layout) -> None:
-    """Let the store remove what only the engine namespace's root may."""
-
-    def remover(path: str) -> None:
-        engine = engine_ns.engine_map()
-        process = engine_ns.spawn_in(layout.engine, engine, [launch.LIBEXEC + "/pyrun-tree", "remove", path])
-        if process.wait() != 0 and os.path.lexists(path):
-            raise KernelError(f"cannot remove: {path}: pyrun-tree failed")
-
-    trees.register_remover(remover)

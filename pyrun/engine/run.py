@@ -88,8 +88,8 @@ def _check_terminal(options: RunOptions) -> None:
 def _remove(layout: Layout, created: Created) -> None:
     """What a failed --rm leaves: the monitor removes it, unless it never came so far."""
     if os.path.isdir(created.directory) and state.status(created.directory).status != "running":
-        from pyrun.engine import rm
+        from pyrun.engine import namespace, rm
 
-        rm.use_engine(layout)
+        namespace.register(layout)
         containers.delete(layout, created.id, created.directory)
         rm.remove_volumes(layout, created.record)

@@ -19,15 +19,19 @@ _ENOENT, _ENOTDIR, _EPERM, _ENOSPC, _EINVAL, _EAGAIN, _EDQUOT = 2, 20, 1, 28, 22
 
 
 class Failure:
-    """One record, decoded. ``step`` -1: before the first step; ``syscall`` names the call that failed."""
+    """One record, decoded. ``step`` -1: before the first step; ``syscall`` names the call that failed.
 
-    __slots__ = ("errno", "op", "step", "syscall")
+    ``words``: what a helper program said on its standard error.
+    """
+
+    __slots__ = ("errno", "op", "step", "syscall", "words")
 
     def __init__(self, step: int, op: int, errno: int, syscall: str) -> None:
         self.step = step
         self.op = op
         self.errno = errno
         self.syscall = syscall
+        self.words = ""
 
     @classmethod
     def decode(cls, record: bytes) -> Failure:
@@ -45,7 +49,7 @@ def to_error(failure: Failure, plan: Plan | None, command: str) -> KernelError |
         return _exec_error(failure.errno, command, reason)
     if failure.syscall == "network":
         return KernelError(
-            f"cannot set up the network: the helper ended with status {failure.errno}",
+            "cannot set up the network: " + (failure.words.split("\n")[-1] or f"the helper ended with status {failure.errno}"),
             hint="`--network none` and `--network host` need no helper; `pyrun info` says what it lacks",
         )
     what = plan.describe(failure.step) if plan is not None and failure.step >= 0 else "start the container"

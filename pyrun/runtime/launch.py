@@ -83,9 +83,11 @@ def wait_started(monitor: Monitor, plan: Plan | None, command: str) -> None:
         if kind == "S":
             monitor.pid = int.from_bytes(content, "little")
             return
-        if kind == "F" and len(content) == RECORD_BYTES:
+        if kind == "F" and len(content) >= RECORD_BYTES:
             _reap(monitor)
-            raise to_error(Failure.decode(content), plan, command)
+            failure = Failure.decode(content[:RECORD_BYTES])
+            failure.words = content[RECORD_BYTES:].decode("utf-8", "replace").strip()
+            raise to_error(failure, plan, command)
         if kind == "":
             _reap(monitor)
             raise KernelError("cannot start the container: its monitor ended")

@@ -1,0 +1,86 @@
+"""A container's network: ``--network``, ``-p``, and the files in /etc that go with it.
+
+It must not start anything: the monitor starts what `helper` names, in the container's namespace. Rules: pyrun/network/.
+"""
+
+from __future__ import annotations
+
+from pyrun.errors import InvalidInputError, UnsupportedFlagError
+from pyrun.network import files as etc
+from pyrun.network import ports as published
+from pyrun.network import uplink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.engine.options import RunOptions
+    from pyrun.network.ports import PortMapping
+
+_MODES = ("private", "none", "host")
+
+
+class Network:
+    """What was decided; ``uplink`` is None where nothing connects the container."""
+
+    __slots__ = ("mode", "ports", "uplink")
+
+    def __init__(self, mode: str, ports: list[PortMapping], link: uplink.Uplink | None) -> None:
+        self.mode = mode
+        self.ports = ports
+        self.uplink = link
+
+    def record(self) -> dict[str, Any]:
+        """Return what container.json keeps: enough to start it again."""
+        link = self.uplink
+        return {
+            "mode": self.mode,
+            "argv": link.argv if link else [],
+            "ready_fd": bool(link and link.ready_fd),
+            "api_socket": link.api_socket if link else "",
+            "program": link.program if link else "",
+            "warning": link.warning if link else "",
+        }
+
+
+def decide(options: RunOptions, image: dict[str, Any], api_socket: str) -> Network:
+    """Return the network that the options ask for; free host ports are chosen here.
+
+    Raises: InvalidInputError, ConflictError (port in use), FeatureMissingError (no helper, /dev/net/tun closed).
+    """
+    mode = {None: "private", "default": "private", "bridge": "private"}.get(options.network, options.network) or "private"
+    if mode not in _MODES:
+        if mode.startswith(("container:", "ns:")) or mode.replace("-", "").replace("_", "").isalnum():
+            raise UnsupportedFlagError(f"--network {mode}")
+        raise InvalidInputError(f"invalid --network: {mode}", hint="private, none or host")
+    ports = published.parse_all(options.publish)
+    if options.publish_all:
+        ports += published.exposed(image["exposed_ports"], ports)
+    if mode != "private":
+        # Docker drops ports there too: with `host` they are the host's, with `none` nobody could reach them.
+        return Network(mode, [], None)
+    ports = published.allocate(ports)
+    return Network(mode, ports, uplink.choose(ports, api_socket=api_socket))
+
+
+def files(options: RunOptions, network: Network, hostname: str) -> dict[str, bytes]:
+    """Return the contents of the container's /etc/hosts, /etc/resolv.conf and /etc/hostname."""
+    link = network.uplink
+    addresses = [text for text in (link.address4, link.address6) if text] if link else []
+    return {
+        "hosts": etc.hosts(hostname, addresses, options.add_host, network=network.mode).encode(),
+        "resolv.conf": etc.resolv_conf(
+            options.dns, options.dns_search, options.dns_option,
+            network=network.mode, forwarder=link.dns if link else "", with_ipv6=bool(link and link.address6),
+        ).encode(),
+        "hostname": etc.hostname(hostname).encode(),
+    }  # fmt: skip
+
+
+def publish(record: dict[str, Any]) -> None:
+    """Ask a running slirp4netns for the container's ports; pasta was told on its command line."""
+    if not record["uplink"]["api_socket"] or not record["ports"]:
+        return
+    from pyrun.network import slirp
+
+    slirp.publish(record["uplink"]["api_socket"], [published.PortMapping.from_record(item) for item in record["ports"]])
