@@ -87,7 +87,8 @@ class Requests:
             used = authorizer.header(scope)
             authorization = {"Authorization": used} if used else {}
             answer = self._first(method, target, {**headers, **authorization})
-            if answer.status != 401:
+            # A challenge is the registry's to make: a host that it redirects to would name its own token service.
+            if answer.status != 401 or answer.url.origin != self._url(answer.url.scheme, "").origin:
                 return answer
             with answer:
                 answer.drain()
@@ -132,8 +133,11 @@ class Requests:
         return answer
 
     def _via(self, scheme: str, method: str, target: str, headers: dict[str, str]) -> Response:
+        return self._follow(method, self._url(scheme, target), headers)
+
+    def _url(self, scheme: str, target: str) -> Url:
         host, port = split_authority(self.authority)
-        return self._follow(method, Url(scheme, host, port or (443 if scheme == "https" else 80), target), headers)
+        return Url(scheme, host, port or (443 if scheme == "https" else 80), target)
 
     def _follow(self, method: str, url: Url, headers: dict[str, str], body: bytes | None = None) -> Response:
         """Send, and go where the registry points, without its credentials."""

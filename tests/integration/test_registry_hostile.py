@@ -26,6 +26,7 @@ from pyrun.registry.client import RegistryClient
 from pyrun.registry.credentials import Credential, CredentialStore
 from pyrun.registry.retry import Retry
 from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document, manifest_of, needs, status
+from tests.support.registry_real import make_certificate
 
 DATA = random.Random(1).randbytes(3_000_000)
 LAYER = Descriptor(media_types.OCI_LAYER_GZIP, digest_of(DATA), len(DATA))
@@ -280,6 +281,48 @@ def test_redirect_to_what_is_no_http(registry: HostileRegistry, client: Registry
     registry.on(PATH, status(307, Location=location))
     with pytest.raises(RegistryError, match="invalid URL"):
         fetch(client)
+
+
+def test_a_challenge_of_another_host_is_not_answered(registry: HostileRegistry) -> None:
+    with HostileRegistry() as other:
+        registry.on(PATH, needs(basic("ann", "secret"), "Basic", status(307, Location=f"http://{other.domain}/blob")))
+        other.on("/blob", status(401, WWW_Authenticate=f'Bearer realm="http://{other.domain}/token"'))
+        other.on("/token", status(200, b'{"token":"T"}'))
+        with RegistryClient(registry.domain, Known("ann", "secret")) as client, pytest.raises(AuthenticationError):
+            fetch(client)
+    assert [seen.path for seen in other.seen] == ["/blob"]
+    assert "authorization" not in other.seen[0].headers
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def secure(certificate: tuple[str, str]) -> Iterator[HostileRegistry]:
+    with HostileRegistry(certificate) as running:
+        yield running
+
+
+def test_no_way_from_tls_to_plain_http(registry: HostileRegistry, secure: HostileRegistry) -> None:
+    secure.on(PATH, status(307, Location=f"http://{registry.domain}/blob"))
+    registry.on("/blob", blob(DATA))
+    with RegistryClient(secure.domain, ANONYMOUS, insecure=[secure.domain]) as client:
+        with pytest.raises(RegistryError, match=f"points to plain HTTP: {registry.domain}") as caught:
+            fetch(client)
+        assert "PYRUN_INSECURE_REGISTRIES" in caught.value.hint
+    assert registry.seen == []
+    with RegistryClient(secure.domain, ANONYMOUS, insecure=[secure.domain, registry.domain]) as client:
+        assert fetch(client) == DATA
+
+
+def test_no_password_for_a_token_service_over_plain_http(registry: HostileRegistry, secure: HostileRegistry) -> None:
+    secure.on(PATH, status(401, WWW_Authenticate=f'Bearer realm="http://{registry.domain}/token"'))
+    client = RegistryClient(secure.domain, Known("ann", "secret"), insecure=[secure.domain])
+    with client, pytest.raises(RegistryError, match="asks for credentials over plain HTTP"):
+        fetch(client)
+    assert registry.seen == []
 
 
 # Authorization

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pyrun.registry.auth import login, logout
 from pyrun.registry.client import RegistryClient
 from pyrun.registry.credentials import CredentialStore
 from tests.support.registry_hostile import manifest_of
-from tests.support.registry_real import PASSWORD, USER, push, running_registry
+from tests.support.registry_real import PASSWORD, USER, make_certificate, push, running_registry
 
 CONFIG = json.dumps(
     {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]}}
@@ -175,37 +174,7 @@ def test_missing_helper_is_said_when_it_matters(registry: str, guarded: str, own
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    directory = tmp_path_factory.mktemp("tls")
-    crt, key = str(directory / "tls.crt"), str(directory / "tls.key")
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-                "-days",
-                "2",
-            ),
-            *(
-                "-subj",
-                "/CN=localhost",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1,DNS:localhost",
-                "-out",
-                crt,
-                "-keyout",
-                key,
-            ),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return crt, key
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls(tmp_path: Path, own_home: Path, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: Server
+    is_broken = False
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -60,13 +61,14 @@ class Handler(BaseHTTPRequestHandler):
             self.write(body)
 
     def write(self, data: bytes) -> None:
-        """Send bytes and count them."""
+        """Send bytes and count them; nothing more once the client has hung up."""
+        if self.is_broken:
+            return
+        self.server.registry.bytes_served += len(data)  # before: the client may be done with them first
         try:
             self.wfile.write(data)
         except OSError:
-            self.close_connection = True  # the client hung up: its right
-            return
-        self.server.registry.bytes_served += len(data)
+            self.is_broken = self.close_connection = True  # its right
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing on stderr."""

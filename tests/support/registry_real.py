@@ -76,6 +76,15 @@ def push(domain: str, repository: str, tag: str, manifest: dict[str, Any], *blob
         connection.close()
 
 
+def make_certificate(directory: Path) -> tuple[str, str]:
+    """Make a certificate for this machine that nobody trusts; gives its file and its key's."""
+    crt, key = str(directory / "tls.crt"), str(directory / "tls.key")
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    subprocess.run(["openssl", "req", *kind, *names, "-out", crt, "-keyout", key], check=True, capture_output=True)
+    return crt, key
+
+
 def _ask(connection: http.client.HTTPConnection, method: str, target: str, body: bytes, headers: dict[str, str]) -> str:
     connection.request(method, target, body, headers)
     answer = connection.getresponse()
