@@ -99,8 +99,6 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 	};
 	char byte;
 
-	/* Not even the container's own root may look at us before its program runs (CVE-2016-9962). */
-	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NAME, "pyrun:[init]");
 	if (recv(control_fd, &byte, 1, 0) != 1 || byte != 'G')
 		_exit(127); /* the monitor is gone */
@@ -111,6 +109,9 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 		if (setresuid(0, 0, 0) < 0 && errno != EINVAL)
 			fail(report_fd, "setresuid");
 	}
+	/* The network program opens our /proc/PID/ns/net without CAP_SYS_PTRACE, so we must be dumpable, which a change
+	 * of ids ends.  Nobody else is in this container yet; whoever joins it later is not dumpable (native/module). */
+	prctl(PR_SET_DUMPABLE, 1);
 	give_stdio(job, pipes);
 	for (int fd = 0; fd < 3; fd++)
 		if (pipes->child[fd] >= 0 && dup2(pipes->child[fd], fd) < 0)
