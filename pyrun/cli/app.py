@@ -34,9 +34,10 @@ IMAGE_VERBS = {
 }  # fmt: skip
 # Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
 NOT_YET = (
-    "attach build builder buildx commit compose container context cp diff events export history import load network "
-    "pause plugin port push rename restart save search stats swarm system top unpause update volume"
-).split()
+    "attach", "build", "builder", "buildx", "commit", "compose", "container", "context", "cp", "diff", "events",
+    "export", "history", "import", "load", "network", "pause", "plugin", "port", "push", "rename", "restart",
+    "save", "search", "stats", "swarm", "system", "top", "unpause", "update", "volume",
+)  # fmt: skip
 
 
 class Verbs(click.Group):

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def command() -> Verb:
     """Define the verb for click."""
     return Verb(
-        "inspect", execute, usage="CONTAINER [CONTAINER...]", summary="Display detailed information on one or more containers",
+        "inspect", execute, usage="CONTAINER [CONTAINER...]",
+        summary="Display detailed information on one or more containers",
         params=[
             text("-f --format", "Format output using a custom template: json or TEMPLATE"),
             *unsupported("-s/--size", ""),

@@ -160,7 +160,9 @@ def text(
     spellings: str, words: str, *, default: str | None = None, metavar: str = "string", hidden: bool = False
 ) -> click.Option:
     """Define an option with one value."""
-    return click.Option(_declare(spellings), type=click.STRING, default=default, metavar=metavar, help=words, hidden=hidden)
+    return click.Option(
+        _declare(spellings), type=click.STRING, default=default, metavar=metavar, help=words, hidden=hidden
+    )
 
 
 def integer(spellings: str, words: str, *, default: int | None = None) -> click.Option:

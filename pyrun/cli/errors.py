@@ -30,6 +30,7 @@ EXIT_CODES: dict[type[errors.PyrunError], int] = {
     errors.InvalidInputError: CLIENT,
     errors.InvalidReferenceError: CLIENT,
     errors.InvalidConfigError: CLIENT,
+    errors.InvalidDigestError: CLIENT,
     errors.UnsupportedFlagError: USAGE,
     errors.NotFoundError: CLIENT,
     errors.ImageNotFoundError: CLIENT,

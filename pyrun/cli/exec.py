@@ -38,7 +38,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.engine import exec as engine_exec
     from pyrun.engine.options import ExecOptions
 
-    values = {name: list(value) if value.__class__ is tuple else value for name, value in params.items()}
+    values: Any = {name: list(value) if value.__class__ is tuple else value for name, value in params.items()}
     if session.debug == "plan":
         values["debug"] = "plan"
     return engine_exec.exec_(session.layout, ExecOptions(**values))

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def command() -> Verb:
     """Define the verb for click."""
     return Verb(
-        "image-inspect", execute, usage="IMAGE [IMAGE...]", summary="Display detailed information on one or more images",
+        "image-inspect", execute, usage="IMAGE [IMAGE...]",
+        summary="Display detailed information on one or more images",
         params=[
             text("-f --format", "Format output using a custom template: json or TEMPLATE"),
             *unsupported("", "--platform"),
@@ -27,4 +28,4 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli.inspect import show
     from pyrun.engine import image_inspect as engine
 
-    return show(params["names"], params["format"], [lambda name: engine.inspect_image(session.layout, name)])
+    return show(params["names"], params["format"], [lambda name: engine.image_inspect(session.layout, name)])

@@ -130,6 +130,6 @@ def _has_label(session: Session, image: ImageSummary, wanted: str) -> bool:
 def _created_of(everything: Sequence[ImageSummary], text: str) -> str:
     for image in everything:
         names = (image.repository, f"{image.repository}:{image.tag}", image.id)
-        if text in names or len(text) >= 4 and image.id.partition(":")[2].startswith(text.removeprefix("sha256:")):
+        if text in names or (len(text) >= 4 and image.id.partition(":")[2].startswith(text.removeprefix("sha256:"))):
             return image.created
     raise ImageNotFoundError(text)

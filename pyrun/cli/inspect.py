@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def command() -> Verb:
     """Define the verb for click."""
     return Verb(
-        "inspect", execute, usage="NAME|ID [NAME|ID...]", summary="Return low-level information on containers and images",
+        "inspect", execute, usage="NAME|ID [NAME|ID...]",
+        summary="Return low-level information on containers and images",
         params=[
             text("-f --format", "Format output using a custom template: json or TEMPLATE"),
             text("--type", "Only inspect objects of the given type: container, image"),
@@ -34,7 +35,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     kinds: dict[str, Callable[[str], dict[str, Any]]] = {
         "container": lambda name: inspect.inspect(session.layout, name),
-        "image": lambda name: image_inspect.inspect_image(session.layout, name),
+        "image": lambda name: image_inspect.image_inspect(session.layout, name),
     }
     wanted = params["type"]
     if wanted and wanted not in kinds:

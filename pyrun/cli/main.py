@@ -36,7 +36,6 @@ class Session:
         """The store's layout, made at first use."""
         if self._layout is None:
             from pyrun.store.layout import Layout
-
             from pyrun.store.version import open_store
 
             self._layout = Layout.default(self.root)

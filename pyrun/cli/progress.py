@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     Hear = Callable[[str, str, int], None]
 
 
+_WORDS = {"start": "Pulling fs layer", "exists": "Already exists", "done": "Pull complete"}
+
+
 @contextmanager
 def shown_on(stream: TextIO, image: str) -> Iterator[Hear]:
     """Yield the callback for `pull`; it is called from several threads."""
@@ -32,8 +35,6 @@ def short(digest: str) -> str:
 class Lines:
     """docker's lines for a pipe: each layer's begin and end."""
 
-    _WORDS = {"start": "Pulling fs layer", "exists": "Already exists", "done": "Pull complete"}
-
     def __init__(self, stream: TextIO, image: str) -> None:
         self._stream = stream
         self._image = image
@@ -44,8 +45,8 @@ class Lines:
         with self._lock:
             if event == "resolved":
                 print(f"Pulling from {self._image}", file=self._stream, flush=True)
-            elif event in self._WORDS:
-                print(f"{short(what)}: {self._WORDS[event]}", file=self._stream, flush=True)
+            elif event in _WORDS:
+                print(f"{short(what)}: {_WORDS[event]}", file=self._stream, flush=True)
 
 
 class _Bars:

@@ -47,7 +47,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
         show(found, params["format"], no_trunc=params["no_trunc"], now=now)
         return 0
-    rows = [("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")]
+    rows: list[tuple[str, ...]] = [("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")]
     rows.extend(text.container_row(container, no_trunc=params["no_trunc"], now=now) for container in found)
     print(text.columns(rows))
     return 0

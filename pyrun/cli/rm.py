@@ -30,4 +30,5 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli.each import for_each
     from pyrun.engine import rm
 
-    return for_each(params["containers"], lambda name: rm.remove(session.layout, name, params["force"], params["volumes"]))
+    force, volumes = params["force"], params["volumes"]
+    return for_each(params["containers"], lambda name: rm.remove(session.layout, name, force, volumes))

@@ -49,7 +49,7 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
     from pyrun.engine.options import RunOptions
     from pyrun.errors import ImageNotFoundError
 
-    values = {name: list(value) if value.__class__ is tuple else value for name, value in params.items()}
+    values: Any = {name: list(value) if value.__class__ is tuple else value for name, value in params.items()}
     if session.debug == "plan":
         values["debug"] = "plan"
     policy = params["pull"]

@@ -29,4 +29,5 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli.each import for_each
     from pyrun.engine import stop
 
-    return for_each(params["containers"], lambda name: stop.stop(session.layout, name, params["timeout"], params["signal"]))
+    timeout, signal = params["timeout"], params["signal"]
+    return for_each(params["containers"], lambda name: stop.stop(session.layout, name, timeout, signal))

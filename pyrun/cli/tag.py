@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def command() -> Verb:
     """Define the verb for click."""
     return Verb(
-        "tag", execute, usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", summary="Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+        "tag", execute, usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+        summary="Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
         params=[
             argument("source"),
             argument("target"),

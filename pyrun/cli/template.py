@@ -37,7 +37,7 @@ class Template:
     """A parsed template. Raises: TemplateError."""
 
     def __init__(self, text: str) -> None:
-        self._nodes, rest, end = _parse_list(_split(text), 0)
+        self._nodes, _, end = _parse_list(_split(text), 0)
         if end:
             raise TemplateError(f"template parsing error: unexpected {{{{{end}}}}}")
 
@@ -276,7 +276,9 @@ def _field(value: Any, path: str) -> Any:
         if value is None and not name[:1].isupper():
             return None
         if not isinstance(value, dict) or (name not in value and name[:1].isupper()):
-            raise TemplateError(f"template: can't evaluate field {name} in {path}", hint="`--format json` shows what there is")
+            raise TemplateError(
+                f"template: can't evaluate field {name} in {path}", hint="`--format json` shows what there is"
+            )
         value = value.get(name)  # a missing key of a map, as a label, is no error in Go either
     return value
 

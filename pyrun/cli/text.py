@@ -109,7 +109,7 @@ def container_ports(ports: Sequence[Mapping[str, Any]]) -> str:
     for port in sorted(ports, key=lambda port: (port["container_port"], port["protocol"], port["host_ip"] or "")):
         inside = f"{port['container_port']}/{port['protocol']}"
         if port["host_port"]:
-            host = port["host_ip"] or "0.0.0.0"  # noqa: S104 - shown, not bound
+            host = port["host_ip"] or "0.0.0.0"
             words.append(f"{f'[{host}]' if ':' in host else host}:{port['host_port']}->{inside}")
         else:
             words.append(inside)

@@ -15,7 +15,8 @@ def command() -> Verb:
     from pyrun.cli.definitions import Verb, argument
 
     return Verb(
-        "wait", execute, usage="CONTAINER [CONTAINER...]", summary="Block until one or more containers stop, then print their exit codes",
+        "wait", execute, usage="CONTAINER [CONTAINER...]",
+        summary="Block until one or more containers stop, then print their exit codes",
         params=[
             argument("containers", rest=True),
         ],

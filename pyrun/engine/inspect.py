@@ -6,6 +6,8 @@ It must not know how it is shown. Shape and names: Docker Engine API, ContainerI
 from __future__ import annotations
 
 from pyrun.engine.instant import ZERO
+from pyrun.errors import ImageNotFoundError, StoreCorruptError
+from pyrun.images.resolve import load_record
 from pyrun.runtime.state import status
 from pyrun.store import containers
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
 
-# docker's answer for a status that it has no word of its own for
+# What the monitor does (native/monitor), in docker's words.
 _LOG_CONFIG = {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
 
 
@@ -44,7 +46,7 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
         "HostConfig": _host_config(record, config),
         "GraphDriver": {"Name": "overlay", "Data": _graph(directory)},
         "Mounts": [_mount(mount) for mount in record["mounts"]],
-        "Config": _config(record, config),
+        "Config": _config(record, config, _image(layout, record)),
         "NetworkSettings": {"Ports": _bindings(record["ports"]) if state.status == "running" else {}},
     }
 
@@ -131,13 +133,24 @@ def _mount(mount: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _config(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def _image(layout: Layout, record: dict[str, Any]) -> dict[str, Any]:
+    """Return the image's record; empty if the image is gone: what a container is does not depend on it."""
+    try:
+        return load_record(layout, record["manifest"])
+    except (ImageNotFoundError, StoreCorruptError):
+        return {}
+
+
+def _config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
     process, options = config["process"], record["options"]
     entrypoint = options["entrypoint"]
+    own_entrypoint = [entrypoint] if entrypoint else None
+    # A given ENTRYPOINT takes the image's CMD away too: docker run reference "--entrypoint".
+    inherited_command = image.get("cmd") if entrypoint is None else None
     return {
         "Hostname": record["hostname"],
         "Domainname": "",
-        "User": options["user"] or "",
+        "User": options["user"] or image.get("user") or "",
         "AttachStdin": record["stdin_open"] and not options.get("detach"),
         "AttachStdout": not options.get("detach"),
         "AttachStderr": not options.get("detach"),
@@ -146,11 +159,11 @@ def _config(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
         "OpenStdin": record["stdin_open"],
         "StdinOnce": record["stdin_open"],
         "Env": process["env"],
-        "Cmd": options["args"] or None,
+        "Cmd": options["args"] or inherited_command,
         "Image": record["image"],
         "Volumes": {mount["destination"]: {} for mount in record["mounts"] if mount["type"] == "volume"} or None,
         "WorkingDir": process["cwd"],
-        "Entrypoint": [entrypoint] if entrypoint else None,
+        "Entrypoint": own_entrypoint if entrypoint is not None else image.get("entrypoint"),
         "Labels": record["labels"],
         "StopSignal": record["stop_signal"],
         "StopTimeout": record["stop_timeout"],
