@@ -19,7 +19,7 @@ static bool is_zero(const uint8_t *block)
     return memcmp(block, zero, BLOCK) == 0;
 }
 
-static void verify_checksum(const uint8_t *block)
+static void verify_checksum(const uint8_t *block, const char *previous)
 {
     int64_t stored;
     int64_t unsigned_sum = 0, signed_sum = 0;
@@ -32,7 +32,7 @@ static void verify_checksum(const uint8_t *block)
     }
     /* Historic tars summed signed chars: POSIX leaves it open, every reader takes both. */
     if (!number_field(block + CHECKSUM, 8, &stored) || (stored != unsigned_sum && stored != signed_sum)) {
-        refuse("bad header checksum");
+        refuse("bad header checksum, after member \"%s\"", previous);
     }
 }
 
@@ -92,6 +92,7 @@ static void read_long(char *path, bool *has, uint64_t size, const char *what)
 static void set_names(struct entry *entry, const uint8_t *block)
 {
     header_path(entry->path, block);
+    report_entry = entry->path;
     if (has_long_path) {
         memcpy(entry->path, long_path, strlen(long_path) + 1);
     }
@@ -109,7 +110,6 @@ static void set_names(struct entry *entry, const uint8_t *block)
         set_path(entry->link, pax.link.data, pax.link.size, "link name");
     }
     has_long_path = has_long_link = false;
-    report_entry = entry->path;
     if (entry->path[0] == 0) {
         refuse("member has no name");
     }
@@ -167,11 +167,14 @@ static void set_type(struct entry *entry, const uint8_t *block)
 static bool extended(const uint8_t *block, bool *pending)
 {
     char type = (char)block[TYPE];
+    static char name[PATH_LIMIT + 1];
     uint64_t size;
 
     if (strchr("xXgLKV", type) == NULL || type == 0) {
         return false;
     }
+    header_path(name, block);
+    report_entry = name;
     size = field(block, SIZE, 12, "size");
     switch (type) {
     case 'x':
@@ -206,6 +209,7 @@ bool header_next(struct entry *entry)
     uint8_t header[BLOCK];
 
     pax_begin(&pax);
+    report_entry = "";
     for (;;) {
         const uint8_t *block = input_block();
 
@@ -222,7 +226,7 @@ bool header_next(struct entry *entry)
             }
             return false;
         }
-        verify_checksum(block);
+        verify_checksum(block, entry->path);
         memcpy(header, block, BLOCK);
         if (!extended(header, &pending)) {
             break;

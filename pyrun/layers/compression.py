@@ -75,26 +75,26 @@ def reader(kind: str, head: bytes, next_chunk: Callable[[], bytes]) -> Reader:
     ``head`` is what was already taken of the stream, ``next_chunk`` returns more, b"" at its end.
     """
     raw: Any = _Raw(head, next_chunk)
+    stream: Reader = raw
     if kind == "gzip":
         from isal import igzip
 
-        stream: Reader = igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
-        return stream
-    if kind == "zstd":
+        stream = igzip.IGzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
+    elif kind == "zstd":
         import zstandard
 
         decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
         # A frame cut short reads as its end here: the tar's own end and the diff_id tell.
-        return decompressor.stream_reader(raw, read_size=1 << 18, read_across_frames=True)
-    if kind == "xz":
+        stream = decompressor.stream_reader(raw, read_size=1 << 18, read_across_frames=True)
+    elif kind == "xz":
         import lzma
 
-        return lzma.LZMAFile(raw)
-    if kind == "bzip2":
+        stream = lzma.LZMAFile(raw)
+    elif kind == "bzip2":
         import bz2
 
-        return bz2.BZ2File(raw)
-    return raw
+        stream = bz2.BZ2File(raw)
+    return stream
 
 
 def errors() -> tuple[type[Exception], ...]:

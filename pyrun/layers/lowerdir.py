@@ -1,6 +1,6 @@
 """From an image's layers to the lower directories that overlay gets, highest first.
 
-Other code must not build these paths: what a layer is on disk may change. Hot: imports nothing.
+Other code must not build these paths: what a layer is on disk may change. Hot: imports only os.
 
 A directory that a layer's archive needed but did not list (``tmp/x`` without ``tmp/``) must not hide the mode and owner
 it has further down. Layers are shared between images and never changed, so an image that needs it has one more
@@ -25,7 +25,7 @@ def patch_dir(layout: Layout, diff_ids: Sequence[str], form: str) -> str:
 
     It is named by the highest layer and the chain below, and lives beside that layer's forms, so it goes when it goes.
     """
-    from _sha256 import sha256  # hashlib costs 4 ms (design §8)
+    from hashlib import sha256
 
     chain = sha256("\n".join(diff_ids).encode()).hexdigest()
     return f"{layout.layer(diff_ids[-1], form)}.patch-{chain}"
@@ -36,15 +36,26 @@ def lowerdirs(layout: Layout, diff_ids: Sequence[str], form: str) -> list[str]:
     found: list[str] = []
     if not diff_ids:
         return found
-    patch = f"{patch_dir(layout, diff_ids, form)}/{TREE}"
-    if os.path.isdir(patch):
-        found.append(patch)
+    top = layout.layer(diff_ids[-1], form)
+    # hashlib costs 4 ms to import (design §8): only where the highest layer has a patch at all.
+    if _has_patches(top):
+        patch = f"{patch_dir(layout, diff_ids, form)}/{TREE}"
+        if os.path.isdir(patch):
+            found.append(patch)
     for diff_id in reversed(diff_ids):
         tree = f"{layout.layer(diff_id, form)}/{TREE}"
         found.append(tree)
         if _is_opaque(tree):
             break
     return found
+
+
+def _has_patches(layer: str) -> bool:
+    directory, _, form = layer.rpartition("/")
+    try:
+        return any(name.startswith(form + ".patch-") for name in os.listdir(directory))
+    except OSError:
+        return False
 
 
 def _is_opaque(tree: str) -> bool:

@@ -89,7 +89,7 @@ def unpack_stream(
     """Unpack one layer into ``dest_dir`` (exists, empty).
 
     ``source``: ``read(n)`` that returns b"" at the end, or an iterator of chunks; it is called on another thread.
-    ``form``: ``full`` keeps owners (the helper must be in a namespace that has them), ``flat`` puts them in the sidecar.
+    ``form``: ``full`` keeps owners (the helper's namespace must have them), ``flat`` puts them in the sidecar.
     ``blob_fd``: gets the compressed bytes as they are; the caller closes it.
     ``media_type`` is only for messages: the compression is found by looking.
     ``progress``: called with the number of compressed bytes so far, on the other thread.
@@ -189,7 +189,8 @@ class _Job:
             tar_end, self._input, self._report, report_end, tree, sidecar = fds
             argv = [
                 program or helper.program(), "unpack", "--dest-fd", str(tree), "--form", form,
-                "--sidecar-fd", str(sidecar), "--report-fd", str(report_end), "--max-bytes", str(max_bytes), "--max-entries", str(max_entries),
+                "--sidecar-fd", str(sidecar), "--report-fd", str(report_end),
+                "--max-bytes", str(max_bytes), "--max-entries", str(max_entries),
             ]  # fmt: skip
             self._process: helper.Process | None = spawn(argv, tar_end, [tree, sidecar, report_end])
         except BaseException:

@@ -1,7 +1,7 @@
 """A read-only merged look at the layers of an image or container: what overlay would show, without a mount.
 
 The only way for the upper half to read a file of an image: passwd, group, the working directory. Every name is looked
-up by descriptor with O_NOFOLLOW and links are followed inside the view only, so a hostile link reads nothing of the host.
+up by descriptor with O_NOFOLLOW and links are followed inside the view only: a hostile link reads nothing of the host.
 What the user may not read (a directory 0700 of another id in the map) reads as absent here.
 It must not know images or containers. Hot: imports only os. Source: overlayfs.rst "whiteouts and opaque directories".
 """
@@ -107,9 +107,10 @@ class View:
         return _Directory(fds)
 
     def _walk(self, path: str, follow_last: bool) -> tuple[list[_Directory], list[str], str] | None:
-        """Return the open directories down to the parent of ``path``, their names, and its last name ("" for a directory).
+        """Return the open directories down to the parent of ``path``, their names, and its last name.
 
-        The caller closes the directories. None: it does not exist, or the links never end.
+        For a directory it is open too, and the last name "".
+        The caller closes them. None: it does not exist, or the links never end.
         """
         directories, names = [self._root()], [""]
         todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
@@ -151,7 +152,7 @@ class View:
             one.close()
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """Return the first ``limit`` bytes of a regular file, None if there is none at ``path`` or it may not be read."""
+        """Return the first ``limit`` bytes of a regular file; None if there is none, or it may not be read."""
         walked = self._walk(path, True)
         if walked is None:
             return None
