@@ -213,13 +213,25 @@ def test_endless_body_without_length_is_cut(registry: HostileRegistry, client: R
 
     registry.on(PATH, flood)
     assert fetch(client) == DATA
-    assert registry.bytes_served < 20 * len(DATA)
+    buffer = bytearray(2 * len(DATA))
+    with client.blob("app", LAYER) as stream:
+        assert stream.readinto(buffer) == len(DATA)
+        assert stream.readinto(buffer) == 0
+    assert buffer == DATA + bytes(len(DATA))
+    assert registry.bytes_served < 40 * len(DATA)
 
 
 def test_range_answer_from_another_place(registry: HostileRegistry, client: RegistryClient) -> None:
     registry.on(PATH, status(206, DATA[5:], Content_Range=f"bytes 5-{len(DATA) - 1}/{len(DATA)}"))
     with pytest.raises(RegistryError, match="asked for bytes from 7, got them from 5"):
         fetch(client, offset=7)
+
+
+def test_range_answer_of_another_blob(registry: HostileRegistry, client: RegistryClient) -> None:
+    registry.on(PATH, status(206, DATA[7:], Content_Range=f"bytes 7-{len(DATA) - 1}/{len(DATA) + 1}"))
+    with pytest.raises(SizeMismatchError) as caught:
+        fetch(client, offset=7)
+    assert caught.value.actual == len(DATA) + 1
 
 
 def test_config_with_other_bytes(registry: HostileRegistry, client: RegistryClient) -> None:
@@ -475,3 +487,31 @@ def test_registry_that_is_not_there(registry: HostileRegistry) -> None:
     refused = f"cannot reach registry: {gone.domain}: connection refused"
     with RegistryClient(gone.domain, ANONYMOUS) as client, pytest.raises(RegistryUnreachableError, match=refused):
         client.ping()
+
+
+# Proxies
+
+
+def test_plain_http_through_a_proxy(registry: HostileRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://us:er@{registry.domain}")
+    monkeypatch.setenv("https_proxy", f"http://us:er@{registry.domain}")
+    digest, answer = document(MANIFEST)
+    registry.on("http://registry.invalid/v2/app/manifests/1", answer)
+    with RegistryClient("registry.invalid", ANONYMOUS, insecure=["registry.invalid"]) as client:
+        assert client.resolve(parse_normalized("registry.invalid/app:1"))[0].digest == digest
+    tunnel, plain = registry.seen
+    assert (tunnel.method, tunnel.path) == ("CONNECT", "registry.invalid:443")
+    assert plain.headers["host"] == "registry.invalid"
+    assert tunnel.headers["proxy-authorization"] == plain.headers["proxy-authorization"] == basic("us", "er")
+
+
+def test_proxy_that_refuses_the_tunnel(registry: HostileRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"http://{registry.domain}")
+    registry.on("registry.invalid:443", status(403))
+    refused = "cannot reach registry: registry.invalid: tunnel connection failed: 403"
+    with (
+        RegistryClient("registry.invalid", ANONYMOUS) as client,
+        pytest.raises(RegistryUnreachableError, match=refused),
+    ):
+        client.ping()
+    assert len(registry.seen) == 1

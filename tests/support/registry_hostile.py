@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         registry.seen.append(Seen(self.command, self.path, headers, body))
         registry.answer_for(self.path)(self)
 
-    do_HEAD = do_POST = do_GET  # noqa: N815 - the names that http.server looks for
+    do_HEAD = do_POST = do_CONNECT = do_GET  # noqa: N815 - the names that http.server looks for
 
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Send a whole answer; ``Content_Length="x"`` gives the header Content-Length."""

@@ -58,7 +58,17 @@ def test_same_answer_as_the_reference_library(row: dict[str, Any]) -> None:
     "text",
     [
         *("debian\n", "debian:12\n", "debian ", "débian", "debian:", "debian@", "debian:-a", "debian:" + "t" * 129),
-        *(f"debian@{DIGEST}@{DIGEST}", f"debian@{DIGEST.upper()}", "host:/a", "host:x/a", "[::1/a", "[]/a", "a//b"),
+        *(
+            f"debian@{DIGEST}@{DIGEST}",
+            f"debian@{DIGEST.upper()}",
+            "host:/a",
+            "host:x/a",
+            "[::1/a",
+            "[]/a",
+            "a//b",
+            "a___b",
+            "a.-b",
+        ),
         *("٣/b:٣", "debian:٣", "example.com:٣/a", f"debian@sha256:{'A' * 64}", f"debian@1a:{'a' * 64}"),
         f"debian@sha256:{'a' * 31}",
     ],
