@@ -49,6 +49,7 @@ int step_seccomp(struct step_context *c);
 int step_chdir(struct step_context *c);
 int step_exec(struct step_context *c);
 int step_keyring(struct step_context *c);
+int step_own_root(struct step_context *c);
 
 /* paths.c: every path is resolved inside the container's root, whatever its symlinks say. */
 int root_open(struct step_context *c, const char *path, uint64_t flags);

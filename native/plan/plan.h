@@ -41,7 +41,8 @@
 	X(24, seccomp)                                                                                                  \
 	X(25, chdir)                                                                                                    \
 	X(26, exec)                                                                                                     \
-	X(27, keyring)
+	X(27, keyring)                                                                                            \
+	X(28, own_root)
 
 enum plan_op {
 #define X(number, name) PLAN_##name = number,

@@ -157,6 +157,13 @@ int step_root_bind(struct step_context *c)
 	return c->run->root_fd < 0 ? -1 : 0;
 }
 
+/* "/" is the container's root's, where the map gives the user's own id to another (--userns=keep-id). */
+int step_own_root(struct step_context *c)
+{
+	CALL(c, "fchownat");
+	return fchownat(c->run->root_fd, "", 0, 0, AT_EMPTY_PATH);
+}
+
 int step_pivot(struct step_context *c)
 {
 	CALL(c, "fchdir");

@@ -105,8 +105,12 @@ class Builder:
         self.security = security.parse(options.security_opt)
         diff_ids = [layer["diff_id"] for layer in image["layers"]]
         self.view: View = View(lowerdir.lowerdirs(layout, diff_ids, engine.form), None)
-        self.user: User = look_up(self.view, options.user if options.user is not None else image["user"])
+        self.user: User = look_up(self.view, _user_text(options, image))
         self.map = idmap.decide(options.userns, engine, self.user.uid, self.user.gid)
+        if self.map.form != engine.form:
+            from pyrun.engine import forms
+
+            forms.ensure(layout, image, self.map)
         self.volumes: list[str] = []
 
     def create(self) -> Created:
@@ -247,6 +251,15 @@ class Builder:
             "anonymous_volumes": decided_mounts.anonymous,
             "boot_id": boot_id(),
         }
+
+
+def _user_text(options: RunOptions, image: dict[str, Any]) -> str:
+    if options.user is not None:
+        return options.user
+    if options.userns == "keep-id" and os.geteuid() != 0:
+        # As podman: the point of the mode is to be oneself inside.
+        return f"{os.geteuid()}:{os.getegid()}"
+    return str(image["user"])
 
 
 def now() -> str:

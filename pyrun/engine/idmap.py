@@ -6,7 +6,7 @@ engine namespace has two: 0 is the user, 1 and up are his subordinate ids.
 
 from __future__ import annotations
 
-from pyrun.errors import FeatureMissingError, InvalidInputError
+from pyrun.errors import FeatureMissingError, InvalidInputError, UnsupportedFlagError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,24 +62,22 @@ def _single(mode: str, engine: EngineMap, uid: int, gid: int) -> IdMap:
     import os
 
     if mode in ("nomap", "auto"):
-        raise FeatureMissingError(
-            f"--userns={mode}", "you have no subordinate ids", hint="add a line for yourself to /etc/subuid and /etc/subgid"
-        )
+        raise UnsupportedFlagError(f"--userns={mode}")
     if mode == "keep-id":
         uid, gid = os.geteuid(), os.getegid()
     return IdMap([(uid, 0, 1)], [(gid, 0, 1)], engine.form)
 
 
 def _shifted(mode: str, engine: EngineMap) -> IdMap:
-    """Maps under which layers unpacked one to one would have wrong owners: they need a form of their own."""
+    """A map under which layers unpacked one to one would have wrong owners: they need a form of their own."""
     import os
 
-    rest = engine.size - 1
-    if mode == "keep-id":
-        uid, gid = os.geteuid(), os.getegid()
-        return IdMap(_keep(uid, rest), _keep(gid, rest), f"keep-{uid}-{gid}")
-    # nomap and auto: the user's own id is not in the container; its ids are the subordinate ones from the first on.
-    return IdMap([(0, 1, rest)], [(0, 1, rest)], "shift-1")
+    if mode != "keep-id":
+        raise UnsupportedFlagError(f"--userns={mode}")
+    if len(engine.uid_map.split("\n")) > 2 or len(engine.gid_map.split("\n")) > 2:
+        raise FeatureMissingError("--userns=keep-id", "it needs all subordinate ids in one range", hint="edit /etc/subuid")
+    uid, gid, rest = os.geteuid(), os.getegid(), engine.size - 1
+    return IdMap(_keep(uid, rest), _keep(gid, rest), f"keep-{uid}-{gid}")
 
 
 def _keep(own: int, rest: int) -> Extents:

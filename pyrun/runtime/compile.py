@@ -59,6 +59,9 @@ def compile_start(
     plan.add(p.OP_PROPAGATION, a=p.MS_REC | p.MS_SLAVE)
     plan.add(p.OP_KEYRING, a=1 if filters else 0)
     _root(plan, rootfs, mount_point)
+    maps = config["linux"].get("uidMappings") or [{"containerID": 0, "hostID": 0}]
+    if not any(item["containerID"] == 0 and item["hostID"] == 0 for item in maps) and rootfs.get("form", "flat") != "flat":
+        plan.add(p.OP_OWN_ROOT)
     for mount in config["mounts"]:
         _mount(plan, mount)
     for name, target in _DEV_LINKS:

@@ -1,0 +1,77 @@
+"""Layers in the form that a map needs: derived once by copy, never changed in place.
+
+A layer's ``full`` form has file owner n as engine id n. Under keep-id, container id n is another engine id, so the owners
+must be shifted on disk: an unprivileged user cannot make an idmapped mount of his own file system (mount_setattr(2)).
+It must not know how a container is made. The first container under such a map pays for the copy, the others nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.engine import namespace
+from pyrun.engine.idmap import IdMap
+from pyrun.layers import helper
+from pyrun.layers.lowerdir import TREE, patch_dir
+from pyrun.runtime.engine_ns import FORM_FULL
+from pyrun.store import fsio, leases, owner, trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.store.layout import Layout
+
+
+def ensure(layout: Layout, image: dict[str, Any], id_map: IdMap) -> None:
+    """Make the layers of an image exist in the map's form; cheap where they do.
+
+    Raises: StorageFullError, SyscallError. What was begun is swept.
+    """
+    diff_ids = [layer["diff_id"] for layer in image["layers"]]
+    if not id_map.form.startswith("keep-") or all(os.path.isdir(layout.layer(item, id_map.form)) for item in diff_ids):
+        return
+    namespace.register(layout)
+    with leases.acquire(layout, [image["manifest"], *(layer["digest"] for layer in image["layers"])]):
+        for diff_id in diff_ids:
+            _derive(layout, layout.layer(diff_id, FORM_FULL), layout.layer(diff_id, id_map.form), id_map)
+        patch = patch_dir(layout, diff_ids, FORM_FULL)
+        if os.path.isdir(patch):
+            _derive(layout, patch, patch_dir(layout, diff_ids, id_map.form), id_map)
+
+
+def _derive(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
+    if os.path.isdir(target):
+        return
+    building = f"{layout.tmp}/{owner.token()}"
+    try:
+        fsio.make_directory(f"{building}/{TREE}")
+        _copy(layout, f"{source}/{TREE}", f"{building}/{TREE}", id_map)
+        os.rename(building, target)
+    except OSError as error:
+        trees.remove_tree(building)
+        if not os.path.isdir(target):  # else another process was first; its copy is the same
+            raise fsio.full_or(error, target) from error
+    except BaseException:
+        trees.remove_tree(building)
+        raise
+
+
+def _copy(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
+    maps: list[str] = []
+    for kind, extents in (("u", id_map.uids), ("g", id_map.gids)):
+        for inside, outside, size in extents:
+            maps += ["--map", f"{kind}:{inside}:{outside}:{size}"]
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    from_fd = os.open(source, flags)
+    to_fd = os.open(target, flags)
+    try:
+        helper.run(
+            ["copy", "--from-fd", str(from_fd), "--to-fd", str(to_fd), *maps],
+            spawn=namespace.spawner(layout),
+            pass_fds=[from_fd, to_fd],
+            what=target,
+        )
+    finally:
+        os.close(from_fd)
+        os.close(to_fd)
