@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from contextlib import closing
 
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError
 from pyrun.layers import patch, unpack
@@ -17,7 +18,7 @@ from pyrun.store import blobs, fsio, owner, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from typing import Protocol
 
     from pyrun.layers.helper import Spawn
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     class Source(Protocol):
         """Where blobs come from: a registry, or another layout."""
 
-        def chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
+        def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
             """Give the bytes of a blob; the reader verifies them."""
 
 
@@ -81,7 +82,8 @@ class Fetch:
         waiting = sorted(unique.values(), key=lambda layer: layer.descriptor.size)
         self._staged = [*waiting]
         workers = [
-            threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in range(min(WORKERS, len(waiting)))
+            threading.Thread(target=self._work, args=(waiting,), name="pyrun-layer", daemon=True)
+            for _ in range(min(WORKERS, len(waiting)))
         ]
         try:
             for worker in workers:
@@ -170,28 +172,32 @@ class Fetch:
             self._unpack(layer, from_blob=has_blob)
         self._progress("done", digest, size)
 
-    def _chunks(self, layer: Staged, *, from_blob: bool) -> Iterator[bytes]:
+    def _chunks(self, layer: Staged, *, from_blob: bool) -> Generator[bytes, None, None]:
         digest = layer.descriptor.digest
         if from_blob or self._source is None:
             source = _file_chunks(self._layout.blob(digest))
         else:
             source = self._source.chunks(layer.descriptor)
-        for chunk in source:
-            if self._cancelled.is_set():
-                raise CancelledError
-            self._progress("bytes", digest, len(chunk))
-            yield chunk
+        # Closed by hand: an error's traceback would keep the source, and its connection, for as long as it is looked at.
+        with closing(source):
+            for chunk in source:
+                if self._cancelled.is_set():
+                    raise CancelledError
+                self._progress("bytes", digest, len(chunk))
+                yield chunk
 
     def _copy_blob(self, layer: Staged) -> None:
         """Fetch a blob whose layer is unpacked already (from another compression of the same tar)."""
         state, count = digests.hasher(layer.descriptor.digest), 0
         fd = self._open_blob(layer)
+        chunks = self._chunks(layer, from_blob=False)
         try:
-            for chunk in self._chunks(layer, from_blob=False):
+            for chunk in chunks:
                 state.update(chunk)
                 count += len(chunk)
                 fsio.write_all(fd, chunk)
         finally:
+            chunks.close()
             os.close(fd)
         what, expected = f"layer {layer.descriptor.digest}", layer.descriptor
         if count != expected.size:
@@ -201,11 +207,12 @@ class Fetch:
 
     def _unpack(self, layer: Staged, *, from_blob: bool) -> None:
         fd = -1 if from_blob else self._open_blob(layer)
+        chunks = self._chunks(layer, from_blob=from_blob)
         try:
             layer.tree = f"{self._layout.tmp}/{owner.token()}"
             os.mkdir(layer.tree, 0o700)
             report = unpack.unpack_stream(
-                self._chunks(layer, from_blob=from_blob),
+                chunks,
                 media_type=layer.descriptor.media_type,
                 descriptor=layer.descriptor,
                 diff_id=layer.diff_id,
@@ -219,6 +226,7 @@ class Fetch:
                 error.hint = f"the store's copy is damaged: remove {self._layout.blob(layer.descriptor.digest)}"
             raise
         finally:
+            chunks.close()
             if fd >= 0:
                 os.close(fd)
         layer.unpacked_bytes = report.file_bytes
@@ -229,7 +237,7 @@ class Fetch:
         return os.open(layer.blob, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def _file_chunks(path: str) -> Iterator[bytes]:
+def _file_chunks(path: str) -> Generator[bytes, None, None]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while chunk := os.read(fd, CHUNK_BYTES):

@@ -12,7 +12,7 @@ from pyrun.oci import digest as digests
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from typing import Protocol, Self
 
     from pyrun.oci.descriptor import Descriptor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]: ...
         def manifest(self, descriptor: Descriptor) -> bytes: ...
         def blob(self, descriptor: Descriptor) -> bytes: ...
-        def chunks(self, descriptor: Descriptor) -> Iterator[bytes]: ...
+        def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]: ...
         def close(self) -> None: ...
 
 
@@ -64,7 +64,7 @@ class RegistrySource:
         """Fetch a small blob whole, verified."""
         return self._client.blob_bytes(self._repository, descriptor)
 
-    def chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
+    def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         """Give a blob's bytes as they come; the reader verifies them."""
         with self._client.blob(self._repository, descriptor) as blob:
             while chunk := blob.read(CHUNK_BYTES):
@@ -123,7 +123,7 @@ class LayoutSource:
         digests.verify(data, descriptor.digest, f"blob of {self._domain}")
         return data
 
-    def chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
+    def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         """Give a blob's bytes."""
         path = f"{self._directory}/blobs/sha256/{digests.require_sha256(descriptor.digest)}"
         try:
