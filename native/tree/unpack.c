@@ -92,7 +92,7 @@ static void extract_directory(struct entry *entry)
 static void make_whiteout(const struct place *place)
 {
     struct node *node;
-    bool was_removed;
+    struct stat found;
 
     report.whiteouts++;
     node = node_find(place->parent, place->name, strlen(place->name));
@@ -106,8 +106,11 @@ static void make_whiteout(const struct place *place)
         if (errno != EEXIST) {
             fail_errno("mknodat", errno);
         }
-        if (has_directory(place->parent, place->name, &was_removed)) {
-            node_add(place->parent, place->name, strlen(place->name))->existed = true;
+        if (fstatat(node_fd(place->parent), place->name, &found, AT_SYMLINK_NOFOLLOW) < 0) {
+            fail_errno("fstatat", errno);
+        }
+        if (S_ISDIR(found.st_mode)) {
+            refuse("whiteout of a directory that was there before the layer");
         }
     }
 }
