@@ -178,7 +178,7 @@ class Fetch:
             source = _file_chunks(self._layout.blob(digest))
         else:
             source = self._source.chunks(layer.descriptor)
-        # Closed by hand: an error's traceback would keep the source, and its connection, for as long as it is looked at.
+        # Closed by hand: the traceback of an error would keep the source, and its connection, alive.
         with closing(source):
             for chunk in source:
                 if self._cancelled.is_set():
