@@ -83,9 +83,18 @@ def decision(program: bytes, arch: int | str, nr: int, args: Sequence[int] = ())
 
     `arch` is an AUDIT_ARCH_ number or a name of AUDIT_ARCH; for x32 the caller sets X32_BIT in `nr`.
     """
+    return meaning(run(decode(program), seccomp_data(arch, nr, args)))
+
+
+def seccomp_data(arch: int | str, nr: int, args: Sequence[int] = ()) -> bytes:
+    """Return the struct seccomp_data that a program sees of one system call."""
     token = AUDIT_ARCH[arch] if isinstance(arch, str) else arch
     padded = [value & (1 << 64) - 1 for value in args] + [0] * (6 - len(args))
-    value = run(decode(program), _DATA.pack(nr & 0xFFFFFFFF, token, 0, *padded))
+    return _DATA.pack(nr & 0xFFFFFFFF, token, 0, *padded)
+
+
+def meaning(value: int) -> tuple[str, int]:
+    """Return (action, data) of what a program returned; an unknown action kills, as in the kernel."""
     return _ACTIONS.get(value & 0xFFFF0000, "kill_process"), value & 0xFFFF
 
 

@@ -81,6 +81,18 @@ def library_path() -> str:
     return str(importlib.import_module("pyrun._seccomp").__file__)
 
 
+def call_name(number: int, architecture: str = "SCMP_ARCH_X86_64") -> str:
+    """Return the name of a system call, or its number in words; for tables and --debug."""
+    ffi, lib = _library()
+    text = lib.seccomp_syscall_resolve_num_arch(lib.seccomp_arch_resolve_name(_ARCHES[architecture][1]), number)
+    if text == ffi.NULL:
+        new = {value: name for name, value in (NEW_CALLS | NEW_X86_64_CALLS).items()}
+        return new.get(number, f"syscall {number}")
+    name: str = ffi.string(text).decode()
+    lib.free(text)
+    return name
+
+
 def compile_profile(
     text: bytes, source: str, caps: int, machine: str, release: str, pretend: tuple[int, int] | None
 ) -> bytes:

@@ -48,7 +48,7 @@ def owners(path: str) -> tuple[int, int]:
 
 def test_without_the_filter_the_kernel_refuses(tmp_path: Path, file: str) -> None:
     """What the filter is for: if this ever succeeds, it can go."""
-    calls = [[CHOWN, file, 5, 5], [MKNOD, file + "d", 0o20644, 259], [SETGROUPS, 0, 0]]
+    calls: list[list[Any]] = [[CHOWN, file, 5, 5], [MKNOD, file + "d", 0o20644, 259], [SETGROUPS, 0, 0]]
     answers = run(default(tmp_path), calls, tmp_path, "--single-id", "0", "0")
     assert [error for _r, error in answers] == [errno.EINVAL, errno.EPERM, errno.EPERM]
 
@@ -84,7 +84,11 @@ def test_chown_to_the_mapped_ids_is_the_kernel_s(tmp_path: Path, file: str) -> N
 
 
 def test_ids_other_than_root_s_may_be_the_mapped_ones(tmp_path: Path, file: str) -> None:
-    calls = [[CHOWN, file, 1000, 1000], [CHOWN, file + ".missing", 1000, 1000], [CHOWN, file + ".missing", 0, 0]]
+    calls: list[list[Any]] = [
+        [CHOWN, file, 1000, 1000],
+        [CHOWN, file + ".missing", 1000, 1000],
+        [CHOWN, file + ".missing", 0, 0],
+    ]
     errors = [error for _r, error in single(tmp_path, calls, 1000, 1000)]
     assert errors == [0, errno.ENOENT, 0]
 

@@ -100,7 +100,7 @@ def test_the_binary_tree_decides_as_the_list(machine: str, caps: int) -> None:
     for arch in ("x86_64", "x86") if machine == "x86_64" else ("aarch64", "arm"):
         for nr in [*range(480), *(bpf.X32_BIT | n for n in range(560))]:
             for arg in (0, 8, 40, 0x10000000):
-                data = bpf._DATA.pack(nr, bpf.AUDIT_ARCH[arch], 0, arg, 0, 0, 0, 0, 0)
+                data = bpf.seccomp_data(arch, nr, (arg,))
                 assert bpf.run(tree, data) == bpf.run(plain, data), (arch, nr, arg)
 
 
