@@ -250,7 +250,7 @@ def test_many_files_as_gnu_tar_unpacks_them(dest: Path, tmp_path: Path) -> None:
     other.mkdir()
     source.mkdir()
     for i in range(300):
-        directory = source / f"d{i % 7}" / ("x" * (i % 120 + 1))
+        directory = source / f"d{i % 7}" / ("x" * (i % 90 + 1))
         directory.mkdir(parents=True, exist_ok=True)
         (directory / f"f{i}").write_bytes(os.urandom(i * 97))
         os.chmod(directory / f"f{i}", 0o400 | i)
