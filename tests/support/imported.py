@@ -1,0 +1,68 @@
+"""Which modules a command line imports, beyond what the interpreter has when it starts as the launcher starts it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.features import ROOT
+
+# What the measurement of a command costs is paid by every start (style: hot verbs).
+MODULES_ALLOWED = 25
+# Each was measured to cost from 1 to 50 ms; a start of a container takes 20.
+TOO_DEAR = frozenset(
+    "asyncio click collections contextlib dataclasses datetime enum functools hashlib importlib.metadata inspect json"
+    " logging msgspec pathlib pyroute2 random re rich selectors shutil signal socket subprocess tempfile textwrap"
+    " threading typing urllib urllib3 uuid".split()
+)
+
+_CODE = """
+import sys, os
+before = set(sys.modules)
+sys.path += {paths!r}
+def tell():
+    names = sorted(set(sys.modules) - before)
+    with open({out!r}, "w") as file:
+        file.write("\\n".join(names))
+leave = os._exit
+def leave_and_tell(code):
+    tell()
+    leave(code)
+os._exit = leave_and_tell
+from pyrun.cli.main import main
+try:
+    code = main(sys.argv[1:])
+finally:
+    tell()
+sys.exit(code)
+"""
+
+
+def imported(
+    directory: Path, environment: dict[str, str], *arguments: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run the command in a fresh interpreter; return how it ended and what it had imported by then."""
+    out = directory / "imported"
+    paths = [str(ROOT), *(entry for entry in sys.path if entry.endswith("-packages"))]
+    code = _CODE.format(paths=paths, out=str(out))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-X", "utf8", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        timeout=120,
+    )
+    return done, out.read_text().split("\n")
+
+
+def complaint(modules: list[str]) -> str:
+    """Return what is wrong with the modules of a hot verb, or ""."""
+    dear = sorted(TOO_DEAR & set(modules))
+    if dear:
+        return f"imports what is too dear: {', '.join(dear)}"
+    if len(modules) > MODULES_ALLOWED:
+        return f"imports {len(modules)} modules, {MODULES_ALLOWED} allowed: {json.dumps(modules)}"
+    return ""

@@ -1,0 +1,51 @@
+"""The verbs that people wait for must not import what is dear: what each has loaded when it has parsed and looked."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.imported import complaint, imported
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "run").mkdir(mode=0o700)
+    return {
+        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "PYRUN_ROOT": str(tmp_path / "root"),
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+    }
+
+
+def test_ps(tmp_path: Path, environment: dict[str, str]) -> None:
+    done, modules = imported(tmp_path, environment, "ps", "--all")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("CONTAINER ID")
+    assert not complaint(modules)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "kill", "rm", "logs", "wait", "exec"])
+def test_verbs_on_an_unknown_container(tmp_path: Path, environment: dict[str, str], verb: str) -> None:
+    done, modules = imported(tmp_path, environment, verb, "nobody", *(["true"] if verb == "exec" else []))
+    assert done.returncode in (1, 125), done.stderr
+    assert "nobody" in done.stderr
+    assert not complaint(modules)
+
+
+def test_run_without_the_image(tmp_path: Path, environment: dict[str, str]) -> None:
+    arguments = ["run", "--rm", "--pull", "never", "-e", "A=b", "-v", "/tmp:/x", "-p", "8080:80", "nowhere.invalid/x", "true"]
+    done, modules = imported(tmp_path, environment, *arguments)
+    assert done.returncode == 125, done.stderr
+    assert not complaint(modules)
+
+
+def test_the_rule_can_fail(tmp_path: Path, environment: dict[str, str]) -> None:
+    _, modules = imported(tmp_path, environment, "--help")
+    assert "click" in complaint(modules)
