@@ -5,6 +5,7 @@ Cold: imported for cold verbs, `--help`, completion and errors. It must not know
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -98,15 +99,26 @@ def root() -> Verbs:
 
 
 def invoke(session: Session, argv: Sequence[str]) -> int:
-    """Run a command line through click; its exceptions are left to `cli/errors.py`."""
-    result = root().main(list(argv), prog_name="pyrun", standalone_mode=False, obj=session)
+    """Run a command line through click; its exceptions are left to `cli/errors.py`.
+
+    Not by `Group.main`, except for completion: that answers a closed pipe with 1 instead of telling us.
+    """
+    group = root()
+    if "_PYRUN_COMPLETE" in os.environ:
+        group.main(list(argv), prog_name="pyrun", obj=session)
+    try:
+        with group.make_context("pyrun", list(argv), obj=session) as context:
+            result = group.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message() if error.ctx is None else error.ctx.get_help())
+        return 0
+    except click.exceptions.Exit as end:  # --help, --version
+        return end.exit_code
     return result if isinstance(result, int) else 0
 
 
 def explain(error: BaseException) -> tuple[str, str, int]:
     """Turn one of click's exceptions into (sentence, hint, exit code; -1: as a failure of the verb)."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        return "a command is missing", "see `pyrun --help`", 1
     if isinstance(error, click.exceptions.Abort):
         return "interrupted", "", 130
     if isinstance(error, click.UsageError):

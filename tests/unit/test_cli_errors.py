@@ -73,7 +73,10 @@ def test_usage_errors(argv: list[str], code: int, words: str, capsys: pytest.Cap
     assert (captured.err, captured.out) == (words, "")
 
 
-@pytest.mark.parametrize("verb", [*app.VERBS, *(f"container {v}" for v in app.CONTAINER_VERBS), *(f"image {v}" for v in app.IMAGE_VERBS)])
+_GROUPED = [f"container {verb}" for verb in app.CONTAINER_VERBS] + [f"image {verb}" for verb in app.IMAGE_VERBS]
+
+
+@pytest.mark.parametrize("verb", [*app.VERBS, *_GROUPED])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main([*verb.split(), "--help"]) == 0
     assert f"Usage: pyrun {verb} [OPTIONS]" in capsys.readouterr().out
@@ -84,7 +87,8 @@ def test_a_closed_pipe_is_quiet() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:  # fmt: skip
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141

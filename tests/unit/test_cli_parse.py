@@ -14,7 +14,9 @@ from pyrun.cli.definitions import Unsupported
 from pyrun.cli.main import Session, parse
 from pyrun.errors import PyrunError, UnsupportedFlagError
 
-_VALUES = st.sampled_from(["", "x", "-", "--", "a=b", "=", "10", "-5", "0x1", "true", "false", "-it", "--rm", "image", "é"])
+_VALUES = st.sampled_from(
+    ["", "x", "-", "--", "a=b", "=", "10", "-5", "0x1", "true", "false", "-it", "--rm", "image", "é"]
+)
 
 
 def click_parse(module: str, argv: list[str]) -> dict[str, Any] | BaseException:
@@ -58,8 +60,9 @@ def test_fast_parse_agrees_with_click_or_falls_through(module: str, data: st.Dat
 def test_grammar_agrees_with_clicks_own_parser_where_both_have_words(data: st.DataObject) -> None:
     """An oracle that shares no code: click's stock parser, for words that mean the same in both grammars."""
     verb = app.define("run")
-    flags = [p.opts[-1] for p in verb.params if isinstance(p, click.Option) and p.is_flag and not isinstance(p, Unsupported)]
-    texts = [p.opts[-1] for p in verb.params if isinstance(p, click.Option) and not p.is_flag and not isinstance(p, Unsupported)]
+    options = [p for p in verb.params if isinstance(p, click.Option) and not isinstance(p, Unsupported)]
+    flags = [option.opts[-1] for option in options if option.is_flag]
+    texts = [option.opts[-1] for option in options if not option.is_flag]
     texts.remove("--stop-timeout")
     pair = st.one_of(
         st.sampled_from(flags).map(lambda name: [name]),
@@ -80,7 +83,7 @@ def test_table_is_up_to_date() -> None:
 @pytest.mark.parametrize(
     ("argv", "wanted"),
     [
-        (["-it", "--rm", "busybox", "sh", "-c", "--rm"], {"image": "busybox", "args": ("sh", "-c", "--rm"), "rm": True}),
+        (["-it", "--rm", "b", "sh", "-c", "--rm"], {"image": "b", "args": ("sh", "-c", "--rm"), "rm": True}),
         (["--rm=false", "-d=true", "b"], {"rm": False, "detach": True}),
         (["--sig-proxy=false", "b"], {"sig_proxy": False}),
         (["-eA=1", "-e", "B", "--env=C=3", "b"], {"env": ("A=1", "B", "C=3")}),
@@ -107,7 +110,10 @@ def test_run_reads_what_docker_reads(argv: list[str], wanted: dict[str, Any]) ->
         (["-e"], "flag needs an argument: 'e' in -e"),
         (["---x", "b"], "bad flag syntax: ---x"),
         (["--rm=maybe", "b"], 'invalid argument "maybe" for "--rm" flag: parsing "maybe": invalid syntax'),
-        (["--stop-timeout", "soon", "b"], 'invalid argument "soon" for "--stop-timeout" flag: parsing "soon": invalid syntax'),
+        (
+            ["--stop-timeout", "x", "b"],
+            'invalid argument "x" for "--stop-timeout" flag: parsing "x": invalid syntax',
+        ),
         ([], '"verb" requires at least 1 argument'),
     ],
 )
@@ -142,7 +148,9 @@ def test_globals_and_groups_reach_the_same_verb() -> None:
     assert (call[0], call[1]["all"], session.root, session.debug, session.verb) == ("ps", True, "/x", "plan", "ps")
 
 
-@pytest.mark.parametrize("argv", [[], ["images"], ["run", "--help"], ["--version"], ["container"], ["nonesuch"], ["image", "ls"]])
+@pytest.mark.parametrize(
+    "argv", [[], ["images"], ["run", "--help"], ["--version"], ["container"], ["nonesuch"], ["image", "ls"]]
+)
 def test_everything_else_is_left_to_click(argv: list[str]) -> None:
     session = Session()
     assert parse(session, argv) is None

@@ -1,0 +1,133 @@
+"""docker's units, columns, times, and the outputs of ps and pull."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pyrun.cli import formatting, progress, text, times
+from pyrun.engine.instant import parse_rfc3339
+from pyrun.errors import InvalidInputError
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (SECOND // 2, "Less than a second"),
+        (SECOND, "1 second"),
+        (5 * SECOND, "5 seconds"),
+        (60 * SECOND, "About a minute"),
+        (125 * SECOND, "2 minutes"),
+        (59 * 60 * SECOND, "59 minutes"),
+        (HOUR, "About an hour"),
+        (89 * 60 * SECOND, "About an hour"),
+        (90 * 60 * SECOND, "2 hours"),
+        (47 * HOUR, "47 hours"),
+        (48 * HOUR, "2 days"),
+        (13 * 24 * HOUR, "13 days"),
+        (14 * 24 * HOUR, "2 weeks"),
+        (60 * 24 * HOUR, "2 months"),
+        (730 * 24 * HOUR, "2 years"),
+    ],
+)
+def test_human_duration_is_dockers(span: int, words: str) -> None:
+    assert text.human_duration(span) == words
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0B"), (999, "999B"), (1000, "1kB"), (4261550, "4.26MB"), (117_000_000, "117MB"), (999_900, "1000kB")],
+)  # fmt: skip
+def test_human_size_is_dockers(size: int, words: str) -> None:
+    assert text.human_size(size) == words
+
+
+def test_columns_are_as_wide_as_dockers() -> None:
+    rows = [("REPOSITORY", "TAG", "IMAGE ID"), ("a", "latest", "0123456789ab")]
+    assert text.columns(rows) == "REPOSITORY   TAG       IMAGE ID\na            latest    0123456789ab"
+
+
+def test_command_is_cut_and_quoted() -> None:
+    record = {"args": ["sh", "-c", 'echo "a long line"']}
+    assert text.container_command(record, no_trunc=False) == '"sh -c echo \\"a long …"'
+    assert text.container_command(record, no_trunc=True) == '"sh -c echo \\"a long line\\""'
+
+
+def test_ports() -> None:
+    ports = [
+        {"host_ip": "", "host_port": 8080, "container_port": 80, "protocol": "tcp"},
+        {"host_ip": "::1", "host_port": 53, "container_port": 53, "protocol": "udp"},
+        {"host_ip": "", "host_port": 0, "container_port": 443, "protocol": "tcp"},
+    ]
+    assert text.container_ports(ports) == "[::1]:53->53/udp, 0.0.0.0:8080->80/tcp, 443/tcp"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "nanoseconds"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2024-02-29T12:34:56.789Z", 1709210096_789000000),
+        ("2024-03-01T00:00:00.000000001Z", 1709251200_000000001),
+        ("2024-03-01T02:00:00.5+02:00", 1709251200_500000000),
+        ("2023-12-31T19:00:00-05:00", 1704067200_000000000),
+        ("0001-01-01T00:00:00Z", 0),
+        ("", 0),
+    ],
+)
+def test_rfc3339(stamp: str, nanoseconds: int) -> None:
+    assert parse_rfc3339(stamp) == nanoseconds
+
+
+def test_rfc3339_agrees_with_datetime_on_every_day() -> None:
+    from datetime import UTC, datetime, timedelta
+
+    day = datetime(1999, 12, 30, 23, 59, 58, tzinfo=UTC)
+    for _ in range(1600):
+        assert parse_rfc3339(day.isoformat()) == int(day.timestamp()) * SECOND
+        day += timedelta(days=6, hours=7)
+
+
+@pytest.mark.parametrize(
+    ("words", "instant"),
+    [
+        ("10m", 1000 * SECOND - 600 * SECOND),
+        ("1h30m", 1000 * SECOND - 5400 * SECOND),
+        ("1.5s", 1000 * SECOND - 1_500_000_000),
+        ("1136073600.000000001", 1136073600_000000001),
+        ("2006-01-02T15:04:05Z", 1136214245 * SECOND),
+        ("2006-01-02T15:04:05.123456Z", 1136214245_123456000),
+    ],
+)
+def test_instants(words: str, instant: int) -> None:
+    assert times.parse_instant(words, now=1000 * SECOND) == instant
+
+
+def test_instant_that_is_none() -> None:
+    with pytest.raises(InvalidInputError, match="invalid time: 'yesterday'"):
+        times.parse_instant("yesterday")
+
+
+def test_format_table_has_dockers_headings(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"ID": "abc", "Names": "web"}]
+    formatting.show_rows("table {{.ID}}\\t{{.Names}}", rows, {"ID": "CONTAINER ID", "Names": "NAMES"})
+    formatting.show_rows("{{.Names}}!", rows, {})
+    formatting.show_rows("json", rows, {})
+    assert capsys.readouterr().out == 'CONTAINER ID   NAMES\nabc            web\nweb!\n{"ID":"abc","Names":"web"}\n'
+
+
+def test_pull_lines_are_plain_in_a_pipe() -> None:
+    stream = io.StringIO()
+    with progress.shown_on(stream, "busybox:1") as hear:
+        hear("resolved", "sha256:" + "0" * 64, 1)
+        hear("start", "sha256:" + "a" * 64, 10)
+        hear("bytes", "sha256:" + "a" * 64, 10)
+        hear("done", "sha256:" + "a" * 64, 10)
+        hear("exists", "sha256:" + "b" * 64, 10)
+    assert stream.getvalue().splitlines() == [
+        "Pulling from busybox:1", "aaaaaaaaaaaa: Pulling fs layer", "aaaaaaaaaaaa: Pull complete",
+        "bbbbbbbbbbbb: Already exists",
+    ]  # fmt: skip
