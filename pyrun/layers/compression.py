@@ -99,6 +99,7 @@ def reader(kind: str, head: bytes, next_chunk: Callable[[], bytes]) -> Reader:
 
 def errors() -> tuple[type[Exception], ...]:
     """Return what the readers raise for a broken stream."""
+    import gzip
     import lzma
     import zlib
 
@@ -106,4 +107,4 @@ def errors() -> tuple[type[Exception], ...]:
     from isal import isal_zlib
 
     broken: type[Exception] = isal_zlib.error  # type: ignore[assignment]
-    return (zstandard.ZstdError, broken, zlib.error, lzma.LZMAError, EOFError)
+    return (zstandard.ZstdError, broken, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)

@@ -102,13 +102,12 @@ def unpack_stream(
         and whatever ``source`` and ``progress`` raise.
     """
     limits = limits or Limits()
+    algorithm, tar_algorithm = _algorithm(descriptor.digest), _algorithm(diff_id)
     allowed, is_space = _limit(limits, descriptor, dest_dir)
     os.mkdir(f"{dest_dir}/{TREE}", 0o700)
-    blob = BlobReader(
-        source, algorithm=_algorithm(descriptor.digest), limit=descriptor.size, blob_fd=blob_fd, progress=progress
-    )
-    tar = Hasher(_algorithm(diff_id), buffers=_BUFFERS, size=_BUFFER)
     job = _Job(dest_dir, form, allowed, limits.max_entries, spawn, program)
+    blob = BlobReader(source, algorithm=algorithm, limit=descriptor.size, blob_fd=blob_fd, progress=progress)
+    tar = Hasher(tar_algorithm, buffers=_BUFFERS, size=_BUFFER)
     try:
         broken = job.feed(blob, tar, media_type)
         status, report = job.wait()
