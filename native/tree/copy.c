@@ -225,6 +225,9 @@ int verb_copy(int argc, char **argv)
             usage("copy: unknown option");
         }
     }
+    /* The caller may only have been able to name them (O_PATH): a directory of another owner is ours to open here. */
+    from = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    to = openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (from < 0 || to < 0 || fstat(from, &found) < 0) {
         usage("copy: --from-fd and --to-fd are directories");
     }

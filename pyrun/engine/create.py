@@ -14,7 +14,7 @@ from pyrun.errors import ImageNotFoundError, InvalidInputError, StoreError
 from pyrun.linux import capabilities
 from pyrun.oci import json
 from pyrun.runtime import engine_ns
-from pyrun.store import containers
+from pyrun.store import containers, fsio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,14 +117,23 @@ class Builder:
         """Decide everything, then write it all at once."""
         from pyrun.engine import mounts
 
-        options = self.options
         args = self._arguments()
-        decided_mounts = mounts.decide(self.layout, self.image, options, self.id, self.engine)
-        try:
-            return self._write(args, decided_mounts)
-        except BaseException:
-            mounts.forget(self.layout, decided_mounts)
-            raise
+        if not (self.options.volume or self.options.mount or self.image["volumes"]):
+            return self._write(args, mounts.decide(self.layout, self.image, self.options))
+        # Until the container is in place nobody may remove the volumes that it names (volumes/store.py `remove`).
+        with fsio.FileLock(self.layout.gc_lock, exclusive=False):
+            decided = mounts.decide(self.layout, self.image, self.options)
+            try:
+                mounts.fill(self.layout, decided, self._view_in_map())
+                return self._write(args, decided)
+            except BaseException:
+                mounts.forget(self.layout, decided)
+                raise
+
+    def _view_in_map(self) -> View:
+        from pyrun.layers.view import View
+
+        return View(self._rootfs("")["lowerdirs"], None)
 
     def _write(self, args: list[str], decided_mounts: Any) -> Created:
         from pyrun.engine import networking
@@ -284,9 +293,10 @@ def _etc_files(directory: str) -> list[dict[str, Any]]:
 def _rlimits(texts: list[str]) -> list[dict[str, Any]]:
     if not texts:
         return []
-    from pyrun.volumes.ulimit import parse_ulimit
+    from pyrun.volumes import ulimit
 
-    return [parse_ulimit(text) for text in texts]
+    limits = ulimit.resolve(texts, privileged=os.geteuid() == 0)
+    return [{"type": limit.type, "soft": limit.soft, "hard": limit.hard} for limit in limits]
 
 
 def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:

@@ -60,9 +60,6 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     filters = compiled_filters(layout, config, engine)
     _keep_filters(directory, filters)
     _prepare(directory)
-    from pyrun.engine import mounts
-
-    mounts.before_start(layout, record, rootfs, engine)
     link = record["uplink"]
     plan = compiler.compile_start(
         config, rootfs, directory + "/rootfs", filters, init=record["options"]["init"], wait=bool(link["argv"])

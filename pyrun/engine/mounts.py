@@ -1,0 +1,115 @@
+"""A container's own mounts: ``-v``, ``--mount``, ``--tmpfs``, the image's VOLUMEs; volumes filled from the image.
+
+It must not mount: it writes the mounts of config.json. Grammar: pyrun/volumes/.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.errors import InvalidInputError
+from pyrun.store import trees
+from pyrun.volumes import spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.engine.options import RunOptions
+    from pyrun.layers.view import View
+    from pyrun.store.layout import Layout
+    from pyrun.volumes.spec import MountSpec
+
+# What the runtime itself mounts there must stay what it is: runc refuses these too.
+_RESERVED = ("/proc", "/sys")
+
+
+class Mounts:
+    """What was decided. ``oci``: for config.json; ``shown``: for inspect; ``anonymous``: names of volumes made for it."""
+
+    __slots__ = ("anonymous", "oci", "shown", "specs")
+
+    def __init__(self, specs: list[MountSpec], anonymous: list[str]) -> None:
+        self.specs = specs
+        self.anonymous = anonymous
+        self.oci = [_oci(item) for item in specs]
+        self.shown = [item.record() for item in specs]
+
+
+def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts:
+    """Read the options and make what is missing: anonymous and named volumes, host directories of ``-v``.
+
+    Raises: InvalidInputError with docker's words.
+    """
+    if not (options.volume or options.mount or options.tmpfs or image["volumes"]):
+        return Mounts([], [])
+    specs = _parse(image, options)
+    if not specs:
+        return Mounts([], [])
+    from pyrun.volumes import sources
+
+    return Mounts(specs, sources.prepare(layout, specs))
+
+
+def _parse(image: dict[str, Any], options: RunOptions) -> list[MountSpec]:
+    mounts: list[MountSpec] = []
+    if options.mount:
+        from pyrun.volumes.mount_option import parse_mount
+
+        mounts = [parse_mount(text) for text in options.mount]
+    volumes = [spec.parse_volume(text) for text in options.volume]
+    specs = spec.combine(volumes, mounts, [spec.parse_tmpfs(text) for text in options.tmpfs], image["volumes"])
+    for item in specs:
+        if any(item.target == path or item.target.startswith(path + "/") for path in _RESERVED):
+            raise InvalidInputError(f"cannot mount on {item.target}: it is inside {item.target[:5].rstrip('/')}")
+    return specs
+
+
+def _oci(item: MountSpec) -> dict[str, Any]:
+    if item.type == "tmpfs":
+        return {"destination": item.target, "type": "tmpfs", "source": "tmpfs", "options": item.options}
+    options = ["rbind" if item.recursive else "bind", item.propagation or "rprivate"]
+    if item.readonly:
+        options.append("ro")
+    return {"destination": item.target, "type": "bind", "source": item.path, "options": options}
+
+
+def fill(layout: Layout, decided: Mounts, view: View) -> None:
+    """Copy what the image has at a volume's place into the volume, if that is empty, as docker does at create."""
+    from pyrun.volumes import store
+
+    for item in decided.specs:
+        if item.type != "volume" or item.nocopy or not store.needs_copy_up(layout, item.source):
+            continue
+        sources = view.sources(item.target)
+        if not sources:
+            continue
+        with store.CopyUp(layout, item.source) as copy:
+            if copy.needed:
+                for source in reversed(sources):
+                    _copy(layout, source, item.path)
+
+
+def _copy(layout: Layout, source: str, target: str) -> None:
+    from pyrun.engine import namespace
+    from pyrun.layers import helper
+
+    # O_PATH: the directory may be closed to us; the helper opens it again as root of the engine namespace.
+    from_fd = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    to_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        helper.run(
+            ["copy", "--overlay", "--from-fd", str(from_fd), "--to-fd", str(to_fd)],
+            spawn=namespace.spawner(layout),
+            pass_fds=[from_fd, to_fd],
+            what=target,
+        )
+    finally:
+        os.close(from_fd)
+        os.close(to_fd)
+
+
+def forget(layout: Layout, decided: Mounts) -> None:
+    """Remove the anonymous volumes of a container that was not made after all."""
+    for name in decided.anonymous:
+        trees.discard(layout, layout.volume(name))
