@@ -12,6 +12,7 @@ import msgspec
 
 from pyrun.oci import json
 from pyrun.oci.config import ContainerConfig, ImageConfig, layers_of
+from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.manifest import Manifest
 from pyrun.oci.platform import Platform
 from pyrun.store import fsio, index, owner
@@ -52,17 +53,18 @@ def build(
         "stop_timeout": defaults.stop_timeout,
         "labels": dict(defaults.labels or {}),
         "healthcheck": msgspec.to_builtins(defaults.healthcheck) if defaults.healthcheck else None,
-        "layers": [
-            {
-                "diff_id": diff_id,
-                "digest": layer.digest,
-                "size": layer.size,
-                "unpacked": unpacked.get(diff_id, 0),
-                "media_type": layer.media_type,
-            }
-            for layer, diff_id in layers
-        ],
+        "layers": [_layer(layer, diff_id, unpacked.get(diff_id, 0)) for layer, diff_id in layers],
         "keep": keep,
+    }
+
+
+def _layer(layer: Descriptor, diff_id: str, unpacked: int) -> dict[str, Any]:
+    return {
+        "diff_id": diff_id,
+        "digest": layer.digest,
+        "size": layer.size,
+        "unpacked": unpacked,
+        "media_type": layer.media_type,
     }
 
 

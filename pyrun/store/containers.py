@@ -193,7 +193,7 @@ def release_name(layout: Layout, name: str, container_id: str) -> None:
         try:
             if os.readlink(layout.name(name)).rpartition("/")[2] == container_id:
                 os.unlink(layout.name(name))
-        except (FileNotFoundError, OSError):
+        except OSError:
             return
 
 
@@ -211,8 +211,7 @@ def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes],
     # Written, not truncated to length: a hole could not be filled on a full disk, and the exit code would be lost.
     fsio.write_new(f"{building}/exit", bytes(EXIT_SLOT_BYTES))
     # Last and synced: who finds this file whole after a power loss finds a container.
-    document = json.dumps(dict(record)).encode("ascii")
-    fsio.write_new(f"{building}/container.json", document, sync=not ephemeral)
+    fsio.write_new(f"{building}/container.json", json.dumps(dict(record)).encode("ascii"), sync=not ephemeral)
 
 
 def _make_upper(parent: str) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from pyrun.engine import fetch as fetch_module
 from pyrun.errors import DigestMismatchError, InvalidConfigError, PyrunError, SizeMismatchError, UnsafeLayerError
+from pyrun.layers import helper
+from pyrun.oci.descriptor import Descriptor
+from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.store import index
 from pyrun.store.layout import Layout
 from tests.support.registry_hostile import MANIFEST_TYPE, Answer, HostileRegistry, blob, digest_of, document, status
-from tests.support.store_images import Image, contents, directories, fetch, new_layout, tar_of
+from tests.support.store_images import FORM, Image, contents, directories, fetch, new_layout, tar_of
 
 GOOD = tar_of(file=os.urandom(200_000))
 
@@ -77,6 +82,37 @@ def test_truncated_layer_with_a_matching_digest(registry: HostileRegistry, layou
     image.layers[0] = image.layers[0][:50_000]
     image.manifest["layers"][0].update(digest=digest_of(image.layers[0]), size=50_000)
     refused(layout, serve(registry, image), UnsafeLayerError, "refused layer sha256")
+
+
+def test_a_failure_stops_the_other_layers_and_starts_no_more(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image(*(tar_of(file=os.urandom(size)) for size in (9_000, 6_000, 3_000)))
+    manifest = decode_manifest(json.dumps(image.manifest).encode())
+    assert isinstance(manifest, Manifest)
+    bad, slow, _ = manifest.layers
+    asked: list[str] = []
+    told: list[bool] = []
+    begun = threading.Event()
+
+    class Place:
+        def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
+            asked.append(descriptor.digest)
+            if descriptor == bad:
+                begun.wait(20)  # the other one must be under way
+                yield bytes(bad.size)
+            else:
+                begun.set()
+                yield image.layers[1][:100]
+                told.append(fetching._cancelled.wait(5))
+                yield image.layers[1][100:]
+
+    monkeypatch.setattr(fetch_module, "WORKERS", 2)
+    fetching = fetch_module.Fetch(layout, Place(), FORM, helper.spawn_here, lambda *_: None)
+    with pytest.raises(PyrunError, match=bad.digest):
+        fetching.stage([(layer, digest_of(tar)) for layer, tar in zip(manifest.layers, image.tars, strict=True)])
+    assert told == [True]
+    assert sorted(asked) == sorted([bad.digest, slow.digest])
+    fetching.discard()
+    assert os.listdir(layout.tmp) == []
 
 
 def test_one_bad_layer_cancels_the_others(registry: HostileRegistry, layout: Layout) -> None:

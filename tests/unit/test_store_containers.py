@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -257,3 +259,38 @@ def test_remove_tree_follows_no_symlink(tmp_path: Path) -> None:
     trees.remove_tree(str(tmp_path / "absent"))
     assert sorted(os.listdir(tmp_path)) == ["kept"]
     assert (kept / "file").read_text() == "x"
+
+
+def test_a_name_is_judged_and_changed_under_the_lock(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, a deleter could take the name of the container that has just got it."""
+    held: list[bool] = []
+
+    def is_held() -> bool:
+        request = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(62)
+        with open(layout.names_lock, "r+b") as file:
+            try:
+                fcntl.fcntl(file, fcntl.F_OFD_SETLK, request)
+            except BlockingIOError:
+                return True
+        return False
+
+    real_unlink, real_rename = os.unlink, os.rename
+
+    def unlink(path: str, **options: int) -> None:
+        if path.startswith(layout.names + "/"):
+            held.append(is_held())
+        real_unlink(path, **options)
+
+    def rename(source: str, target: str) -> None:
+        if target.startswith(layout.names + "/"):
+            held.append(is_held())
+        real_rename(source, target)
+
+    os.symlink("../containers/gone", layout.name("web"))
+    monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(os, "rename", rename)
+    container_id, path = make(layout, "web")
+    containers.delete(layout, container_id, path)
+    os.symlink("../containers/gone", layout.name("web"))
+    sweep(layout)
+    assert held == [True, True, True]
