@@ -1,0 +1,191 @@
+"""The list of containers and what is said of one, on records written by hand."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyrun.cli import main
+from pyrun.engine import ps
+from pyrun.engine.inspect import inspect
+from pyrun.errors import ContainerNotFoundError, InvalidInputError
+from pyrun.runtime.state import boot_id, start_time
+from pyrun.store.layout import Layout
+
+F_OFD_SETLK = 37
+
+
+class World:
+    """A store with containers in it, whose locks this process holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.layout = Layout(str(path / "root"), str(path / "run"))
+        for directory in (self.layout.containers, self.layout.names, self.layout.live, self.layout.ephemeral):
+            os.makedirs(directory)
+        self.fds: list[int] = []
+
+    def add(self, digit: str, status: str, **changes: Any) -> str:
+        """Make a container with the id `digit` × 64."""
+        container_id = digit * 64
+        ephemeral = changes.get("ephemeral", False)
+        directory = (self.layout.ephemeral_container if ephemeral else self.layout.container)(container_id)
+        os.makedirs(directory)
+        record = {
+            "id": container_id, "name": f"name{digit}", "created": f"2024-01-01T00:00:0{digit}Z", "image": "busybox:1",
+            "image_ref": "busybox:1", "image_id": "sha256:" + "e" * 64, "manifest": "sha256:" + "f" * 64,
+            "platform": "linux/amd64", "args": ["sh", "-c", "true"], "path": "sh", "ephemeral": False, "labels": {},
+            "mounts": [], "ports": [], "hostname": "h", "stop_signal": "SIGTERM", "stop_timeout": 10, "tty": False,
+            "stdin_open": False, "network": "none", "form": "full", "anonymous_volumes": [], "boot_id": boot_id(),
+            "options": options(), **changes,
+        }  # fmt: skip
+        write(directory, "container.json", record)
+        config = {"process": {"env": ["A=1"], "cwd": "/"}, "linux": {"maskedPaths": ["/proc/kcore"]}}
+        write(directory, "config.json", config)
+        write(directory, "rootfs.json", {"lowerdirs": ["/b", "/a"], "upper": "/u", "work": "/w"})
+        Path(directory, "exit").write_bytes(bytes(64))
+        Path(directory, "lock").touch()
+        os.symlink(directory, self.layout.name(str(record["name"])))
+        if status in ("running", "dead", "exited"):
+            self.start(directory, container_id, locked=status == "running")
+        if status == "exited":
+            line = f"1 {changes.get('code', 3)} 0 2024-01-01T01:00:00.000000000Z\n".encode()
+            Path(directory, "exit").write_bytes(line.ljust(64, b"\0"))
+        return container_id
+
+    def start(self, directory: str, container_id: str, *, locked: bool) -> None:
+        pid = os.getpid()
+        write(directory, "state", {
+            "version": 1, "pid": pid, "starttime": start_time(pid), "monitor": pid, "monitor_starttime": start_time(pid),
+            "started": "2024-01-01T00:30:00.000000000Z", "boot_id": boot_id(), "status": "running",
+        })  # fmt: skip
+        if locked:
+            os.symlink(directory, self.layout.live_entry(container_id))
+            fd = os.open(f"{directory}/lock", os.O_RDWR | os.O_CLOEXEC)
+            fcntl.fcntl(fd, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+            self.fds.append(fd)
+
+
+def write(directory: str, name: str, document: Any) -> None:
+    Path(directory, name).write_text(json.dumps(document))
+
+
+def options() -> dict[str, Any]:
+    from pyrun.engine.options import RunOptions
+
+    return RunOptions("busybox:1").as_dict()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Any:
+    made = World(tmp_path)
+    yield made
+    for fd in made.fds:
+        os.close(fd)
+
+
+def digits(found: list[ps.Container]) -> str:
+    return "".join(container.id[0] for container in found)
+
+
+def test_only_running_ones_unless_all_are_asked_for(world: World) -> None:
+    world.add("1", "running")
+    world.add("2", "exited")
+    world.add("3", "created")
+    world.add("4", "dead")
+    world.add("5", "running", ephemeral=True)
+    assert digits(ps.list_containers(world.layout)) == "51"
+    assert digits(ps.list_containers(world.layout, all=True)) == "54321"
+    assert [c.state.status for c in ps.list_containers(world.layout, all=True)] == [
+        "running", "dead", "created", "exited", "running",
+    ]  # fmt: skip
+    assert digits(ps.list_containers(world.layout, last=2)) == "54"
+
+
+def test_a_stale_live_entry_is_not_running(world: World) -> None:
+    container_id = world.add("1", "running")
+    os.close(world.fds.pop())
+    assert ps.list_containers(world.layout) == []
+    os.unlink(world.layout.container(container_id) + "/container.json")
+    assert ps.list_containers(world.layout) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        (["status=exited"], "2"),
+        (["status=exited", "status=created"], "32"),
+        (["exited=3"], "2"),
+        (["exited=0"], ""),
+        (["name=ame1"], "1"),
+        (["name=^/name1$"], "1"),
+        (["id=1111"], "1"),
+        (["label=a"], "1"),
+        (["label=a=2"], ""),
+        (["label=a=1", "label=b"], ""),
+        (["ancestor=busybox:1"], "1"),
+        (["ancestor=eeeeeeeeeeee"], "1"),
+        (["ancestor=debian"], ""),
+        (["network=none"], "1"),
+        (["volume=/data"], "1"),
+        (["since=name2", "status=created"], "3"),
+        (["before=name2"], "1"),
+    ],
+)
+def test_filters(world: World, filters: list[str], wanted: str) -> None:
+    mount = {"type": "bind", "name": "", "source": "/src", "destination": "/data", "mode": "", "rw": True}
+    world.add("1", "running", labels={"a": "1"}, mounts=[mount])
+    world.add("2", "exited")
+    world.add("3", "created")
+    assert digits(ps.list_containers(world.layout, filters=filters)) == wanted
+
+
+@pytest.mark.parametrize("text", ["nonesuch=1", "status", "status=up", "exited=x"])
+def test_bad_filters_are_named(world: World, text: str) -> None:
+    with pytest.raises(InvalidInputError, match="invalid filter"):
+        ps.list_containers(world.layout, filters=[text])
+
+
+def test_inspect_has_dockers_shape(world: World) -> None:
+    port = {"host_ip": "", "host_port": 8080, "container_port": 80, "protocol": "tcp"}
+    container_id = world.add("1", "running", ports=[port])
+    world.add("2", "exited")
+    document = inspect(world.layout, "name1")
+    assert (document["Id"], document["Name"], document["Path"], document["Args"]) == (
+        container_id, "/name1", "sh", ["-c", "true"],
+    )  # fmt: skip
+    assert document["State"]["Running"] is True
+    assert document["State"]["Pid"] == os.getpid()
+    assert document["State"]["FinishedAt"] == "0001-01-01T00:00:00Z"
+    assert document["NetworkSettings"]["Ports"] == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}
+    assert document["Config"]["Env"] == ["A=1"]
+    assert document["HostConfig"]["MaskedPaths"] == ["/proc/kcore"]
+    ended = inspect(world.layout, "2222")
+    assert (ended["State"]["Status"], ended["State"]["ExitCode"], ended["State"]["Pid"]) == ("exited", 3, 0)
+    with pytest.raises(ContainerNotFoundError):
+        inspect(world.layout, "nonesuch")
+
+
+def test_ps_prints_dockers_columns(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("1", "running")
+    world.add("2", "exited")
+    monkeypatch.setattr(main.Session, "layout", world.layout)
+    monkeypatch.setattr("pyrun.cli.text.now", lambda: 1704074400 * 10**9)  # 2024-01-01T02:00:00Z
+    assert main.main(["ps", "-a"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "CONTAINER ID   IMAGE       COMMAND        CREATED       STATUS                         PORTS     NAMES",
+        '222222222222   busybox:1   "sh -c true"   2 hours ago   Exited (3) About an hour ago             name2',
+        '111111111111   busybox:1   "sh -c true"   2 hours ago   Up 2 hours                               name1',
+    ]  # fmt: skip
+    assert main.main(["ps", "-q"]) == 0
+    assert main.main(["ps", "--no-trunc", "-q"]) == 0
+    assert main.main(["ps", "--format", "{{.Names}}:{{.State}}:{{.Label \"x\"}}"]) == 0
+    assert main.main(["inspect", "-f", "{{.State.Status}}", "name2"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["1" * 12, "1" * 64, "name1:running:", "exited"]
