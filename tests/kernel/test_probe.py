@@ -195,9 +195,14 @@ def test_a_damaged_cache_is_tried_again(tmp_path: Path, damage: bytes) -> None:
 
 
 def test_refresh_and_a_changed_path_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = []
+    tried: list[str] = []
     real = probe._try_all
-    monkeypatch.setattr(probe, "_try_all", lambda directory: tried.append(1) or real(directory))
+
+    def counted(directory: str) -> dict[str, tuple[bool, str]]:
+        tried.append(directory)
+        return real(directory)
+
+    monkeypatch.setattr(probe, "_try_all", counted)
     probe.features(Paths(tmp_path))
     probe.features(Paths(tmp_path))
     assert len(tried) == 1

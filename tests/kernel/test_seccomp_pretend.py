@@ -94,7 +94,7 @@ def test_ids_other_than_root_s_may_be_the_mapped_ones(tmp_path: Path, file: str)
 
 
 def test_mknod_of_devices_pretends(tmp_path: Path) -> None:
-    device, fifo, plain = (str(tmp_path / name) for name in ("device", "fifo", "plain"))
+    device, fifo, plain, whiteout = (str(tmp_path / name) for name in ("device", "fifo", "plain", "whiteout"))
     calls: list[list[Any]] = [
         [MKNOD, device, 0o20666, 259],
         [MKNOD, device, 0o60660, 2049],
@@ -102,10 +102,12 @@ def test_mknod_of_devices_pretends(tmp_path: Path) -> None:
         [MKNOD, fifo, 0o10600, 0],
         [MKNODAT, -100, plain, 0o100600, 0],
         [MKNOD, plain, 0o100600, 0],
+        [MKNOD, whiteout, 0o20600, 0],
     ]
     errors = [error for _r, error in single(tmp_path, calls)]
-    assert errors == [0, 0, 0, 0, 0, errno.EEXIST]
+    assert errors == [0, 0, 0, 0, 0, errno.EEXIST, 0]
     assert not os.path.lexists(device)
+    assert stat.S_ISCHR(os.lstat(whiteout).st_mode), "0:0 is the kernel's to make, since 5.8"
     assert stat.S_ISFIFO(os.lstat(fifo).st_mode)
     assert stat.S_ISREG(os.lstat(plain).st_mode)
 

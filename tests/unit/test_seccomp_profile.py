@@ -148,3 +148,14 @@ def test_our_copy_of_docker_s_profile_is_sorted_and_whole() -> None:
     assert [len(rule["names"]) for rule in rules if "includes" not in rule and "args" not in rule] == [361, 1]
     families = sorted(rule["args"][0]["value"] for rule in rules if rule["names"] == ["socket"])
     assert families == [12, *range(13, 19), 21, 22, 24, *range(26, 34), 35, 36, 39, *range(41, 46)]
+
+
+def test_what_docker_never_allows_is_nowhere_in_our_copy() -> None:
+    # docs.docker.com "Significant syscalls blocked by the default profile", less those that a capability opens
+    never = {
+        "add_key", "create_module", "get_kernel_syms", "io_uring_enter", "io_uring_register", "io_uring_setup",
+        "kexec_file_load", "kexec_load", "keyctl", "migrate_pages", "move_pages", "nfsservctl", "pivot_root",
+        "query_module", "request_key", "sysfs", "_sysctl", "swapoff", "swapon", "uselib", "userfaultfd", "ustat",
+        "vm86", "vm86old",
+    }  # fmt: skip
+    assert not names(load(DEFAULT, capabilities.ALL)) & never
