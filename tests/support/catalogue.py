@@ -6,15 +6,21 @@ import os
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.support import images
 from tests.support.features import ROOT, check, command
 from tests.support.images import directory, entry, hardlink, symlink
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # struct vfs_cap_data, revision 2, effective bit: cap_net_bind_service (capability.h).
 NET_BIND_SERVICE = b"\x01\x00\x00\x02" + (1 << 10).to_bytes(4, "little") + bytes(12)
 
-PASSWD = b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
+PASSWD = (
+    b"root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
+)
 GROUP = b"root:x:0:\nusers:x:100:alice\nalice:x:1000:\nnogroup:x:65534:\n"
 
 
@@ -55,7 +61,7 @@ class Catalogue:
             self._push("debian", [base, *debian_changes()], config)
         return self._made["debian"]
 
-    def _push(self, name: str, layers: list[bytes], config: dict[str, object]) -> str:
+    def _push(self, name: str, layers: list[bytes], config: Mapping[str, object]) -> str:
         layout = self._work / name
         images.write_layout(layout, "1", layers, config, architecture=host_architecture())
         reference = f"{self.host}/{name}:1"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.support.features import ROOT
 
@@ -63,17 +64,19 @@ class CommandLine:
     def fails(self, code: int, *arguments: str, input: str | None = None) -> str:
         """Return standard error; fail unless the exit code is `code` and there is no traceback in it."""
         done = self(*arguments, input=input)
-        assert done.returncode == code, f"pyrun {' '.join(arguments)}: exit {done.returncode}\n{done.stderr}{done.stdout}"
+        assert done.returncode == code, (
+            f"pyrun {' '.join(arguments)}: exit {done.returncode}\n{done.stderr}{done.stdout}"
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done.stderr
 
-    def popen(self, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
+    def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start the command and return at once; the caller waits for it."""
         return subprocess.Popen(
             [*self.program, *arguments],
             env=self.environment,
             cwd=self.home,
-            **options,  # type: ignore[call-overload]
+            **options,
         )
 
     def remove_everything(self) -> subprocess.CompletedProcess[bytes]:

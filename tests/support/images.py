@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.features import command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 MTIME = 1_600_000_000.123456789
@@ -41,8 +41,9 @@ def entry(
     info.uid, info.gid = owner
     info.devmajor, info.devminor = device
     info.size = len(content or b"")
-    for key, value in (xattrs or {}).items():
-        info.pax_headers[f"SCHILY.xattr.{key}"] = value.decode("utf-8", "surrogateescape")
+    info.pax_headers = {
+        f"SCHILY.xattr.{key}": value.decode("utf-8", "surrogateescape") for key, value in (xattrs or {}).items()
+    }
     return info, content or b""
 
 
@@ -71,7 +72,7 @@ def write_layout(
     path: Path,
     tag: str,
     layers: Iterable[bytes],
-    config: dict[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
     *,
     compression: str = "gzip",
     architecture: str = "amd64",
@@ -92,7 +93,7 @@ def write_layout(
         "architecture": architecture,
         "os": "linux",
         "created": "2020-09-13T12:26:40Z",
-        "config": config or {},
+        "config": dict(config or {}),
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest() for tar in tars]},
         "history": [{"created": "2020-09-13T12:26:40Z", "created_by": f"layer {n}"} for n in range(len(tars))],
     }

@@ -40,7 +40,20 @@ def test_verbs_on_an_unknown_container(tmp_path: Path, environment: dict[str, st
 
 
 def test_run_without_the_image(tmp_path: Path, environment: dict[str, str]) -> None:
-    arguments = ["run", "--rm", "--pull", "never", "-e", "A=b", "-v", "/tmp:/x", "-p", "8080:80", "nowhere.invalid/x", "true"]
+    arguments = [
+        "run",
+        "--rm",
+        "--pull",
+        "never",
+        "-e",
+        "A=b",
+        "-v",
+        "/tmp:/x",
+        "-p",
+        "8080:80",
+        "nowhere.invalid/x",
+        "true",
+    ]
     done, modules = imported(tmp_path, environment, *arguments)
     assert done.returncode == 125, done.stderr
     assert not complaint(modules)

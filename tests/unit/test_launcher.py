@@ -52,7 +52,9 @@ def put(program: Path, prefix: Path) -> Path:
     return Path(shutil.copy2(program, prefix / "bin" / "pyrun"))
 
 
-def start(launcher: Path, *arguments: str, **environment: str) -> tuple[str, list[str], list[str], list[str], bool, int]:
+def start(
+    launcher: Path, *arguments: str, **environment: str
+) -> tuple[str, list[str], list[str], list[str], bool, int]:
     done = subprocess.run([launcher, *arguments], capture_output=True, text=True, env=os.environ | environment)
     assert done.returncode == 7, done.stderr
     answer: tuple[str, list[str], list[str], list[str], bool, int] = json.loads(done.stdout)
