@@ -6,6 +6,10 @@
 
 static struct pax global;
 static size_t global_bytes;
+static struct kept {               /* the data of global headers: slices point into them */
+    struct kept *next;
+    char data[];
+} *kept;
 
 void pax_begin(struct pax *pax)
 {
@@ -160,7 +164,11 @@ void pax_read(struct pax *pax, uint64_t size, bool is_global)
         if (global_bytes > PAX_GLOBAL_LIMIT) {
             exceed("global pax headers of more than %d bytes", PAX_GLOBAL_LIMIT);
         }
-        data = must_alloc((size_t)size + 1);
+        struct kept *one = must_alloc(sizeof *one + (size_t)size);
+
+        one->next = kept;
+        kept = one;
+        data = one->data;
     } else {
         if (local == NULL) {
             local = must_alloc(PAX_LIMIT);

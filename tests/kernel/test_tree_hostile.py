@@ -89,7 +89,8 @@ class TestEscapes:
 
     def test_directory_replaced_by_a_link_between_members(self, sandbox: Sandbox) -> None:
         sandbox.refused(
-            tar.directory(b"d"), tar.file(b"d/one"), tar.symlink(b"d", os.fsencode(sandbox.outside)), tar.file(b"d/two"),
+            tar.directory(b"d"), tar.file(b"d/one"), tar.symlink(b"d", os.fsencode(sandbox.outside)),
+            tar.file(b"d/two"),
             entry="d/two", reason="out of the layer",
         )  # fmt: skip
 

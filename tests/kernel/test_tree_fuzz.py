@@ -1,0 +1,112 @@
+"""Mutated archives against the ASan/UBSan build: no crash, nothing outside the destination, always an end."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pyrun.layers import helper
+from tests.support import tar_build as tar
+from tests.support.tar_tree import program, snapshot, unpack
+
+ROUNDS = int(os.environ.get("PYRUN_FUZZ_ROUNDS", "150"))
+
+
+def _seed_members() -> list[bytes]:
+    long_name = b"n" * 150 + b"/f\0"
+    old_map = {386: b"%011o\0%011o\0" % (0, 2), 483: b"%011o\0" % 700}
+    return [
+        tar.directory(b"d", 0o1777),
+        tar.file(b"d/f", b"data" * 300, mode=0o4755),
+        tar.symlink(b"s", b"d"),
+        tar.file(b"s/x"),
+        tar.hardlink(b"h", b"d/f"),
+        tar.header(b"p", b"6"),
+        tar.header(b"null", b"3", device=(1, 3)),
+        tar.file(b"d/.wh.gone"),
+        tar.file(b"d/.wh..wh..opq"),
+        tar.file(b".wh.d"),
+        tar.file(b"d", b"file"),
+        tar.directory(b"d"),
+        tar.pax({b"path": b"p" * 200 + b"/x", b"mtime": b"1.5", b"SCHILY.xattr.user.a": b"1"})
+        + tar.file(b"short", b"x"),
+        tar.header(b"L", b"L", size=len(long_name)) + tar.pad(long_name) + tar.file(b"short2", b"y"),
+        tar.pax({b"GNU.sparse.size": b"9000", b"GNU.sparse.map": b"0,1,8000,1"}) + tar.file(b"sparse", b"ab"),
+        tar.pax({b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.realsize": b"9"})
+        + tar.file(b"sparse1", tar.pad(b"1\n3\n2\n") + b"ab"),
+        tar.pax({b"comment": b"7"}, b"g"),
+        tar.symlink(b"up", b"../outside"),
+        tar.header(b"old", b"S", size=2, magic=b"ustar  \0", extra=old_map) + tar.pad(b"ab"),
+        tar.pax({b"LIBARCHIVE.xattr.user.b": b"AAEC", b"size": b"3"}) + tar.file(b"z", b"abc"),
+    ]
+
+
+def _fix_checksum(archive: bytearray, at: int) -> None:
+    """Most mutations of headers would only show that checksums work."""
+    block = archive[at : at + 512]
+    block[148:156] = b" " * 8
+    archive[at + 148 : at + 156] = f"{sum(block):06o}".encode() + b"\0 "
+
+
+def _mutate(rng: random.Random) -> bytes:
+    members = _seed_members()
+    rng.shuffle(members)
+    archive = bytearray(b"".join(members[: rng.randint(1, len(members))]) + tar.END)
+    for _ in range(rng.randint(0, 4)):
+        at = rng.randrange(0, len(archive) // 512) * 512
+        kind = rng.randrange(5)
+        if kind == 0:
+            archive[rng.randrange(len(archive))] ^= 1 << rng.randrange(8)
+            continue
+        offset, size = rng.choice(
+            [(0, 100), (100, 8), (108, 8), (124, 12), (136, 12), (156, 1), (157, 100), (257, 8), (345, 155)]
+        )
+        field = rng.choice([
+            rng.randbytes(size), b"\xff" * size, b"\x80" + rng.randbytes(size - 1), b"7" * size, bytes(size),
+            (b"../" * 60)[:size], (b"/up/../s/" * 20)[:size],
+            bytes([rng.choice(b"0123456SxgLKVDX7")]) + bytes(size - 1),
+        ])  # fmt: skip
+        archive[at + offset : at + offset + size] = field[:size]
+        _fix_checksum(archive, at)
+    if rng.random() < 0.2:
+        del archive[rng.randrange(len(archive)) :]
+    return bytes(archive)
+
+
+def test_mutations(tmp_path: Path) -> None:
+    seed = int(os.environ.get("PYRUN_FUZZ_SEED", str(random.SystemRandom().randrange(1 << 32))))
+    print(f"PYRUN_FUZZ_SEED={seed}")
+    rng = random.Random(seed)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("unharmed")
+    before = snapshot(str(outside))
+    dest = tmp_path / "dest"
+    endings = {0: 0, 1: 0}
+    for number in range(ROUNDS):
+        dest.mkdir()
+        form = rng.choice(["full", "flat"])
+        archive = _mutate(rng)
+        result = unpack(archive, str(dest), "--max-bytes", "100000000", form=form, sanitized=True)
+        assert result.status in endings, f"seed {seed} round {number}: {result.status}\n{result.stderr}"
+        assert "Sanitizer" not in result.stderr, f"seed {seed} round {number}: {result.stderr}"
+        endings[result.status] += 1
+        assert (result.status == 1) == bool(result.error)
+        assert snapshot(str(outside)) == before
+        assert sorted(os.listdir(tmp_path)) == ["dest", "outside"]
+        helper.run(["remove", str(dest)], spawn=helper.spawn_here, program_path=program(sanitized=True))
+    # Mutations that are all refused, or all taken, would test little.
+    assert min(endings.values()) > ROUNDS // 20, endings
+
+
+def test_the_sanitizer_would_see(tmp_path: Path) -> None:
+    source = tmp_path / "bad.c"
+    source.write_text("#include <stdlib.h>\nint main(void) { volatile char *p = malloc(1); return p[1]; }\n")
+    subprocess.run(["gcc", "-fsanitize=address", str(source), "-o", str(tmp_path / "bad")], check=True)
+    done = subprocess.run([str(tmp_path / "bad")], capture_output=True, text=True, check=False)
+    if "AddressSanitizer" not in done.stderr:
+        pytest.fail("the sanitizer does not work here")
