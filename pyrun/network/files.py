@@ -123,7 +123,7 @@ def _usable(server: str, with_ipv6: bool) -> bool:
 
 
 def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
-    """Return (nameservers, search domains, options) as resolv.conf(5) reads them: of search and domain the last wins."""
+    """Return (nameservers, search domains, options); of search and domain the last wins: resolv.conf(5)."""
     servers: list[str] = []
     search: list[str] = []
     options: list[str] = []
