@@ -66,7 +66,7 @@ def get(layout: Layout, name: str) -> dict[str, Any]:
 
     Raises: VolumeNotFoundError.
     """
-    if not name or "/" in name or name.startswith(".") or not os.path.isdir(data_path(layout, name)):
+    if not _exists(layout, name):
         raise VolumeNotFoundError(name, hint="`pyrun run -v NAME:/path` makes one")
     record: dict[str, Any] = {"name": name, "created": "", "anonymous": _looks_anonymous(name), "labels": {}}
     try:
@@ -109,7 +109,7 @@ def remove(layout: Layout, name: str, *, force: bool = False) -> None:
 
     Raises: VolumeNotFoundError; ConflictError while a container uses it.
     """
-    if not os.path.isdir(layout.volume(name)) or "/" in name or name.startswith("."):
+    if not _exists(layout, name):
         if force:
             return
         raise VolumeNotFoundError(name)
@@ -180,6 +180,11 @@ class CopyUp:
 def needs_copy_up(layout: Layout, name: str) -> bool:
     """Say, without a lock, whether it is worth taking `CopyUp`: the volume is empty, or a filling was cut short."""
     return _is_empty(data_path(layout, name)) or os.path.lexists(layout.volume(name) + "/copying")
+
+
+def _exists(layout: Layout, name: str) -> bool:
+    # A name is checked before it becomes a path: "" would be the directory of all volumes.
+    return bool(name) and "/" not in name and not name.startswith(".") and os.path.isdir(data_path(layout, name))
 
 
 def _is_empty(path: str) -> bool:
