@@ -1,4 +1,4 @@
-"""The launcher finds the Python and the packages it was installed for, wherever it was put, and says so when it cannot."""
+"""The launcher finds the Python and the packages it was installed for, wherever it was put, or says why not."""
 
 from __future__ import annotations
 
