@@ -99,8 +99,17 @@ def _try_all(directory: str) -> dict[str, Outcome]:
     }
     for name in ("pasta", "slirp4netns", "fuse-overlayfs"):
         outcomes[name] = probe_host.program(name)
+    _remove_remains(directory)
     outcomes |= probe_namespace.run(f"{directory}/probe.{os.getpid()}", probe_host.map_ids)
     return outcomes
+
+
+def _remove_remains(directory: str) -> None:
+    """Remove what a probe that was killed left behind."""
+    for name in os.listdir(directory):
+        pid = name.removeprefix("probe.")
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            probe_namespace.remove(f"{directory}/{name}")
 
 
 def _of_this_process() -> dict[str, Outcome]:

@@ -48,10 +48,11 @@ def run(scratch: str, map_ids: Callable[[int], str] | None) -> dict[str, Outcome
             os.mkdir(f"{scratch}/{name}")
         return _in_namespace(scratch, map_ids)
     finally:
-        _remove(scratch)
+        remove(scratch)
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Remove a scratch directory with all that overlay left in it."""
     # overlay leaves work/work with mode 000 and its spare whiteout inside.
     with contextlib.suppress(FileNotFoundError):
         os.chmod(f"{path}/work/work", 0o700)

@@ -63,6 +63,16 @@ def test_it_leaves_only_its_cache_file(tmp_path: Path) -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
+def test_it_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    (tmp_path / f"probe.{ended.pid}" / "work" / "work").mkdir(parents=True)
+    (tmp_path / f"probe.{ended.pid}" / "work" / "work").chmod(0)
+    (tmp_path / f"probe.{os.getppid()}").mkdir()
+    probe.features(Paths(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"probe.json", f"probe.{os.getppid()}"}
+
+
 def test_user_namespaces_agree_with_unshare(found: probe.Features) -> None:
     command = [
         "unshare",
