@@ -249,14 +249,17 @@ class KernelError(PyrunError):
 
 
 class SyscallError(KernelError):
-    """A system call failed; carries which, on what, and errno."""
+    """A system call failed; carries which, on what, and errno; ``op`` names the plan's operation, if it was one."""
 
-    def __init__(self, message: str, *, syscall: str, errno: int, path: str = "", step: int = -1, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, syscall: str, errno: int, path: str = "", step: int = -1, op: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.syscall = syscall
         self.errno = errno
         self.path = path
         self.step = step
+        self.op = op
 
 
 class FeatureMissingError(KernelError):

@@ -144,8 +144,14 @@ void state_unlink(const struct job *job)
 
 	if (live && is_link_to_us(job, live))
 		unlink(live);
-	if (socket_path)
+	if (socket_path) {
+		char network_socket[4096];
+
 		unlink(socket_path);
+		/* slirp4netns's, by which ports were published (engine/networking.py). */
+		snprintf(network_socket, sizeof(network_socket), "%s.net", socket_path);
+		unlink(network_socket);
+	}
 	if (job_has(job, JOB_EPHEMERAL) && name && is_link_to_us(job, name))
 		unlink(name);
 }

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import idmap, spec
+from pyrun.engine import idmap, plain_root, spec
 from pyrun.engine.create import Created
-from pyrun.errors import NotFoundError, WrongStatusError
+from pyrun.errors import KernelError, NotFoundError, WrongStatusError
 from pyrun.linux import seccomp
 from pyrun.oci import json
 from pyrun.runtime import compile as compiler
@@ -17,6 +17,7 @@ from pyrun.runtime import engine_ns, job, launch, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyrun.runtime.launch import Monitor
@@ -45,6 +46,29 @@ class Launch:
             networking.publish(self.created.record)
 
 
+def run_to_exec(
+    layout: Layout, created: Created, *, attached: bool, window: tuple[int, int],
+    again: Callable[[], Created] | None = None, show_plan: Callable[[str], None] | None = None,
+) -> Launch:  # fmt: skip
+    """Start a container and wait for execve; once more without overlay where that is refused.
+
+    ``again`` makes a --rm container anew: its monitor has removed what could not be started.
+    """
+    started = start(layout, created, attached=attached, window=window)
+    if show_plan is not None:
+        show_plan(started.plan.describe_all())
+    try:
+        started.wait_started()
+    except KernelError as error:
+        if not plain_root.is_refusal(error):
+            raise
+        plain_root.remember(layout)
+        created = again() if again is not None else created
+        started = start(layout, created, attached=attached, window=window)
+        started.wait_started()
+    return started
+
+
 def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int, int] = (0, 0)) -> Launch:
     """Start the monitor. ``attached``: the caller is the first client; its stdin is the container's while it stays.
 
@@ -57,6 +81,8 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     rootfs = _load(directory, "rootfs.json")
     engine = engine_ns.engine_map()
     _check_lowers(record, rootfs)
+    if "tree" not in rootfs and plain_root.is_refused(layout):
+        rootfs = plain_root.ensure_tree(layout, directory, rootfs)
     filters = compiled_filters(layout, config, engine)
     _keep_filters(directory, filters)
     _prepare(directory)

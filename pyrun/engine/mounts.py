@@ -5,8 +5,6 @@ It must not mount: it writes the mounts of config.json. Grammar: pyrun/volumes/.
 
 from __future__ import annotations
 
-import os
-
 from pyrun.errors import InvalidInputError
 from pyrun.store import trees
 from pyrun.volumes import spec
@@ -76,6 +74,7 @@ def _oci(item: MountSpec) -> dict[str, Any]:
 
 def fill(layout: Layout, decided: Mounts, view: View) -> None:
     """Copy what the image has at a volume's place into the volume, if that is empty, as docker does at create."""
+    from pyrun.engine.plain_root import merge_tree
     from pyrun.volumes import store
 
     for item in decided.specs:
@@ -87,26 +86,7 @@ def fill(layout: Layout, decided: Mounts, view: View) -> None:
         with store.CopyUp(layout, item.source) as copy:
             if copy.needed:
                 for source in reversed(sources):
-                    _copy(layout, source, item.path)
-
-
-def _copy(layout: Layout, source: str, target: str) -> None:
-    from pyrun.engine import namespace
-    from pyrun.layers import helper
-
-    # O_PATH: the directory may be closed to us; the helper opens it again as root of the engine namespace.
-    from_fd = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    to_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        helper.run(
-            ["copy", "--overlay", "--from-fd", str(from_fd), "--to-fd", str(to_fd)],
-            spawn=namespace.spawner(layout),
-            pass_fds=[from_fd, to_fd],
-            what=target,
-        )
-    finally:
-        os.close(from_fd)
-        os.close(to_fd)
+                    merge_tree(layout, source, item.path)
 
 
 def forget(layout: Layout, decided: Mounts) -> None:

@@ -106,6 +106,6 @@ def _is_image(record: dict[str, object], word: str) -> bool:
     """Return whether the container was made from the image `word`: reference, id or prefix of the id."""
     reference, image_id = str(record["image_ref"]), str(record["image_id"])
     bare = image_id.partition(":")[2]
-    if word in (reference, image_id) or len(word) >= 12 and bare.startswith(word.removeprefix("sha256:")):
+    if word in (reference, image_id) or (len(word) >= 12 and bare.startswith(word.removeprefix("sha256:"))):
         return True
     return reference in (f"{word}:latest", f"{word.removeprefix('docker.io/').removeprefix('library/')}")

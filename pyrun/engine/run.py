@@ -42,18 +42,17 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     created = create(layout, options)
     attached = not options.detach
     try:
-        started = launch.start(layout, created, attached=attached, window=window_size(0) if options.tty else (0, 0))
-        if show_plan is not None:
-            show_plan(started.plan.describe_all())
-        started.wait_started()
+        window = window_size(0) if options.tty else (0, 0)
+        again = (lambda: create(layout, options)) if options.rm else None
+        started = launch.run_to_exec(layout, created, attached=attached, window=window, again=again, show_plan=show_plan)
     except BaseException:
         if options.rm:
             _remove(layout, created)
         raise
     if not attached:
         started.monitor.close()
-        return RunResult(created.id, None)
-    return RunResult(created.id, attach(started, options.interactive, options.tty, keys, options.sig_proxy))
+        return RunResult(started.created.id, None)
+    return RunResult(started.created.id, attach(started, options.interactive, options.tty, keys, options.sig_proxy))
 
 
 def attach(started: launch.Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) -> int | None:

@@ -27,8 +27,7 @@ def start(
         return None
     created = Created(container_id, directory, containers.load(directory))
     tty = bool(created.record["tty"])
-    started = launch.start(layout, created, attached=attached, window=window_size(0) if tty else (0, 0))
-    started.wait_started()
+    started = launch.run_to_exec(layout, created, attached=attached, window=window_size(0) if tty else (0, 0))
     if not attached:
         started.monitor.close()
         return None

@@ -42,7 +42,7 @@ class Failure:
 
 def to_error(failure: Failure, plan: Plan | None, command: str) -> KernelError | CommandNotFoundError | CommandNotExecutableError:
     """Return the error for a start or an exec that failed."""
-    from pyrun.runtime.plan import OP_CHDIR, OP_EXEC
+    from pyrun.runtime.plan import OP_CHDIR, OP_EXEC, OPS
 
     reason = os.strerror(failure.errno).lower()
     if failure.op == OP_EXEC and failure.syscall.startswith("exec"):
@@ -60,6 +60,7 @@ def to_error(failure: Failure, plan: Plan | None, command: str) -> KernelError |
         syscall=failure.syscall,
         errno=failure.errno,
         step=failure.step,
+        op=OPS[failure.op - 1] if failure.op > 0 else "",
         hint=_hint(failure),
     )
 
