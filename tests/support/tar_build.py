@@ -43,7 +43,8 @@ def header(
     block = bytearray(BLOCK)
     for offset, field in (
         (0, name[:100]), (100, _octal(mode, 8)), (108, _octal(os.getuid() if uid is None else uid, 8)),
-        (116, _octal(os.getgid() if gid is None else gid, 8)), (124, size if isinstance(size, bytes) else _octal(size, 12)),
+        (116, _octal(os.getgid() if gid is None else gid, 8)),
+        (124, size if isinstance(size, bytes) else _octal(size, 12)),
         (136, _octal(mtime, 12)), (148, b" " * 8), (156, kind), (157, link[:100]), (257, magic),
         (329, _octal(device[0], 8)), (337, _octal(device[1], 8)), (345, prefix), *(extra or {}).items(),
     ):  # fmt: skip

@@ -70,7 +70,7 @@ def unpack(tar: bytes, dest: str, *options: str, form: str = "full", sanitized: 
 
 def snapshot(root: str, *, content: bool = True, directory_links: bool = False) -> dict[str, tuple[object, ...]]:
     """Describe every entry: type and mode, owner, size, mtime, link count, device, link target, xattrs, digest."""
-    found = {}
+    found: dict[str, tuple[object, ...]] = {}
     for parent, directories, files in os.walk(root):
         for name in [*directories, *files, *([""] if parent == root else [])]:
             path = os.path.join(parent, name)
