@@ -130,8 +130,10 @@ def push(layout: Path, tag: str, destination: str, *arguments: str) -> None:
     program = command("skopeo")
     assert program is not None
     subprocess.run(
-        [program, "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", *arguments]
-        + [f"oci:{layout}:{tag}", f"docker://{destination}"],
+        [
+            *(program, "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", *arguments),
+            *(f"oci:{layout}:{tag}", f"docker://{destination}"),
+        ],
         check=True,
         capture_output=True,
         text=True,

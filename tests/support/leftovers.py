@@ -1,7 +1,7 @@
 """Proves that a test has left nothing: no process, mount, descriptor, lock or temporary file.
 
-The test process makes itself a child subreaper (prctl(2)): what a command leaves running becomes a child of ours, whatever
-ids it has and however it has daemonised, and /proc/PID/stat may be read of everybody's processes.
+The test process makes itself a child subreaper (prctl(2)): what a command leaves running becomes a child of ours,
+whatever ids it has and however it has daemonised, and /proc/PID/stat may be read of everybody's processes.
 """
 
 from __future__ import annotations
