@@ -30,6 +30,19 @@ static _Noreturn void report_call(int report_fd, const char *call)
 	report(report_fd, &failure);
 }
 
+/* First all out of the way: a caller without standard streams has pipes at 0 to 2.  dup2 also clears CLOEXEC. */
+static void place_stdio(const struct pyrun_join *join, int report_fd)
+{
+	int moved[3] = { -1, -1, -1 };
+
+	for (int i = 0; i < 3; i++)
+		if (join->stdio[i] >= 0 && (moved[i] = fcntl(join->stdio[i], F_DUPFD_CLOEXEC, 3)) < 0)
+			report_call(report_fd, "fcntl");
+	for (int i = 0; i < 3; i++)
+		if (moved[i] >= 0 && dup2(moved[i], i) < 0)
+			report_call(report_fd, "dup2");
+}
+
 static _Noreturn void joined_main(const struct pyrun_join *join, const struct plan *plan, int report_fd)
 {
 	struct plan_failure failure;
@@ -40,62 +53,111 @@ static _Noreturn void joined_main(const struct pyrun_join *join, const struct pl
 	run.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (run.root_fd < 0)
 		report_call(report_fd, "open");
-	for (int i = 0; i < 3; i++)
-		if (join->stdio[i] >= 0 && dup2(join->stdio[i], i) < 0)
-			report_call(report_fd, "dup2");
+	place_stdio(join, report_fd);
+	/* The caller's descriptors are the host's: none may be open where the container could name it. */
+	if (plan_close_others(&run) < 0)
+		report_call(report_fd, "close_range");
 	plan_execute(plan, &run, &failure);
 	report(report_fd, &failure);
 }
 
-int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failure *failure)
+/* Not dumpable from before we are visible inside, so that nobody there can ptrace us or open a /proc/PID/… of ours
+ * (CVE-2016-9962); once more after each change of credentials, which sets the flag to fs.suid_dumpable: proc(5). */
+static void hide(int report_fd)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		report_call(report_fd, "prctl(DUMPABLE)");
+}
+
+/* The first child joins; a second one is in the pid namespace, and by CLONE_PARENT the caller's own. */
+static _Noreturn void joining_main(const struct pyrun_join *join, const struct plan *plan, int report_fd, int result_fd)
 {
 	struct clone_args args = { .flags = CLONE_PARENT };
-	int fds[2], status;
+	long second;
+
+	hide(report_fd);
+	if (setns(join->pidfd, join->namespaces) < 0)
+		report_call(report_fd, "setns");
+	hide(report_fd);
+	if ((join->namespaces & CLONE_NEWUSER) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
+		report_call(report_fd, "setresuid");
+	hide(report_fd);
+	second = sys_clone3(&args);
+	if (second < 0)
+		report_call(report_fd, "clone3");
+	if (second == 0)
+		joined_main(join, plan, report_fd);
+	(void)!write(result_fd, &(int32_t){ (int32_t)second }, sizeof(int32_t));
+	_exit(0);
+}
+
+/* read(2) of one record; a signal handler of Python's must not make us lose it. */
+static ssize_t read_record(int fd, void *bytes, size_t size)
+{
+	ssize_t got;
+
+	do
+		got = read(fd, bytes, size);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+long pyrun_clone_quietly(struct clone_args *args)
+{
+	sigset_t all, before;
+	long pid;
+	int saved;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid = sys_clone3(args);
+	saved = errno;
+	if (pid != 0)
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return pid;
+}
+
+int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failure *failure)
+{
+	int fds[2], result[2];
 	struct plan plan;
 	int32_t pid = 0;
-	pid_t first;
-	int result[2];
+	long first;
 
+	*report_out = -1;
 	errno = EINVAL;
 	if (plan_load(&plan, join->plan, join->plan_size) < 0)
 		return record(failure, "plan"), -1;
-	if (pipe2(fds, O_CLOEXEC) < 0 || pipe2(result, O_CLOEXEC) < 0)
+	if (pipe2(fds, O_CLOEXEC) < 0)
 		return record(failure, "pipe2"), -1;
-	first = fork();
-	if (first == 0) {
-		long second;
-
-		/* From before we are visible inside: no ptrace, no /proc/PID of ours to open (CVE-2016-9962). */
-		prctl(PR_SET_DUMPABLE, 0);
-		if (setns(join->pidfd, join->namespaces) < 0)
-			report_call(fds[1], "setns");
-		if (join->namespaces & CLONE_NEWUSER) {
-			if ((setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
-				report_call(fds[1], "setresuid");
-		}
-		second = sys_clone3(&args);
-		if (second < 0)
-			report_call(fds[1], "clone3");
-		if (second == 0)
-			joined_main(join, &plan, fds[1]);
-		(void)!write(result[1], &(int32_t){ (int32_t)second }, sizeof(int32_t));
-		_exit(0);
+	if (pipe2(result, O_CLOEXEC) < 0) {
+		record(failure, "pipe2");
+		close(fds[0]);
+		close(fds[1]);
+		return -1;
 	}
+	first = pyrun_clone_quietly(&(struct clone_args){ .exit_signal = SIGCHLD });
+	if (first == 0)
+		joining_main(join, &plan, fds[1], result[1]);
+	record(failure, "clone3");
 	close(fds[1]);
 	close(result[1]);
-	/* The second child's number is told by the first, and translated: CLONE_PARENT made it ours. */
-	if (first < 0 || read(result[0], &pid, sizeof(pid)) != sizeof(pid))
+	/* The second child's number is told by the first, which saw it from outside the container. */
+	if (first < 0 || read_record(result[0], &pid, sizeof(pid)) != sizeof(pid))
 		pid = -1;
 	close(result[0]);
-	while (first > 0 && waitpid(first, &status, 0) < 0 && errno == EINTR)
+	while (first > 0 && waitpid((pid_t)first, NULL, 0) < 0 && errno == EINTR)
 		;
-	*report_out = fds[0];
-	if (pid > 0)
+	if (pid > 0) {
+		*report_out = fds[0];
 		return pid;
-	if (first < 0 || read(fds[0], failure, sizeof(*failure)) != sizeof(*failure))
-		record(failure, "fork");
+	}
+	if (first > 0 && read_record(fds[0], failure, sizeof(*failure)) != sizeof(*failure)) {
+		errno = ECHILD; /* it was killed */
+		record(failure, "clone3");
+	}
 	close(fds[0]);
-	*report_out = -1;
 	return -1;
 }
 
@@ -112,7 +174,7 @@ int pyrun_run_plan(const char *bytes, size_t size, unsigned long long clone_flag
 		return record(failure, "plan"), -1;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return record(failure, "pipe2"), -1;
-	pid = sys_clone3(&args);
+	pid = pyrun_clone_quietly(&args);
 	if (pid == 0) {
 		struct plan_run run = { .control_fd = -1, .report_fd = fds[1], .root_fd = -1, .init_fd = -1, .console_fd = -1 };
 
@@ -125,7 +187,7 @@ int pyrun_run_plan(const char *bytes, size_t size, unsigned long long clone_flag
 		close(fds[0]);
 		return record(failure, "clone3"), -1;
 	}
-	got = read(fds[0], failure, sizeof(*failure));
+	got = read_record(fds[0], failure, sizeof(*failure));
 	close(fds[0]);
 	while (waitpid((pid_t)pid, &status, 0) < 0 && errno == EINTR)
 		;

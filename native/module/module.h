@@ -37,6 +37,11 @@ struct pyrun_join {
 	int control_fd; /* receives the console's master; -1: none */
 };
 
+/* clone3 with signals blocked around it: the child starts with all of them blocked, so that no handler of Python's runs
+ * there; whoever executes a program unblocks them.  The caller's mask is as before. */
+struct clone_args;
+long pyrun_clone_quietly(struct clone_args *args);
+
 /* Both return the pid, a child of the caller, or -1 with `failure` filled. */
 int pyrun_spawn(const struct pyrun_spawn *spawn, struct plan_failure *failure);
 int pyrun_join(const struct pyrun_join *join, int *report_fd, struct plan_failure *failure);

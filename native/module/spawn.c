@@ -129,11 +129,12 @@ static _Noreturn void run_program(const struct pyrun_spawn *s, int report_fd)
 	if (kept < 0 || place_fds(s) < 0)
 		child_fail(report_fd, "dup2");
 	/* Nothing else that the caller has open goes with it; the report pipe closes itself at execve. */
-	sys_close_range((unsigned)s->fd_count, ~0u, CLOSE_RANGE_CLOEXEC);
+	if (sys_close_range((unsigned)s->fd_count, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		child_fail(kept, "close_range");
 	for (int i = 0; i < s->keep_count; i++)
 		if (fcntl(s->keep[i], F_SETFD, 0) < 0)
 			child_fail(kept, "fcntl");
-	for (int signal_number = 1; signal_number < 32; signal_number++)
+	for (int signal_number = 1; signal_number < NSIG; signal_number++)
 		signal(signal_number, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -180,6 +181,8 @@ static int read_report(int fd, struct plan_failure *failure, int32_t *second_pid
 {
 	char buffer[sizeof(struct plan_failure) + sizeof(int32_t)];
 	size_t used = 0;
+	int32_t word;
+	int result = 0;
 	ssize_t got;
 
 	while (used < sizeof(buffer) && (got = read(fd, buffer + used, sizeof(buffer) - used)) != 0)
@@ -187,14 +190,22 @@ static int read_report(int fd, struct plan_failure *failure, int32_t *second_pid
 			used += (size_t)got;
 		else if (errno != EINTR)
 			break;
-	if (used >= sizeof(struct plan_failure)) { /* the pid, when it is there too, is of a process that is gone */
-		memcpy(failure, buffer + (used - sizeof(struct plan_failure) ? sizeof(int32_t) : 0), sizeof(*failure));
-		errno = failure->error;
-		return -1;
+	/* A record, a pid, or both, in either order: two processes write them.  A record begins with -1. */
+	for (size_t at = 0; at + sizeof(int32_t) <= used;) {
+		memcpy(&word, buffer + at, sizeof(word));
+		if (word > 0) {
+			*second_pid = word;
+			at += sizeof(word);
+		} else if (at + sizeof(*failure) <= used) {
+			memcpy(failure, buffer + at, sizeof(*failure));
+			errno = failure->error;
+			at += sizeof(*failure);
+			result = -1;
+		} else {
+			break;
+		}
 	}
-	if (used == sizeof(int32_t))
-		memcpy(second_pid, buffer, sizeof(int32_t));
-	return 0;
+	return result;
 }
 
 int pyrun_spawn(const struct pyrun_spawn *s, struct plan_failure *failure)
@@ -206,11 +217,17 @@ int pyrun_spawn(const struct pyrun_spawn *s, struct plan_failure *failure)
 
 	if (s->fd_count > 16)
 		return errno = EINVAL, fail(failure, "spawn");
-	if (pipe2(report, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
+	if (pipe2(report, O_CLOEXEC) < 0)
 		return fail(failure, "pipe2");
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		fail(failure, "pipe2");
+		close(report[0]);
+		close(report[1]);
+		return -1;
+	}
 	if (s->new_userns)
 		args.flags = CLONE_NEWUSER | s->clone_flags;
-	pid = sys_clone3(&args);
+	pid = pyrun_clone_quietly(&args);
 	if (pid == 0) {
 		close(report[0]);
 		close(go[1]);
@@ -234,8 +251,8 @@ int pyrun_spawn(const struct pyrun_spawn *s, struct plan_failure *failure)
 		/* The first child has done its part, or failed: nothing is left behind. */
 		while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
 			;
-		if (result < 0 && second > 0)
-			waitpid(second, NULL, 0);
+		while (result < 0 && second > 0 && waitpid(second, NULL, 0) < 0 && errno == EINTR)
+			;
 	}
 	return result < 0 ? -1 : second ? second : (int)pid;
 }

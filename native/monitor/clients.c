@@ -5,19 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define QUEUE_BYTES 262144
-#define QUEUE_HIGH 65536
+#define QUEUE_HIGH 65536 /* from here on the container's output is not read */
+#define QUEUE_MAX (64u << 20) /* what two streams may hold at the container's end is less: DRAIN_READS */
 
 struct client {
 	int fd;
 	int is_first; /* the one that started the container */
-	size_t head, used; /* queue of [u32 length][frame] */
-	char queue[QUEUE_BYTES];
+	int reads_nothing; /* it closed its end; what it has sent is still read */
+	size_t head, used, size; /* queue of [u32 length][frame] */
+	char *queue;
 };
 
 static struct client clients[CLIENTS_MAX];
@@ -27,10 +29,12 @@ static void drop(struct client *client)
 {
 	close(client->fd);
 	client->fd = -1;
-	client->head = client->used = 0;
+	client->head = client->used = client->size = 0;
+	free(client->queue);
+	client->queue = NULL;
 }
 
-static int push_queue(struct client *client)
+static void push_queue(struct client *client)
 {
 	while (client->head < client->used) {
 		uint32_t length;
@@ -39,15 +43,33 @@ static int push_queue(struct client *client)
 		memcpy(&length, client->queue + client->head, sizeof(length));
 		sent = send(client->fd, client->queue + client->head + sizeof(length), length, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS))
-			return 0;
+			return;
 		if (sent < 0 && errno != EINTR) {
-			drop(client);
-			return -1;
+			client->reads_nothing = 1;
+			break;
 		}
 		if (sent >= 0)
 			client->head += sizeof(length) + length;
 	}
 	client->head = client->used = 0;
+}
+
+static int make_room(struct client *client, size_t length)
+{
+	char *larger;
+
+	if (client->head) {
+		memmove(client->queue, client->queue + client->head, client->used - client->head);
+		client->used -= client->head;
+		client->head = 0;
+	}
+	if (client->used + length <= client->size)
+		return 0;
+	larger = client->used + length > QUEUE_MAX ? NULL : realloc(client->queue, client->used + length);
+	if (!larger)
+		return -1;
+	client->queue = larger;
+	client->size = client->used + length;
 	return 0;
 }
 
@@ -55,13 +77,11 @@ static void enqueue(struct client *client, enum frame kind, const void *bytes, u
 {
 	uint32_t total = length + 1;
 
-	if (client->used + total + sizeof(total) > QUEUE_BYTES && client->head) {
-		memmove(client->queue, client->queue + client->head, client->used - client->head);
-		client->used -= client->head;
-		client->head = 0;
-	}
-	if (client->used + total + sizeof(total) > QUEUE_BYTES) {
-		drop(client); /* cannot be: we stop reading at QUEUE_HIGH, and pipes hold 64 KiB each */
+	if (client->reads_nothing)
+		return;
+	if (client->used + total + sizeof(total) > client->size && make_room(client, total + sizeof(total)) < 0) {
+		client->reads_nothing = 1; /* no memory; better its output than the container */
+		client->head = client->used = 0;
 		return;
 	}
 	memcpy(client->queue + client->used, &total, sizeof(total));
@@ -120,7 +140,7 @@ static void clients_accept(void)
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		if (clients[i].fd < 0) {
 			clients[i].fd = fd;
-			clients[i].is_first = 0;
+			clients[i].is_first = clients[i].reads_nothing = 0;
 			hello(&clients[i]);
 			return;
 		}
@@ -158,14 +178,29 @@ int clients_poll(struct pollfd *fds, int reading)
 	for (int i = 0; i < CLIENTS_MAX; i++) {
 		short events = (short)((reading ? POLLIN : 0) | (clients[i].used > clients[i].head ? POLLOUT : 0));
 
-		fds[count++] = (struct pollfd){ .fd = clients[i].fd, .events = events };
+		/* Not asked about at all when we want nothing: POLLHUP would come again and again. */
+		fds[count++] = (struct pollfd){ .fd = events ? clients[i].fd : -1, .events = events };
 	}
 	return count;
 }
 
-void clients_serve(const struct pollfd *fds, int count, client_frame_handler *handler, void *context)
+/* Once the container has ended: who has connected until now is told, nobody else can. */
+void clients_accept_last(void)
+{
+	struct pollfd waiting = { .fd = listen_fd, .events = POLLIN };
+
+	if (listen_fd < 0)
+		return;
+	while (poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN))
+		clients_accept();
+	close(listen_fd);
+	listen_fd = -1;
+}
+
+void clients_serve(const struct pollfd *fds, int count, client_frame_handler *handler)
 {
 	static char frame[FRAME_MAX + 1];
+	int is_full = 0;
 
 	if (fds[0].revents & POLLIN)
 		clients_accept();
@@ -175,20 +210,18 @@ void clients_serve(const struct pollfd *fds, int count, client_frame_handler *ha
 
 		if (client->fd < 0 || client->fd != fds[i].fd)
 			continue;
-		if ((fds[i].revents & POLLOUT) && push_queue(client) < 0) {
-			handler(context, client->is_first, 0, NULL, 0);
-			continue;
-		}
-		if (!(fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
+		if (fds[i].revents && client->used > client->head)
+			push_queue(client);
+		if (is_full || !(fds[i].events & POLLIN) || !(fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
 			continue;
 		got = recv(client->fd, frame, sizeof(frame), MSG_DONTWAIT);
 		if (got > 0) {
-			handler(context, client->is_first, frame[0], frame + 1, (size_t)got - 1);
+			is_full = handler(client->is_first, frame[0], frame + 1, (size_t)got - 1);
 		} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 			int was_first = client->is_first;
 
 			drop(client);
-			handler(context, was_first, 0, NULL, 0);
+			handler(was_first, 0, NULL, 0);
 		}
 	}
 }

@@ -8,11 +8,12 @@
 
 #define CLIENTS_MAX 16
 
-/* Fill poll entries for the listening socket and each client; returns how many were used. */
+/* Fill poll entries for the listening socket and each client; returns how many were used.  reading: frames are wanted. */
 int clients_poll(struct pollfd *fds, int reading);
 
-/* What a client said: at most one frame a call.  Returns its kind, 0 for none, -1 when a client went. */
-typedef void client_frame_handler(void *context, int is_first, char kind, const char *bytes, size_t length);
-void clients_serve(const struct pollfd *fds, int count, client_frame_handler *handler, void *context);
+/* Called with each frame, at most one of a client a turn; kind 0: the client went.  Returns true when no further frame
+ * can be taken now: what is not read stays in its socket. */
+typedef int client_frame_handler(int is_first, char kind, const char *bytes, size_t length);
+void clients_serve(const struct pollfd *fds, int count, client_frame_handler *handler);
 
 #endif

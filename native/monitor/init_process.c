@@ -72,14 +72,20 @@ static int open_stdio(const struct job *job, struct init_process *init, struct s
 	return 0;
 }
 
-/* The image's user may not be who owns the pipes: /dev/stdout is opened by path by nginx and others. */
+/* The image's user may not be who owns the pipes: /dev/stdout is opened by path by nginx and others.  Pipes only: the
+ * null device is the host's. */
 static void give_stdio(const struct job *job, const struct stdio_pipes *pipes)
 {
 	for (uint32_t i = 0; i < job->plan.step_count; i++)
 		if (job->plan.steps[i].op == PLAN_ids)
-			for (int fd = 0; fd < 3; fd++)
-				if (pipes->child[fd] >= 0 && fchown(pipes->child[fd], (uid_t)job->plan.steps[i].a, (gid_t)-1) < 0)
-					return;
+			for (int fd = 0; fd < 3; fd++) {
+				struct stat st;
+
+				if (pipes->child[fd] < 0 || fstat(pipes->child[fd], &st) < 0 || !S_ISFIFO(st.st_mode))
+					continue;
+				if (fchown(pipes->child[fd], (uid_t)job->plan.steps[i].a, (gid_t)-1) < 0)
+					return; /* a single-id map has nobody else */
+			}
 }
 
 static _Noreturn void fail(int report_fd, const char *syscall_name)
@@ -95,7 +101,8 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 {
 	struct plan_failure failure;
 	struct plan_run run = {
-		.control_fd = control_fd, .report_fd = report_fd, .root_fd = -1, .init_fd = init_fd, .console_fd = -1
+		.control_fd = control_fd, .report_fd = report_fd, .root_fd = -1, .init_fd = init_fd, .console_fd = -1,
+		.announces_exec = 1
 	};
 	char byte;
 
@@ -134,7 +141,7 @@ int init_clone(const struct job *job, struct init_process *init)
 	if (job_has(job, JOB_INIT) && (init_fd = sealed_self()) < 0)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0 || pipe2(report, O_CLOEXEC) < 0 ||
-	    open_stdio(job, init, &pipes) < 0)
+	    fcntl(report[0], F_SETFL, O_NONBLOCK) < 0 || open_stdio(job, init, &pipes) < 0)
 		return -1;
 	pid = sys_clone3(&args);
 	if (pid == 0) {
@@ -222,8 +229,9 @@ int init_message(struct init_process *init)
 	};
 	struct cmsghdr *header;
 
-	if (recvmsg(init->control_fd, &message, MSG_CMSG_CLOEXEC) != 1)
-		return -1;
+	errno = 0; /* EOF sets none */
+	if (recvmsg(init->control_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1)
+		return errno == EAGAIN ? 0 : -1;
 	header = CMSG_FIRSTHDR(&message);
 	if (kind == 'T' && header && header->cmsg_type == SCM_RIGHTS) {
 		memcpy(&init->stdout_fd, CMSG_DATA(header), sizeof(int));

@@ -15,10 +15,11 @@ enum { REPORT_FD = 3 };
 static _Noreturn void report_and_exit(const char *call)
 {
 	struct plan_failure failure = { .step = -1, .op = PLAN_exec, .error = errno };
+	int code = errno == ENOENT ? 127 : 126;
 
 	strncpy(failure.syscall, call, sizeof(failure.syscall) - 1);
 	(void)!write(REPORT_FD, &failure, sizeof(failure));
-	_exit(errno == ENOENT ? 127 : 126);
+	_exit(code);
 }
 
 static int exit_code_of(int status)
@@ -51,16 +52,18 @@ int init_program(int argc, char **argv)
 		tcsetpgrp(0, getpid());
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		execvp(argv[1], argv + 1);
+		plan_exec_program(argv[1], argv + 1, environ);
 		report_and_exit("execve");
 	}
+	/* Here too: a signal may come before the child has done it. */
+	setpgid(child, child);
 	close(REPORT_FD);
 	for (;;) {
 		if (sigwaitinfo(&all, &info) < 0)
 			continue;
 		if (info.si_signo != SIGCHLD) {
 			if (info.si_signo < SIGRTMIN && info.si_signo != SIGTTIN && info.si_signo != SIGTTOU)
-				kill(-child, info.si_signo);
+				kill(child, info.si_signo); /* not its group: as docker's init */
 			continue;
 		}
 		for (pid_t reaped; (reaped = waitpid(-1, &status, WNOHANG)) > 0;)

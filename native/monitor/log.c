@@ -39,7 +39,18 @@ static void rotate(void)
 	file_size = 0;
 }
 
-/* A full disk must not stop the container: what cannot be written is counted, not kept. */
+/* A full disk must not stop the container: what cannot be written is counted, not kept.  A record written in part goes
+ * too, or what follows it would be unreadable. */
+static size_t whole_records(size_t done)
+{
+	const char *end = done ? memrchr(out, '\n', done) : NULL;
+	size_t whole = end ? (size_t)(end - out) + 1 : 0;
+
+	if (whole == done || ftruncate(file_fd, (off_t)(file_size + whole)) < 0)
+		return done;
+	return whole;
+}
+
 static void flush_out(void)
 {
 	size_t done = 0;
@@ -50,6 +61,7 @@ static void flush_out(void)
 		if (wrote < 0 && errno == EINTR)
 			continue;
 		if (wrote <= 0) {
+			done = whole_records(done);
 			lost_bytes += out_used - done;
 			break;
 		}

@@ -14,37 +14,11 @@
 
 #include "../plan/syscalls.h"
 #include "clients.h"
-#include "monitor.h"
+#include "container.h"
 
 enum { JOB_FD = 3, CLIENT_FD = 4 };
 
-struct container {
-	struct job job;
-	struct init_process init;
-	struct network network;
-	int directory_fd, lock_fd;
-	int init_waits; /* it has sent 'R' */
-	int network_ready;
-	int started; /* execve succeeded */
-	int exited, status;
-	struct {
-		struct plan_failure record; /* step -2: none */
-		char words[480];
-		size_t words_length;
-	} failure;
-	char input[FRAME_MAX]; /* bytes for stdin that the pipe did not take yet */
-	size_t input_used;
-	int input_eof;
-};
-
-static struct container container;
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
+struct container container;
 
 /* The first failure is the one that is told. */
 static void fail_before_init(const char *call)
@@ -84,71 +58,6 @@ static int begin(void)
 	return 0;
 }
 
-static void set_window(const char *bytes, size_t length)
-{
-	uint16_t size[2];
-	struct winsize window = { 0 };
-
-	if (length != sizeof(size))
-		return;
-	memcpy(size, bytes, sizeof(size));
-	window.ws_row = size[0];
-	window.ws_col = size[1];
-	ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
-}
-
-static int *input_fd(void)
-{
-	return job_has(&container.job, JOB_TTY) ? &container.init.stdout_fd : &container.init.stdin_fd;
-}
-
-static void push_input(void)
-{
-	int *fd = input_fd();
-
-	if (*fd >= 0 && container.input_used > 0) {
-		ssize_t wrote = write(*fd, container.input, container.input_used);
-
-		if (wrote < 0 && errno != EAGAIN && errno != EINTR) {
-			container.input_used = 0;
-			if (!job_has(&container.job, JOB_TTY))
-				close_fd(fd);
-		} else if (wrote > 0) {
-			container.input_used -= (size_t)wrote;
-			memmove(container.input, container.input + wrote, container.input_used);
-		}
-	}
-	if (container.input_used == 0 && container.input_eof && !job_has(&container.job, JOB_TTY))
-		close_fd(&container.init.stdin_fd);
-}
-
-static void on_frame(void *context, int is_first, char kind, const char *bytes, size_t length)
-{
-	(void)context;
-	if (kind == FRAME_STDIN && container.input_used + length <= sizeof(container.input)) {
-		memcpy(container.input + container.input_used, bytes, length);
-		container.input_used += length;
-	} else if (kind == FRAME_STDIN_EOF || (kind == 0 && is_first && job_has(&container.job, JOB_STDIN_ONCE))) {
-		container.input_eof = 1;
-	} else if (kind == FRAME_WINDOW && job_has(&container.job, JOB_TTY)) {
-		set_window(bytes, length);
-	}
-	push_input();
-}
-
-static void pump(int *fd, int stream)
-{
-	static char buffer[FRAME_MAX];
-	ssize_t got = read(*fd, buffer, sizeof(buffer) - 1);
-
-	if (got > 0) {
-		log_bytes(stream, buffer, (size_t)got);
-		clients_broadcast(stream == 1 ? FRAME_STDOUT : FRAME_STDERR, buffer, (size_t)got);
-	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-		close_fd(fd); /* EIO: the last slave of the pty was closed */
-	}
-}
-
 static void give_go_when_ready(void)
 {
 	if (!container.init_waits || !container.network_ready)
@@ -157,17 +66,24 @@ static void give_go_when_ready(void)
 	init_go(&container.init);
 }
 
+static int exit_code_of(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 static void network_result(int status)
 {
+	ssize_t got;
+
+	container.network.pid = 0;
 	if (container.network_ready)
 		return; /* the helper went while the container runs: its network is down, the container goes on */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job_has(&container.job, JOB_NETWORK_READY_FD)) {
 		container.network_ready = 1;
 		return;
 	}
-	container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = WIFEXITED(status) ? WEXITSTATUS(status) : 0 };
-	ssize_t got = read(container.network.words_fd, container.failure.words, sizeof(container.failure.words));
-
+	container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = exit_code_of(status) };
+	got = read(container.network.words_fd, container.failure.words, sizeof(container.failure.words));
 	container.failure.words_length = got > 0 ? (size_t)got : 0;
 	strcpy(container.failure.record.syscall, "network");
 	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
@@ -181,7 +97,7 @@ static void reap(void)
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
 		if (pid == container.init.pid) {
 			container.exited = 1;
-			container.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			container.status = exit_code_of(status);
 		} else if (pid == container.network.pid) {
 			network_result(status);
 		}
@@ -190,40 +106,54 @@ static void reap(void)
 
 static void on_control(void)
 {
-	int kind = init_message(&container.init);
+	struct job_header const *h = container.job.header;
+	struct winsize window = { .ws_row = h->rows, .ws_col = h->columns };
+	int kind = -1;
 
-	if (kind == 'R') {
-		container.init_waits = 1;
-	} else if (kind == 'T') {
-		struct job_header const *h = container.job.header;
-		struct winsize window = { .ws_row = h->rows, .ws_col = h->columns };
-
-		if (h->rows && h->columns)
+	while (container.init.control_fd >= 0 && (kind = init_message(&container.init)) > 0)
+		if (kind == 'R')
+			container.init_waits = 1;
+		else if (kind == 'T' && h->rows && h->columns)
 			ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
-	} else {
+	if (kind < 0)
 		close_fd(&container.init.control_fd);
-	}
 }
 
-/* EOF: the program runs.  A record: it does not, and this is why. */
+/* End a start that has not come to execve; `call` is what is said to have failed. */
+static void abandon(const char *call, int error)
+{
+	if (container.failure.record.step == -2) {
+		errno = error;
+		fail_before_init(call);
+	}
+	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+}
+
+/* What init says: PLAN_EXECUTING, then EOF: the program runs.  A record: it does not, and this is why.  EOF alone: it
+ * was killed before it could do either.  Each is one write(2), so a read gets whole ones. */
 static void on_report(void)
 {
-	struct plan_failure failure;
-	ssize_t got = read(container.init.report_fd, &failure, sizeof(failure));
+	char bytes[1 + sizeof(struct plan_failure)];
 	uint32_t pid = (uint32_t)container.init.host_pid;
+	ssize_t got;
 
+	while ((got = read(container.init.report_fd, bytes, sizeof(bytes))) == 1)
+		container.executing = 1;
+	if (got < 0 && errno == EAGAIN && !container.exited)
+		return;
 	close_fd(&container.init.report_fd);
-	if (got == sizeof(failure)) {
+	if (got >= (ssize_t)sizeof(struct plan_failure)) {
 		if (container.failure.record.step == -2)
-			container.failure.record = failure;
+			memcpy(&container.failure.record, bytes + got - sizeof(struct plan_failure), sizeof(struct plan_failure));
 		return;
 	}
+	if (!container.executing)
+		abandon("killed", ECHILD);
 	if (container.failure.record.step != -2)
 		return; /* we ended it ourselves before it could execute anything */
 	container.started = 1;
 	if (state_write(&container.job, container.directory_fd, &container.init) < 0) {
-		fail_before_init("open(state)");
-		sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+		abandon("write(state)", errno);
 		container.started = 0;
 		return;
 	}
@@ -256,6 +186,9 @@ static void turn(int signal_fd)
 
 		container.network_ready = read(container.network.ready_fd, &byte, 1) == 1;
 		close_fd(&container.network.ready_fd);
+		/* It will never say so now: its end tells why. */
+		if (!container.network_ready && container.network.pid > 0)
+			kill(container.network.pid, SIGKILL);
 	}
 	if (fds[SLOT_REPORT].revents)
 		on_report();
@@ -265,7 +198,10 @@ static void turn(int signal_fd)
 		pump(&init->stderr_fd, 2);
 	if (fds[SLOT_IN].revents)
 		push_input();
-	clients_serve(fds + SLOT_CLIENTS, count, on_frame, NULL);
+	clients_serve(fds + SLOT_CLIENTS, count, on_frame);
+	/* Nobody would ever hear of this container; and a start that hangs could not be ended otherwise. */
+	if (container.first_client_gone && !container.started)
+		abandon("client", ECANCELED);
 	if (fds[SLOT_SIGNAL].revents) {
 		struct signalfd_siginfo info;
 
@@ -273,23 +209,6 @@ static void turn(int signal_fd)
 		reap();
 	}
 	give_go_when_ready();
-}
-
-/* Everything in the container is dead, so what its pipes still hold is all there is: at most 64 KiB each.  Not until
- * EOF: a write end may have been handed to a process outside. */
-static void drain(void)
-{
-	for (int stream = 1; stream <= 2; stream++) {
-		int *fd = stream == 1 ? &container.init.stdout_fd : &container.init.stderr_fd;
-
-		for (int reads = 0; *fd >= 0 && reads < 16; reads++) {
-			struct pollfd ready = { .fd = *fd, .events = POLLIN };
-
-			if (poll(&ready, 1, 0) <= 0)
-				break;
-			pump(fd, stream);
-		}
-	}
 }
 
 static void finish(void)
@@ -301,8 +220,12 @@ static void finish(void)
 		while (waitpid(container.init.pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
+	container.exited = 1;
+	/* The console or the record may have come together with SIGCHLD. */
+	if (container.init.control_fd >= 0)
+		on_control();
 	if (container.init.report_fd >= 0)
-		on_report(); /* the record may have come together with SIGCHLD */
+		on_report();
 	if (container.started)
 		drain();
 	log_close();
@@ -313,6 +236,7 @@ static void finish(void)
 	if (job_has(&container.job, JOB_EPHEMERAL) && container.lock_fd >= 0)
 		state_remove_tree(&container.job);
 	close_fd(&container.lock_fd);
+	clients_accept_last();
 	if (container.started)
 		clients_broadcast(FRAME_EXIT, &code, sizeof(code));
 	else
@@ -323,7 +247,7 @@ static void finish(void)
 		int count = clients_poll(fds, 0);
 
 		if (poll(fds, (nfds_t)count, -1) > 0)
-			clients_serve(fds, count, on_frame, NULL);
+			clients_serve(fds, count, on_frame);
 	}
 }
 
@@ -334,6 +258,8 @@ static int run_monitor(void)
 
 	prctl(PR_SET_NAME, "pyrun-monitor");
 	setsid();
+	/* The caller's directory must not be busy for as long as a container runs. */
+	(void)!chdir("/");
 	fcntl(JOB_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(CLIENT_FD, F_SETFD, FD_CLOEXEC);
 	signal(SIGPIPE, SIG_IGN);
@@ -344,7 +270,7 @@ static int run_monitor(void)
 	signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	container.failure.record.step = -2;
 	container.directory_fd = container.lock_fd = -1;
-	container.network.ready_fd = -1;
+	container.network.ready_fd = container.network.words_fd = -1;
 	container.init = (struct init_process){ .pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
 	clients_init(CLIENT_FD);
 	if (signal_fd < 0 || job_load(&container.job, JOB_FD) < 0) {

@@ -38,7 +38,8 @@ struct init_process {
 int init_clone(const struct job *job, struct init_process *init);
 int init_write_maps(const struct job *job, const struct init_process *init);
 int init_go(const struct init_process *init);
-/* Handle one message of init on control_fd: 'R' = waits for the go; 'T' = sent its console.  Returns the kind. */
+/* Handle one message of init on control_fd: 'R' = waits for the go; 'T' = sent its console.  Returns the kind, 0 when
+ * there is none now, -1 when there will be none. */
 int init_message(struct init_process *init);
 pid_t host_pid_of(int pidfd);
 
@@ -70,6 +71,7 @@ int clients_listen(const struct job *job);
 void clients_broadcast(enum frame kind, const void *bytes, size_t length);
 int clients_congested(void);
 int clients_pending(void);
+void clients_accept_last(void);
 
 /* init_program.c: what `--init` runs as the container's pid 1 */
 int init_program(int argc, char **argv);

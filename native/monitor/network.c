@@ -68,6 +68,7 @@ int network_start(const struct job *job, const struct init_process *init, struct
 	int ready[2] = { -1, -1 }, words[2];
 
 	network->ready_fd = -1;
+	network->words_fd = -1;
 	if (pipe2(words, O_CLOEXEC | O_NONBLOCK) < 0 || (job_has(job, JOB_NETWORK_READY_FD) && pipe2(ready, O_CLOEXEC) < 0))
 		return -1;
 	network->pid = fork();

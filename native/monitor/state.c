@@ -87,7 +87,8 @@ static pid_t own_host_pid(void)
 int state_write(const struct job *job, int directory_fd, const struct init_process *init)
 {
 	char text[512], started[48], pid[16];
-	int length, fd;
+	int length, fd, saved;
+	ssize_t wrote;
 
 	format_time(started, sizeof(started));
 	snprintf(pid, sizeof(pid), "%d", (int)init->host_pid);
@@ -99,12 +100,17 @@ int state_write(const struct job *job, int directory_fd, const struct init_proce
 	fd = openat(directory_fd, "state.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
-	if (write(fd, text, (size_t)length) != length) {
-		close(fd);
-		return -1;
-	}
+	wrote = write(fd, text, (size_t)length);
+	if (wrote >= 0 && wrote != length)
+		errno = ENOSPC;
+	saved = errno;
 	close(fd);
-	return renameat(directory_fd, "state.tmp", directory_fd, "state");
+	if (wrote == length && renameat(directory_fd, "state.tmp", directory_fd, "state") == 0)
+		return 0;
+	saved = wrote == length ? errno : saved;
+	unlinkat(directory_fd, "state.tmp", 0);
+	errno = saved;
+	return -1;
 }
 
 /* The slot was allocated at create: writing it cannot fail for want of space (a rename can, and loses the code). */

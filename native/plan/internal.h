@@ -57,4 +57,10 @@ int root_mkdir(struct step_context *c, const char *path, unsigned mode);
 int root_parent(struct step_context *c, const char *path, const char **name);
 int root_mount_point(struct step_context *c, const char *path, int is_directory);
 
+/* step_mount.c: what the operations on single paths need of it. */
+int close_keeping_errno(int fd); /* always -1 */
+int move_onto(struct step_context *c, int mount_fd, int target_fd);
+int new_mount(struct step_context *c, const char *type, unsigned attributes);
+int set_attributes(struct step_context *c, int fd, uint64_t set, uint64_t propagation, int recursive);
+
 #endif

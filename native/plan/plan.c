@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "syscalls.h"
 
 static int string_ok(const struct plan *plan, uint32_t offset)
 {
@@ -24,6 +25,31 @@ static int list_ok(const struct plan *plan, uint32_t offset, uint32_t count)
 	return at <= plan->data_size;
 }
 
+/* What the operations use without asking. */
+static int strings_missing(const struct plan_step *step)
+{
+	switch (step->op) {
+	case PLAN_overlay:
+		return step->s2 == PLAN_NONE || (step->s3 != PLAN_NONE && step->s4 == PLAN_NONE) || step->s1 == PLAN_NONE;
+	case PLAN_fsmount:
+	case PLAN_bind:
+	case PLAN_symlink:
+	case PLAN_sysctl:
+	case PLAN_capabilities:
+		return step->s1 == PLAN_NONE || step->s2 == PLAN_NONE;
+	case PLAN_root_bind:
+	case PLAN_mkdir:
+	case PLAN_mask:
+	case PLAN_readonly:
+	case PLAN_chdir:
+	case PLAN_exec:
+	case PLAN_seccomp:
+		return step->s1 == PLAN_NONE;
+	default:
+		return 0;
+	}
+}
+
 static int step_ok(const struct plan *plan, const struct plan_step *step)
 {
 	if (!plan_op_name(step->op))
@@ -31,15 +57,17 @@ static int step_ok(const struct plan *plan, const struct plan_step *step)
 	if (!string_ok(plan, step->s1) || !string_ok(plan, step->s2) || !string_ok(plan, step->s3) ||
 	    !string_ok(plan, step->s4))
 		return 0;
+	if (strings_missing(step))
+		return 0;
 	switch (step->op) {
 	case PLAN_exec: /* s1: argv, count in `count`; s2: environment, count in a */
-		return step->count > 0 && step->s1 != PLAN_NONE && step->a < UINT32_MAX &&
+		return step->count > 0 && step->a < UINT32_MAX &&
 		       list_ok(plan, step->s1, step->count) && list_ok(plan, step->s2, (uint32_t)step->a);
 	case PLAN_overlay: /* s2: lower directories */
 	case PLAN_fsmount: /* s3: key=value list */
-		return step->s1 != PLAN_NONE && list_ok(plan, step->op == PLAN_overlay ? step->s2 : step->s3, step->count);
+		return list_ok(plan, step->op == PLAN_overlay ? step->s2 : step->s3, step->count);
 	case PLAN_seccomp: /* s1: filter, `count` instructions of 8 bytes */
-		return step->s1 != PLAN_NONE && step->count <= 65535 && step->s1 + 8ull * step->count <= plan->data_size;
+		return step->count <= 65535 && step->s1 + 8ull * step->count <= plan->data_size;
 	case PLAN_ids: /* s1: supplementary groups, decimal */
 		return list_ok(plan, step->s1, step->count);
 	default:
@@ -79,6 +107,29 @@ const char *plan_op_name(int op)
 #undef X
 	default:
 		return NULL;
+	}
+}
+
+/* What is open now may be the host's: a path through /proc/self/fd/N would reach it from inside, and CLOEXEC is too late
+ * for the program's own path (CVE-2024-21626).  So: closed, not marked. */
+int plan_close_others(struct plan_run *run)
+{
+	const int kept[] = { run->control_fd, run->report_fd, run->init_fd, run->console_fd, run->root_fd };
+	unsigned from = 3;
+
+	for (;;) {
+		unsigned next = ~0u;
+
+		for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+			if (kept[i] >= 0 && (unsigned)kept[i] >= from && (unsigned)kept[i] < next)
+				next = (unsigned)kept[i];
+		if (next > from && sys_close_range(from, next == ~0u ? next : next - 1, 0) < 0)
+			return -1;
+		if (next == ~0u) {
+			run->others_closed = 1;
+			return 0;
+		}
+		from = next + 1;
 	}
 }
 

@@ -95,6 +95,8 @@ struct plan_run {
 	int init_fd; /* sealed memfd of the init program, or -1 */
 	int report_fd; /* CLOEXEC pipe for the failure record; the init program inherits it as descriptor 3 */
 	int console_fd; /* the pty's slave, once opened */
+	int announces_exec; /* write PLAN_EXECUTING to report_fd before execve: EOF alone may be a death before it */
+	int others_closed; /* plan_close_others has been called */
 	const char *syscall; /* the last call, for the report */
 };
 
@@ -105,5 +107,14 @@ int plan_load(struct plan *plan, const void *bytes, size_t size);
 int plan_execute(const struct plan *plan, struct plan_run *run, struct plan_failure *failure);
 
 const char *plan_op_name(int op);
+
+/* The byte that says, on the report pipe, that only execve(2) is left to do. */
+#define PLAN_EXECUTING 'E'
+
+/* Close all descriptors above 2 but those that `run` names; 0 or -1. */
+int plan_close_others(struct plan_run *run);
+
+/* execve, looking for a name without a slash in the PATH of `environment`.  Returns only on failure, with errno. */
+void plan_exec_program(const char *name, char **argv, char **environment);
 
 #endif

@@ -56,7 +56,7 @@ static const char *search_path(char **environment)
 }
 
 /* execvp(3) without its shell fallback: ENOEXEC is an error to docker too.  Directories are EACCES. */
-static void exec_searching(const char *name, char **argv, char **environment)
+void plan_exec_program(const char *name, char **argv, char **environment)
 {
 	const char *path = search_path(environment);
 	char file[PATH_MAX];
@@ -89,14 +89,36 @@ static void exec_searching(const char *name, char **argv, char **environment)
 }
 
 /* The init program reports for the command that it starts: its report pipe is descriptor 3. */
-static void exec_init(struct plan_run *run, char **argv, char **environment)
+static void exec_init(struct step_context *c, char **argv, char **environment)
 {
+	struct plan_run *run = c->run;
 	int init_fd = fcntl(run->init_fd, F_DUPFD_CLOEXEC, 10);
 
+	CALL(c, "dup2");
 	if (init_fd < 0 || dup2(run->report_fd, 3) < 0 || fcntl(3, F_SETFD, 0) < 0)
 		return;
+	CALL(c, "execveat");
 	argv[-1] = (char *)(uintptr_t)"pyrun-init";
 	syscall(SYS_execveat, init_fd, "", argv - 1, environment, AT_EMPTY_PATH);
+}
+
+/* Nothing of ours is inherited, whatever was left open (CVE-2024-21626); all that stays closes itself at execve.
+ * By now a filter may forbid close_range(2), which is newer than many profiles: then what the pivot left is all. */
+static int close_last(struct step_context *c)
+{
+	struct plan_run *run = c->run;
+
+	for (int i = 0; i < 2; i++) {
+		int *fd = i ? &run->control_fd : &run->root_fd;
+
+		if (*fd >= 0)
+			close(*fd);
+		*fd = -1;
+	}
+	CALL(c, "close_range");
+	if (plan_close_others(run) < 0 && !run->others_closed)
+		return -1;
+	return run->console_fd < 0 ? 0 : fcntl(run->console_fd, F_SETFD, FD_CLOEXEC);
 }
 
 /* s1: `count` arguments; s2: `a` variables; b: EXEC_INIT = under the init program. */
@@ -113,16 +135,17 @@ int step_exec(struct step_context *c)
 	argv += 1; /* room for the init program's own name */
 	string_array(step_string(c, step->s1), step->count, argv);
 	environment = string_array(step_string(c, step->s2), step->s2 == PLAN_NONE ? 0 : (uint32_t)step->a, argv + step->count + 1);
-	/* Nothing of ours is inherited, whatever was left open (CVE-2024-21626). */
-	CALL(c, "close_range");
-	if (sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+	if (close_last(c) < 0)
 		return -1;
 	reset_signals();
+	CALL(c, "write");
+	if (c->run->announces_exec && write(c->run->report_fd, &(char){ PLAN_EXECUTING }, 1) != 1)
+		return -1;
 	CALL(c, "execve");
 	if (step->b & EXEC_INIT) {
-		exec_init(c->run, argv, environment);
+		exec_init(c, argv, environment);
 		return -1;
 	}
-	exec_searching(argv[0], argv, environment);
+	plan_exec_program(argv[0], argv, environment);
 	return -1;
 }

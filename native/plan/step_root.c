@@ -181,7 +181,10 @@ int step_pivot(struct step_context *c)
 		return -1;
 	close(c->run->root_fd);
 	c->run->root_fd = open_directory(c, "/");
-	return c->run->root_fd < 0 ? -1 : 0;
+	if (c->run->root_fd < 0)
+		return -1;
+	CALL(c, "close_range");
+	return plan_close_others(c->run);
 }
 
 /* --read-only: last of the mounts, as mount points must be made before it. */

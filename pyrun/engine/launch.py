@@ -135,7 +135,7 @@ def _orders(layout: Layout, created: Created, config: dict[str, Any], window: tu
             *(layout.volume(name) for name in record["anonymous_volumes"]),
         ]
     orders.rows, orders.columns = window
-    orders.boot_id = record["boot_id"]
+    orders.boot_id = state.boot_id()  # not the record's: that is of the boot that created it
     return orders
 
 

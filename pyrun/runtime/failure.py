@@ -52,6 +52,11 @@ def to_error(failure: Failure, plan: Plan | None, command: str) -> KernelError |
             "cannot set up the network: " + (failure.words.split("\n")[-1] or f"the helper ended with status {failure.errno}"),
             hint="`--network none` and `--network host` need no helper; `pyrun info` says what it lacks",
         )
+    if failure.syscall == "killed":
+        return KernelError(
+            "cannot start the container: its first process was killed before it could execute the program",
+            hint="was memory short? `dmesg` names what the kernel killed",
+        )
     what = plan.describe(failure.step) if plan is not None and failure.step >= 0 else "start the container"
     if failure.op == OP_CHDIR and failure.errno in (_ENOENT, _ENOTDIR):
         return CommandNotFoundError(command, f"cannot {what}: {reason}", hint="give an existing directory with -w")

@@ -59,8 +59,12 @@ def _read(directory: str, held: bool) -> State:
         state.oom = exit_record[2] == "1"
         state.finished = exit_record[3]
     elif record is not None:
-        state = State("dead")
+        # A killed monitor lets go of its lock a moment before the kernel has ended what it leads: exit_files() comes
+        # before zap_pid_ns_processes(). Until its init is gone the container runs, and its upper directory is in use.
+        state = State("running" if _is_alive(record) else "dead")
         _fill(state, record)
+        if state.status == "running":
+            return state
         state.exit_code = 137
     else:
         state = State("created")
@@ -76,6 +80,11 @@ def _fill(state: State, record: dict[str, Any] | None) -> None:
     state.monitor = record["monitor"]
     state.monitor_starttime = record["monitor_starttime"]
     state.started = record["started"]
+
+
+def _is_alive(record: dict[str, Any]) -> bool:
+    """Whether the init that the record names is still there: same boot, same pid, same start."""
+    return bool(record["starttime"]) and start_time(record["pid"]) == record["starttime"] and boot_id() == record["boot_id"]
 
 
 def _state_file(directory: str) -> dict[str, Any] | None:
