@@ -140,5 +140,3 @@ def _show_version(context: click.Context, _param: click.Parameter, wanted: bool)
 
         click.echo(f"pyrun version {__version__}")
         context.exit()
-
-

@@ -60,9 +60,7 @@ def scan(
     return found, positional
 
 
-def _long(
-    options: Mapping[str, tuple[str, str]], arg: str, argv: Sequence[str], index: int, found: list[Token]
-) -> int:
+def _long(options: Mapping[str, tuple[str, str]], arg: str, argv: Sequence[str], index: int, found: list[Token]) -> int:
     name, equals, value = arg.partition("=")
     if len(name) == 2 or name[2] == "-":
         raise FlagError(f"bad flag syntax: {arg}")

@@ -1,7 +1,7 @@
 """Writes `cli/table.py`, the hot verbs' options, from their click definitions.
 
-    python -m pyrun.cli.generate_table            writes the file
-    python -m pyrun.cli.generate_table --check    exit code 1 if it is not up to date (a unit test does the same)
+python -m pyrun.cli.generate_table            writes the file
+python -m pyrun.cli.generate_table --check    exit code 1 if it is not up to date (a unit test does the same)
 """
 
 from __future__ import annotations

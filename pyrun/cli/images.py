@@ -120,9 +120,9 @@ def _is_named(image: ImageSummary, pattern: str) -> bool:
 
 
 def _has_label(session: Session, image: ImageSummary, wanted: str) -> bool:
-    from pyrun.images.resolve import load_record
+    from pyrun.engine.image_inspect import image_inspect
 
-    labels = load_record(session.layout, image.manifest)["labels"] or {}
+    labels = image_inspect(session.layout, image.id)["Config"]["Labels"] or {}
     key, equals, value = wanted.partition("=")
     return key in labels and (not equals or labels[key] == value)
 

@@ -31,10 +31,18 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """List containers in docker's columns."""
+    import gc
+
     from pyrun.engine import ps
 
     last = 1 if params["latest"] else params["last"]
-    found = ps.list_containers(session.layout, all=params["all"], last=last, filters=params["filter"])
+    # A thousand records are a hundred thousand objects, none of them garbage: looking through them again and again
+    # takes as long as reading them (measured: 96 ms against 54).
+    gc.disable()
+    try:
+        found = ps.list_containers(session.layout, all=params["all"], last=last, filters=params["filter"])
+    finally:
+        gc.enable()
     if params["quiet"] and not params["format"]:
         for container in found:
             print(container.id if params["no_trunc"] else container.id[:12])

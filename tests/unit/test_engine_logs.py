@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,14 @@ def test_follow_reads_across_rotations_until_the_end(world: World) -> None:
                     shown.append(int(record.text.split()[1]))
                     caught_up.notify_all()
 
+    def reached(count: int) -> bool:
+        return len(shown) >= count
+
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     for number in range(1, 10):
         with caught_up:
-            assert caught_up.wait_for(lambda wanted=number: len(shown) >= wanted, timeout=20), shown
+            assert caught_up.wait_for(partial(reached, number), timeout=20), shown
         if number % 3 == 0:
             for old, new in (("json.log.1", "json.log.2"), ("json.log", "json.log.1")):
                 if (directory / old).exists():

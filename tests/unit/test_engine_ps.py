@@ -61,8 +61,8 @@ class World:
     def start(self, directory: str, container_id: str, *, locked: bool) -> None:
         pid = os.getpid()
         write(directory, "state", {
-            "version": 1, "pid": pid, "starttime": start_time(pid), "monitor": pid, "monitor_starttime": start_time(pid),
-            "started": "2024-01-01T00:30:00.000000000Z", "boot_id": boot_id(), "status": "running",
+            "version": 1, "pid": pid, "starttime": start_time(pid), "monitor": pid,
+            "monitor_starttime": start_time(pid), "started": "2024-01-01T00:30:00.000000000Z", "boot_id": boot_id(), "status": "running",
         })  # fmt: skip
         if locked:
             os.symlink(directory, self.layout.live_entry(container_id))
@@ -186,6 +186,6 @@ def test_ps_prints_dockers_columns(
     ]  # fmt: skip
     assert main.main(["ps", "-q"]) == 0
     assert main.main(["ps", "--no-trunc", "-q"]) == 0
-    assert main.main(["ps", "--format", "{{.Names}}:{{.State}}:{{.Label \"x\"}}"]) == 0
+    assert main.main(["ps", "--format", '{{.Names}}:{{.State}}:{{.Label "x"}}']) == 0
     assert main.main(["inspect", "-f", "{{.State.Status}}", "name2"]) == 0
     assert capsys.readouterr().out.splitlines() == ["1" * 12, "1" * 64, "name1:running:", "exited"]
