@@ -62,7 +62,8 @@ class World:
         pid = os.getpid()
         write(directory, "state", {
             "version": 1, "pid": pid, "starttime": start_time(pid), "monitor": pid,
-            "monitor_starttime": start_time(pid), "started": "2024-01-01T00:30:00.000000000Z", "boot_id": boot_id(), "status": "running",
+            "monitor_starttime": start_time(pid), "started": "2024-01-01T00:30:00.000000000Z", "boot_id": boot_id(),
+            "status": "running",
         })  # fmt: skip
         if locked:
             os.symlink(directory, self.layout.live_entry(container_id))
