@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the numbers are its"),
     pytest.mark.skipif(not (shutil.which("podman") and shutil.which("crun")), reason="peers: podman, crun"),
     pytest.mark.skipif(not shutil.which("busybox"), reason="peers: busybox-static"),
-    pytest.mark.requires("userns", "seccomp"),
+    pytest.mark.requires("unprivileged", "userns", "subids", "seccomp", "busybox"),
 ]
 
 EXTRA = (
