@@ -58,14 +58,16 @@ class Watch:
 
     def wait(self) -> bool:
         """Block until something happened; return whether the container has ended."""
-        if not self.has_ended():
-            self._poll.poll()
+        if self.has_ended():
+            return True
+        events = dict(self._poll.poll())
         try:
             while os.read(self._inotify_fd, 65536):
                 pass
         except BlockingIOError:
             pass
-        return self.has_ended()
+        # The monitor is the only writer: with it gone nothing more comes, even while init is still being ended.
+        return self._pidfd in events or self.has_ended()
 
     def close(self) -> None:
         """Close the descriptors."""
