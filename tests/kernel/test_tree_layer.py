@@ -112,6 +112,10 @@ class TestOrder:
         assert (dest / "usr/lib/x").is_file()
         assert (dest / "usr/lib/new/y").is_file()
 
+    def test_an_absolute_link_starts_at_the_root_of_the_layer(self, dest: Path) -> None:
+        accept(dest, tar.directory(b"d/run"), tar.directory(b"run"), tar.symlink(b"d/s", b"/run"), tar.file(b"d/s/x"))
+        assert (dest / "run/x").is_file()
+
     def test_implied_directories_are_recorded(self, dest: Path) -> None:
         result = accept(dest, tar.file(b"tmp/sub/x"), tar.directory(b"etc"), tar.file(b"etc/y"))
         assert result.report.number("implied") == 2
