@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyrun.oci import json as hot
@@ -21,6 +21,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # other work may hold the machine
 @given(VALUES)
 def test_round_trip_and_same_as_json(value: Any) -> None:
     text = hot.dumps(value)
