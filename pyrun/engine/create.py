@@ -137,6 +137,7 @@ class Builder:
 
     def _write(self, args: list[str], decided_mounts: Any) -> Created:
         from pyrun.engine import networking
+        from pyrun.images import resolve
 
         options, image = self.options, self.image
         network = networking.decide(options, image, self.layout.socket(self.id) + ".net")
@@ -151,7 +152,11 @@ class Builder:
             "rootfs.json": json.dumps(rootfs).encode(),
             **networking.files(options, network, hostname),
         }
-        containers.create(self.layout, record, files)
+        # A collector (rmi, prune) has either not begun or has finished: the container holds the image from here on.
+        with fsio.FileLock(self.layout.gc_lock, exclusive=False):
+            if not resolve.has_layers(self.layout, image, self.map.form):
+                raise ImageNotFoundError(options.image, hint="it was removed just now; `pyrun pull` fetches it again")
+            containers.create(self.layout, record, files)
         return Created(self.id, directory, record)
 
     def _arguments(self) -> list[str]:
@@ -171,7 +176,9 @@ class Builder:
             raise InvalidInputError("invalid argument: it contains a NUL byte")
         return args
 
-    def _config(self, args: list[str], hostname: str, network: Any, decided_mounts: Any, directory: str) -> dict[str, Any]:
+    def _config(
+        self, args: list[str], hostname: str, network: Any, decided_mounts: Any, directory: str
+    ) -> dict[str, Any]:
         options = self.options
         decided = spec.Decisions()
         decided.args = args
@@ -192,7 +199,9 @@ class Builder:
         decided.readonly = options.read_only
         decided.terminal = options.tty
         decided.hostname = hostname
-        decided.seccomp = "unconfined" if options.privileged and self.security.seccomp == "default" else self.security.seccomp
+        decided.seccomp = (
+            "unconfined" if options.privileged and self.security.seccomp == "default" else self.security.seccomp
+        )
         decided.namespaces = ["pid", "mount", "ipc", "uts", "cgroup"]
         if network.mode != "host":
             decided.namespaces.append("network")
@@ -285,7 +294,12 @@ def _working_directory(path: str) -> str:
 
 def _etc_files(directory: str) -> list[dict[str, Any]]:
     return [
-        {"destination": f"/etc/{name}", "type": "bind", "source": f"{directory}/{name}", "options": ["rbind", "rprivate"]}
+        {
+            "destination": f"/etc/{name}",
+            "type": "bind",
+            "source": f"{directory}/{name}",
+            "options": ["rbind", "rprivate"],
+        }
         for name in ("hosts", "hostname", "resolv.conf")
     ]
 
@@ -306,7 +320,9 @@ def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:
             with open(path, encoding="utf-8") as file:
                 lines = [line.strip() for line in file.read().split("\n")]
         except OSError as error:
-            raise InvalidInputError(f"cannot read label file: {path}: {os.strerror(error.errno or 0).lower()}") from error
+            raise InvalidInputError(
+                f"cannot read label file: {path}: {os.strerror(error.errno or 0).lower()}"
+            ) from error
         labels.update(_label(line) for line in lines if line and not line.startswith("#"))
     labels.update(_label(text) for text in options.label)
     return labels
@@ -330,4 +346,6 @@ def _write_cidfile(path: str, container_id: str) -> None:
     except FileExistsError:
         raise _cidfile_exists(path) from None
     except OSError as error:
-        raise StoreError(f"cannot write container ID file: {path}: {os.strerror(error.errno or 0).lower()}", path=path) from error
+        raise StoreError(
+            f"cannot write container ID file: {path}: {os.strerror(error.errno or 0).lower()}", path=path
+        ) from error

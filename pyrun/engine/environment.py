@@ -43,7 +43,9 @@ def from_options(env: list[str], env_files: list[str]) -> list[str]:
 def _resolve(text: str, path: str) -> str | None:
     name, separator, _ = text.partition("=")
     if path and (not name or any(character in " \t" for character in name)):
-        raise InvalidInputError(f"poorly formatted environment: {path}: variable {name!r} contains whitespaces or is empty")
+        raise InvalidInputError(
+            f"poorly formatted environment: {path}: variable {name!r} contains whitespaces or is empty"
+        )
     if separator:
         return text
     value = os.environ.get(name)

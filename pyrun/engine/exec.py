@@ -40,7 +40,9 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
     now = state.status(directory)
     pidfd = lifecycle.open_process(now.pid, now.starttime) if now.status == "running" else -1
     if pidfd < 0:
-        raise WrongStatusError("exec in", options.container, "not running", hint=f"`pyrun start {options.container}` starts it")
+        raise WrongStatusError(
+            "exec in", options.container, "not running", hint=f"`pyrun start {options.container}` starts it"
+        )
     try:
         return _run(directory, options, pidfd, keys)
     finally:
@@ -52,7 +54,9 @@ def _run(directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
     filters = [] if options.privileged else launch.kept_filters(directory)
     plan = compiler.compile_exec(process_of(directory, config, options), filters)
     flags = compiler.clone_flags(config)
-    with Streams(interactive=options.interactive, tty=options.tty, detached=options.detach, detach_keys=keys) as streams:
+    with Streams(
+        interactive=options.interactive, tty=options.tty, detached=options.detach, detach_keys=keys
+    ) as streams:
         pid = _join(pidfd, flags, plan, streams, options.args[0])
         if options.detach:
             return 0

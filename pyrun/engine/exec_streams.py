@@ -34,7 +34,11 @@ class Streams:
         self._detacher = Detacher(detach_keys if tty else b"")
         self.child = [-1, -1, -1]
         if detached or not tty:
-            self.child = [self._input(interactive and not detached), self._output(1, detached), self._output(2, detached)]
+            self.child = [
+                self._input(interactive and not detached),
+                self._output(1, detached),
+                self._output(2, detached),
+            ]
             if detached and tty:
                 self.child = [-1, -1, -1]
         elif interactive:
@@ -111,9 +115,7 @@ class Streams:
         import fcntl
 
         rows, columns = window_size(0)
-        fcntl.ioctl(
-            self._master, _TIOCSWINSZ, rows.to_bytes(2, "little") + columns.to_bytes(2, "little") + bytes(4)
-        )
+        fcntl.ioctl(self._master, _TIOCSWINSZ, rows.to_bytes(2, "little") + columns.to_bytes(2, "little") + bytes(4))
 
     def _loop(self, pidfd: int) -> None:
         pending = b""

@@ -75,7 +75,9 @@ def _shifted(mode: str, engine: EngineMap) -> IdMap:
     if mode != "keep-id":
         raise UnsupportedFlagError(f"--userns={mode}")
     if len(engine.uid_map.split("\n")) > 2 or len(engine.gid_map.split("\n")) > 2:
-        raise FeatureMissingError("--userns=keep-id", "it needs all subordinate ids in one range", hint="edit /etc/subuid")
+        raise FeatureMissingError(
+            "--userns=keep-id", "it needs all subordinate ids in one range", hint="edit /etc/subuid"
+        )
     uid, gid, rest = os.geteuid(), os.getegid(), engine.size - 1
     return IdMap(_keep(uid, rest), _keep(gid, rest), f"keep-{uid}-{gid}")
 

@@ -110,7 +110,9 @@ def compiled_filters(layout: Layout, config: dict[str, Any], engine: engine_ns.E
     return [program] if program else []
 
 
-def _orders(layout: Layout, created: Created, config: dict[str, Any], window: tuple[int, int], attached: bool) -> job.Job:
+def _orders(
+    layout: Layout, created: Created, config: dict[str, Any], window: tuple[int, int], attached: bool
+) -> job.Job:
     record, directory = created.record, created.directory
     orders = job.Job(created.id, directory)
     linux = config["linux"]

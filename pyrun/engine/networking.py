@@ -48,7 +48,9 @@ def decide(options: RunOptions, image: dict[str, Any], api_socket: str) -> Netwo
 
     Raises: InvalidInputError, ConflictError (port in use), FeatureMissingError (no helper, /dev/net/tun closed).
     """
-    mode = {None: "private", "default": "private", "bridge": "private"}.get(options.network, options.network) or "private"
+    mode = {None: "private", "default": "private", "bridge": "private"}.get(
+        options.network, options.network
+    ) or "private"
     if mode not in _MODES:
         if mode.startswith(("container:", "ns:")) or mode.replace("-", "").replace("_", "").isalnum():
             raise UnsupportedFlagError(f"--network {mode}")

@@ -6,6 +6,7 @@ from pyrun.engine import lifecycle, namespace
 from pyrun.errors import ContainerNotFoundError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers, trees
+from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     containers.delete(layout, container_id, directory)
     if volumes:
         remove_volumes(layout, record)
+    # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
+    sweep(layout)
 
 
 def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:

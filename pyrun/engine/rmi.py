@@ -10,13 +10,12 @@ from pyrun.engine import namespace
 from pyrun.errors import ConflictError, ContainerNotFoundError, ImageInUseError, InvalidReferenceError
 from pyrun.images import resolve
 from pyrun.oci import reference as references
+from pyrun.runtime import state
 from pyrun.store import containers, gc, index
 from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
@@ -36,12 +35,9 @@ class RemovedImage:
         return [f"Untagged: {name}" for name in self.untagged] + [f"Deleted: {digest}" for digest in self.deleted]
 
 
-def remove_image(
-    layout: Layout, text: str, *, force: bool = False, is_running: Callable[[str], bool] | None = None
-) -> RemovedImage:
+def remove_image(layout: Layout, text: str, *, force: bool = False) -> RemovedImage:
     """Remove a tag; with it the image, if no other tag has it. By id: the image and its only tag.
 
-    ``is_running(directory)`` says so of a container; by default what `live/` names runs.
     Raises: ImageNotFoundError; ImageInUseError (a stopped container too; with ``force`` only a running one);
     ConflictError (an id with tags in several repositories, without ``force``).
     """
@@ -49,7 +45,7 @@ def remove_image(
     result = RemovedImage()
 
     def check_and_untag() -> None:
-        index.update(layout, lambda found: _without(layout, found, text, force, is_running, result))
+        index.update(layout, lambda found: _without(layout, found, text, force, result))
 
     image_ids = {entry["digest"]: index.notes_of(entry).get(index.CONFIG, "") for entry in index.entries(layout)}
     collected = gc.collect(layout, check_and_untag)
@@ -65,7 +61,6 @@ def _without(
     found: list[Entry],
     text: str,
     force: bool,
-    is_running: Callable[[str], bool] | None,
     result: RemovedImage,
 ) -> list[Entry]:
     """Return the index without what ``text`` names. Raises: as `remove_image`."""
@@ -77,7 +72,7 @@ def _without(
         return index.remove_tag(found, name)
     if not name and not force:
         _refuse_many_names(text, same)
-    _refuse_used(layout, text, entry["digest"], force, is_running)
+    _refuse_used(layout, text, entry["digest"], force)
     for other in same:
         if index.ref_name(other):
             result.untagged.append(references.parse_normalized(index.ref_name(other)).familiar)
@@ -105,10 +100,7 @@ def _refuse_many_names(text: str, same: list[Entry]) -> None:
         )
 
 
-def _refuse_used(
-    layout: Layout, text: str, manifest: str, force: bool, is_running: Callable[[str], bool] | None
-) -> None:
-    live = {path for _, path in containers.list(layout, all=False)}
+def _refuse_used(layout: Layout, text: str, manifest: str, force: bool) -> None:
     stopped = ""
     for container_id, path in containers.list(layout):
         try:
@@ -116,7 +108,7 @@ def _refuse_used(
                 continue
         except ContainerNotFoundError:
             continue
-        if path in live if is_running is None else is_running(path):
+        if state.status(path).status == "running":
             raise ImageInUseError(text, container_id, running=True)
         stopped = stopped or container_id
     if stopped and not force:

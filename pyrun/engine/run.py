@@ -44,7 +44,9 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     try:
         window = window_size(0) if options.tty else (0, 0)
         again = (lambda: create(layout, options)) if options.rm else None
-        started = launch.run_to_exec(layout, created, attached=attached, window=window, again=again, show_plan=show_plan)
+        started = launch.run_to_exec(
+            layout, created, attached=attached, window=window, again=again, show_plan=show_plan
+        )
     except BaseException:
         if options.rm:
             _remove(layout, created)

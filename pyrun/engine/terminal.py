@@ -41,7 +41,9 @@ def parse_detach_keys(text: str | None) -> bytes:
         elif len(word) == 6 and word.startswith("ctrl-") and (word[5].isalpha() or word[5] in "@[\\]^_"):
             keys.append(ord(word[5].upper()) ^ 0x40)
         else:
-            raise InvalidInputError(f"invalid detach keys: unknown character: {word!r}", hint="as in --detach-keys=ctrl-p,ctrl-q")
+            raise InvalidInputError(
+                f"invalid detach keys: unknown character: {word!r}", hint="as in --detach-keys=ctrl-p,ctrl-q"
+            )
     return bytes(keys)
 
 
