@@ -28,7 +28,7 @@ def test_ps(tmp_path: Path, environment: dict[str, str]) -> None:
     done, modules = imported(tmp_path, environment, "ps", "--all")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("CONTAINER ID")
-    assert not complaint(modules)
+    assert not complaint("ps", modules)
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "kill", "rm", "logs", "wait", "exec"])
@@ -36,7 +36,7 @@ def test_verbs_on_an_unknown_container(tmp_path: Path, environment: dict[str, st
     done, modules = imported(tmp_path, environment, verb, "nobody", *(["true"] if verb == "exec" else []))
     assert done.returncode in (1, 125), done.stderr
     assert "nobody" in done.stderr
-    assert not complaint(modules)
+    assert not complaint(verb, modules)
 
 
 def test_run_without_the_image(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -56,9 +56,9 @@ def test_run_without_the_image(tmp_path: Path, environment: dict[str, str]) -> N
     ]
     done, modules = imported(tmp_path, environment, *arguments)
     assert done.returncode == 125, done.stderr
-    assert not complaint(modules)
+    assert not complaint("run", modules)
 
 
 def test_the_rule_can_fail(tmp_path: Path, environment: dict[str, str]) -> None:
     _, modules = imported(tmp_path, environment, "--help")
-    assert "click" in complaint(modules)
+    assert "click" in complaint("run", modules)
