@@ -58,7 +58,14 @@ def choose(
             f"{tun} {'cannot be opened by this user' if os.path.exists(tun) else 'does not exist'}",
             hint="`sudo modprobe tun && sudo chmod 666 /dev/net/tun`, or --network host or none",
         )
-    if not pasta_program or (slirp_program and _pasta_falls_short(pasta_program, ports)):
+    if os.geteuid() == 0 and not slirp_program:
+        # Run by root without a user namespace, pasta gives up the capability that opening the namespace takes.
+        raise FeatureMissingError(
+            "the private network for root",
+            "slirp4netns is not installed",
+            hint="`apt install slirp4netns`, or --network host or none",
+        )
+    if not pasta_program or os.geteuid() == 0 or (slirp_program and _pasta_falls_short(pasta_program, ports)):
         return _slirp(slirp_program, ports, api_socket, forward_dns)
     return _pasta(pasta_program, ports, forward_dns)
 
