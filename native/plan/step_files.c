@@ -43,7 +43,7 @@ static int is_top(struct step_context *c, int fd)
 /* What lies under /proc and /sys must be what the kernel put there when we hide, protect or write it: the look-up starts
  * at the root of a real procfs or sysfs and cannot leave it (CVE-2025-31133, CVE-2025-52881).  Mounts on the way are
  * allowed: in a container of another engine some of these paths are masked already. */
-static int open_kernel_path(struct step_context *c, const char *path, uint64_t flags)
+static int open_kernel_path(struct step_context *c, const char *path, uint64_t flags, uint64_t resolve)
 {
 	int is_proc = strncmp(path, "/proc/", 6) == 0, is_sys = strncmp(path, "/sys/", 5) == 0;
 	int top_fd, fd;
@@ -56,7 +56,7 @@ static int open_kernel_path(struct step_context *c, const char *path, uint64_t f
 	if (on_filesystem(c, top_fd, is_proc ? PROC_SUPER_MAGIC : SYSFS_MAGIC) < 0 || is_top(c, top_fd) < 0)
 		return close_keeping_errno(top_fd);
 	CALL(c, "openat2");
-	fd = sys_openat2(top_fd, path + (is_proc ? 6 : 5), flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+	fd = sys_openat2(top_fd, path + (is_proc ? 6 : 5), flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve);
 	close_keeping_errno(top_fd);
 	return fd;
 }
@@ -88,7 +88,7 @@ static int null_device_mount(struct step_context *c)
 int step_mask(struct step_context *c)
 {
 	struct stat st;
-	int target_fd = open_kernel_path(c, step_string(c, c->step->s1), O_PATH);
+	int target_fd = open_kernel_path(c, step_string(c, c->step->s1), O_PATH, 0);
 	int mount_fd, result = -1;
 
 	if (target_fd < 0)
@@ -115,7 +115,7 @@ int step_mask(struct step_context *c)
 /* s1: path that becomes read-only, with all below it. */
 int step_readonly(struct step_context *c)
 {
-	int target_fd = open_kernel_path(c, step_string(c, c->step->s1), O_PATH);
+	int target_fd = open_kernel_path(c, step_string(c, c->step->s1), O_PATH, 0);
 	int tree_fd, result = -1;
 
 	if (target_fd < 0)
@@ -153,6 +153,20 @@ static int send_descriptor(struct step_context *c, int fd)
 	return sendmsg(c->run->control_fd, &message, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
 
+/* Whether a link was prepared there; then errno is ELOOP. */
+static int is_link(struct step_context *c, const char *path)
+{
+	struct stat st = { 0 };
+	int fd = root_open(c, path, O_PATH | O_NOFOLLOW);
+
+	if (fd >= 0) {
+		(void)!fstat(fd, &st);
+		close(fd);
+	}
+	errno = ELOOP;
+	return S_ISLNK(st.st_mode);
+}
+
 /* A pty of the container's own devpts; a: 1 = also mount it on /dev/console; b: uid that shall own it. */
 int step_console(struct step_context *c)
 {
@@ -185,7 +199,7 @@ int step_console(struct step_context *c)
 	tree_fd = open_tree(slave_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree_fd < 0)
 		return -1;
-	target_fd = root_mount_point(c, "/dev/console", 0);
+	target_fd = is_link(c, "/dev/console") ? -1 : root_mount_point(c, "/dev/console", 0);
 	result = target_fd < 0 ? -1 : move_onto(c, tree_fd, target_fd);
 	close_keeping_errno(tree_fd);
 	if (target_fd >= 0)
@@ -224,7 +238,8 @@ int step_symlink(struct step_context *c)
 int step_sysctl(struct step_context *c)
 {
 	const char *value = step_string(c, c->step->s2);
-	int fd = open_kernel_path(c, step_string(c, c->step->s1), O_WRONLY | O_NOFOLLOW);
+	/* /proc/sys has no links, and nothing may be mounted there that would lead the write elsewhere. */
+	int fd = open_kernel_path(c, step_string(c, c->step->s1), O_WRONLY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 	ssize_t wrote;
 
 	if (fd < 0)
