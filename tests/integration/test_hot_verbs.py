@@ -1,4 +1,4 @@
-"""What each hot verb has imported when it has done its whole work on a real container (ceilings: support/imported.py)."""
+"""What each hot verb has imported when it has done its whole work on a real container."""
 
 from __future__ import annotations
 
