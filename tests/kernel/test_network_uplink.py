@@ -24,7 +24,7 @@ from pyrun.network.uplink import Uplink
 SUPPORT = Path(__file__).parent.parent / "support" / "two_namespaces.py"
 PROGRAMS = ("pasta", "slirp4netns")
 
-pytestmark = pytest.mark.requires("userns", "/dev/net/tun", "pasta", "slirp4netns")
+pytestmark = pytest.mark.requires("userns", "tun", "pasta", "slirp4netns")
 
 
 @pytest.fixture(params=PROGRAMS)

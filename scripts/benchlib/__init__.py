@@ -1,0 +1,1 @@
+"""The parts of scripts/bench. They know pyrun only as a program."""

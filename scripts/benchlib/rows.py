@@ -1,0 +1,223 @@
+"""The rows: each sets the scene, takes its samples and gives a `Row`. The goals are those of the design, §8."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from benchlib import memory, tools
+from benchlib.scene import Scene
+from benchlib.timing import Command, interleave, summary
+
+
+class Row:
+    """One line of the table: who took how long, and what pyrun is to reach.
+
+    ``goal``: (competitor, factor): pyrun's median is to be at most factor × the competitor's.
+    """
+
+    def __init__(self, name: str, title: str, *, unit: str = "ms") -> None:
+        self.name = name
+        self.title = title
+        self.unit = unit
+        self.results: dict[str, dict[str, float]] = {}
+        self.failures: dict[str, str] = {}
+        self.goals: list[tuple[str, float]] = []
+        self.notes: list[str] = []
+        self.checks: list[tuple[str, bool]] = []
+
+    def measure(
+        self, scene: Scene, commands: dict[str, Command], samples: int, *, sync: bool, warm: bool = True
+    ) -> None:
+        times, self.failures = interleave(commands, samples, scene.log, sync=sync, warm=warm)
+        self.results = {name: summary(found) for name, found in times.items()}
+
+    def median(self, name: str) -> float:
+        return self.results.get(name, {}).get("median_ms", 0.0)
+
+    def finish(self) -> Row:
+        for competitor, factor in self.goals:
+            if self.median("pyrun") and self.median(competitor):
+                ratio = self.median("pyrun") / self.median(competitor)
+                self.checks.append((f"{ratio:.3f} of {competitor} (goal {factor:.3f})", ratio <= factor))
+        return self
+
+
+def run_none(scene: Scene, samples: int) -> Row:
+    row = Row("run-none", "run --rm --network none busybox true")
+    words = ("run", "--rm", "--network", "none", scene.busybox.reference, "true")
+    commands = {engine.name: Command(engine.argv(*words), engine.environment) for engine in scene.engines}
+    for runtime in scene.runtimes:
+        commands[runtime.name] = Command(runtime.run_words(), runtime.environment)
+    bwrap = tools.find("bwrap")
+    if bwrap:
+        commands["bwrap"] = Command(tools.bubblewrap(bwrap, scene.root_file_system), scene.environment)
+    row.measure(scene, commands, samples, sync=True)
+    row.goals = [("podman", 1 / 5), ("crun", 2.0)]
+    row.notes.append("crun, runc, bwrap: bundle or tree ready, nothing decided, nothing kept")
+    return row.finish()
+
+
+def run_network(scene: Scene, samples: int) -> Row:
+    row = Row("run-net", "run --rm busybox true (default network)")
+    words = ("run", "--rm", scene.busybox.reference, "true")
+    commands = {engine.name: Command(engine.argv(*words), engine.environment) for engine in scene.engines}
+    row.measure(scene, commands, samples, sync=True)
+    row.goals = [("podman", 1 / 2)]
+    return row.finish()
+
+
+def exec_true(scene: Scene, samples: int) -> Row:
+    row = Row("exec", "exec CONTAINER true")
+    commands = {}
+    for engine in scene.engines:
+        engine.sleeper("bench-exec", scene.busybox.reference)
+        commands[engine.name] = Command(engine.argv("exec", "bench-exec", "true"), engine.environment)
+    for runtime in scene.runtimes:
+        runtime.start("bench-exec")
+        commands[runtime.name] = Command(
+            runtime.argv("exec", "bench-exec", "/bin/busybox", "true"), runtime.environment
+        )
+    try:
+        row.measure(scene, commands, samples, sync=False)
+    finally:
+        for engine in scene.engines:
+            engine.remove(["bench-exec"])
+        for runtime in scene.runtimes:
+            runtime.remove("bench-exec")
+    row.goals = [("podman", 1 / 6)]
+    return row.finish()
+
+
+def list_containers(scene: Scene, samples: int) -> Row:
+    row = Row("ps", "ps, three containers running")
+    names = [f"bench-ps{number}" for number in range(3)]
+    commands = {}
+    for engine in scene.engines:
+        for name in names:
+            engine.sleeper(name, scene.busybox.reference)
+        commands[engine.name] = Command(engine.argv("ps"), engine.environment)
+    try:
+        row.measure(scene, commands, samples, sync=False)
+    finally:
+        for engine in scene.engines:
+            engine.remove(names)
+    row.goals = [("podman", 1 / 2)]
+    return row.finish()
+
+
+def pull_memory(scene: Scene, samples: int) -> Row:
+    return _pull(scene, samples, "pull-tmpfs", scene.tmpfs)
+
+
+def pull_disk(scene: Scene, samples: int) -> Row:
+    return _pull(scene, samples, "pull-disk", scene.disk)
+
+
+def _pull(scene: Scene, samples: int, name: str, place: Path | None) -> Row:
+    row = Row(name, f"pull the Debian image into an empty store ({name.partition('-')[2]})")
+    if place is None:
+        row.notes.append("no tmpfs here that this user can write to")
+        return row
+    where = place / "pull"
+
+    def remove() -> None:
+        tools.remove_tree(where)
+
+    def empty() -> None:
+        remove()
+        where.mkdir()
+
+    reference = scene.debian.reference
+    commands = {}
+    for engine in scene.engines:
+        other = type(engine)(engine.program, where / engine.name, scene.log)
+        argv = other.argv(*other.pull_words(reference))
+        commands[engine.name] = Command(argv, other.environment, prepare=empty, clean=remove)
+    _pull_others(scene, where, commands, empty, remove)
+    row.measure(scene, commands, samples, sync=True)
+    row.goals = [("podman", 1 / 3)]
+    row.finish()
+    floor = row.median("igzip|tar")
+    if floor and row.median("pyrun"):
+        rate = floor / row.median("pyrun")
+        row.checks.append((f"{rate:.0%} of the rate of igzip -dc | tar x (goal 70%)", rate >= 0.7))
+    return row
+
+
+def _pull_others(
+    scene: Scene, where: Path, commands: dict[str, Command], empty: Callable[[], None], remove: Callable[[], None]
+) -> None:
+    if tools.find("skopeo") and tools.find("umoci"):
+        copy = f"skopeo copy -q --src-tls-verify=false docker://{scene.debian.reference} oci:{where}/oci:1"
+        script = f"{copy} && umoci unpack --rootless --image {where}/oci:1 {where}/bundle"
+        commands["skopeo+umoci"] = Command(["sh", "-c", script], scene.environment, prepare=empty, clean=remove)
+    unpack = f"tar -x -C {where} --no-same-owner --exclude './dev/*'"
+    layer = shlex.quote(str(scene.debian.layer))
+    if tools.find("igzip"):
+        argv = ["sh", "-c", f"igzip -dc {layer} | {unpack}"]
+        commands["igzip|tar"] = Command(argv, scene.environment, prepare=empty, clean=remove)
+    commands["gzip|tar"] = Command(
+        ["sh", "-c", f"gzip -dc {layer} | {unpack}"], scene.environment, prepare=empty, clean=remove
+    )
+
+
+def image_size(scene: Scene, samples: int) -> Row:
+    row = Row("size", "run --rm --network none IMAGE /bin/busybox true: the busybox image, the Debian image")
+    commands = {}
+    for engine in scene.engines:
+        for name, image in (("", scene.busybox), ("-debian", scene.debian)):
+            words = ("run", "--rm", "--network", "none", image.reference, "/bin/busybox", "true")
+            commands[engine.name + name] = Command(engine.argv(*words), engine.environment)
+    row.measure(scene, commands, max(samples, 50), sync=True)
+    if row.median("pyrun") and row.median("pyrun-debian"):
+        apart = abs(row.median("pyrun-debian") - row.median("pyrun"))
+        row.checks.append((f"{apart:.2f} ms apart (goal 3 ms)", apart <= 3))
+    return row
+
+
+def memory_of_detached(scene: Scene, _samples: int) -> Row:
+    row = Row("memory", f"PSS per detached container, {scene.containers} of them (network none)", unit="MB")
+    names = [f"bench-memory{number}" for number in range(scene.containers)]
+    for engine in scene.engines:
+        started: list[str] = []
+        before = memory.processes()
+        try:
+            for name in names:
+                engine.sleeper(name, scene.busybox.reference)
+                started.append(name)
+            total, counts = memory.overhead(before)
+        except (memory.Unreadable, OSError) as error:
+            row.failures[engine.name] = str(error)
+        else:
+            row.results[engine.name] = {"median_ms": round(total / scene.containers / 1e6, 3)}
+            row.notes.append(f"{engine.name}: {', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}")
+        finally:
+            if started:
+                engine.remove(started)
+    if row.median("pyrun"):
+        row.checks.append((f"{row.median('pyrun'):.3f} MB (goal 0.3 MB)", row.median("pyrun") <= 0.3))
+    return row
+
+
+ROWS: dict[str, Callable[[Scene, int], Row]] = {
+    "run-none": run_none,
+    "run-net": run_network,
+    "exec": exec_true,
+    "ps": list_containers,
+    "pull-tmpfs": pull_memory,
+    "pull-disk": pull_disk,
+    "size": image_size,
+    "memory": memory_of_detached,
+}
+SAMPLES = {
+    "run-none": 30,
+    "run-net": 20,
+    "exec": 30,
+    "ps": 30,
+    "pull-tmpfs": 7,
+    "pull-disk": 5,
+    "size": 50,
+    "memory": 1,
+}
