@@ -62,6 +62,16 @@ class FileLock:
             os.close(fd)
 
 
+def is_locked(path: str) -> bool:
+    """Whether another open file holds a lock on the file (``F_OFD_GETLK``: asking disturbs nobody)."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _READ)
+    finally:
+        os.close(fd)
+    return answer[:2] != _flock(fcntl.F_UNLCK)[:2]
+
+
 def read_bytes(path: str) -> bytes:
     """Read a whole small file. Raises: OSError as open(2) and read(2)."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

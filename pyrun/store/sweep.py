@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import StoreError
-from pyrun.store import fsio, owner, trees
+from pyrun.store import containers, fsio, owner, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def sweep(layout: Layout) -> list[StoreError]:
     That is no reason for the verb at hand to fail: the leftovers stay, unseen, for the next sweep.
     """
     failures: list[StoreError] = []
+    _sweep_dead_ephemeral(layout, failures)
     _sweep_ephemeral(layout, failures)
     for root in (layout.tmp, layout.runtime_tmp):
         for name in _names_in(root):
@@ -34,6 +35,7 @@ def sweep(layout: Layout) -> list[StoreError]:
             fsio.unlink_quietly(f"{layout.leases}/{name}")
     _sweep_names(layout)
     _sweep_live(layout)
+    _sweep_sockets(layout)
     return failures
 
 
@@ -44,6 +46,21 @@ def _remove(path: str, failures: list[StoreError]) -> None:
         failures.append(error)
     except OSError as error:
         failures.append(StoreError(f"cannot remove: {path}: {error.strerror}", path=path))
+
+
+def _sweep_dead_ephemeral(layout: Layout, failures: list[StoreError]) -> None:
+    """Remove --rm containers that nobody will: their monitor was killed, or their maker before it started one."""
+    for container_id in _names_in(layout.ephemeral):
+        path = layout.ephemeral_container(container_id)
+        try:
+            token = os.readlink(f"{layout.ephemeral_data(container_id)}/owner")
+            if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock"):
+                continue
+            containers.delete(layout, container_id, path)
+        except StoreError as error:
+            failures.append(error)
+        except OSError:
+            continue  # it is just being removed
 
 
 def _sweep_ephemeral(layout: Layout, failures: list[StoreError]) -> None:
@@ -91,6 +108,17 @@ def _sweep_live(layout: Layout) -> None:
     for name in _names_in(layout.live):
         if not os.path.isdir(layout.live_entry(name)):
             fsio.unlink_quietly(layout.live_entry(name))
+
+
+def _sweep_sockets(layout: Layout) -> None:
+    """Remove sockets of containers that are gone; a socket appears after its container's record."""
+    sockets = _names_in(layout.sockets)
+    if not sockets:
+        return
+    known = {name[:32] for root in (layout.containers, layout.ephemeral) for name in _names_in(root)}
+    for name in sockets:
+        if name[:32] not in known:
+            fsio.unlink_quietly(f"{layout.sockets}/{name}")
 
 
 def _names_in(path: str) -> list[str]:
