@@ -3,13 +3,17 @@
  * was checked, never the path again (CVE-2021-30465). */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "internal.h"
 #include "syscalls.h"
 
+#define LINKS_MAX 8
 #define RESOLVE_INSIDE (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+static int mkdir_following(struct step_context *c, const char *path, unsigned mode, int depth);
 
 int root_open(struct step_context *c, const char *path, uint64_t flags)
 {
@@ -45,8 +49,40 @@ int root_parent(struct step_context *c, const char *path, const char **name)
 	return root_open(c, length ? parent : "/", O_PATH | O_DIRECTORY);
 }
 
+/* Make what the dangling link `name` of the directory `prefix` points to, as if the root were the world: an image may
+ * bring /var/run -> /run without /run. */
+static int make_link_target(struct step_context *c, int parent_fd, const char *prefix, const char *name, unsigned mode, int depth)
+{
+	char target[PATH_MAX], whole[PATH_MAX];
+	ssize_t length = readlinkat(parent_fd, name, target, sizeof(target) - 1);
+	int fd;
+
+	CALL(c, "readlinkat");
+	if (length < 0)
+		return 0; /* no link: somebody has made the directory as we looked */
+	if (depth >= LINKS_MAX) {
+		errno = ELOOP;
+		return -1;
+	}
+	target[length] = '\0';
+	if (snprintf(whole, sizeof(whole), "%.*s/%s", target[0] == '/' ? 0 : (int)(name - prefix), prefix, target) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = mkdir_following(c, whole, mode, depth + 1);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
 /* mkdir -p inside the root; returns an O_PATH descriptor of the directory. */
 int root_mkdir(struct step_context *c, const char *path, unsigned mode)
+{
+	return mkdir_following(c, path, mode, 0);
+}
+
+static int mkdir_following(struct step_context *c, const char *path, unsigned mode, int depth)
 {
 	char prefix[PATH_MAX];
 	size_t length = strlen(path);
@@ -74,7 +110,8 @@ int root_mkdir(struct step_context *c, const char *path, unsigned mode)
 			if (parent_fd < 0)
 				return -1;
 			CALL(c, "mkdirat");
-			if (mkdirat(parent_fd, name, mode) < 0 && errno != EEXIST) {
+			if (mkdirat(parent_fd, name, mode) < 0 &&
+			    (errno != EEXIST || make_link_target(c, parent_fd, prefix, name, mode, depth) < 0)) {
 				int saved = errno;
 				close(parent_fd);
 				errno = saved;
