@@ -178,6 +178,7 @@ class Transport:
         if proxy:
             authorization = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
             secure.set_tunnel(url.host, url.port, authorization)
+            secure.response_class = _ProxiedResponse
         return secure
 
     def _context(self, url: Url) -> ssl.SSLContext:
@@ -189,6 +190,16 @@ class Transport:
                 verify = url.host not in self._insecure and url.authority not in self._insecure
                 context = self._contexts[url.authority] = tls.context(url.authority, verify=verify)
             return context
+
+
+class _ProxiedResponse(http.client.HTTPResponse):
+    """Closes itself where a proxy refuses the tunnel: before 3.12, http.client leaves that answer and its socket open."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        if self._method is None and status != 200:  # type: ignore[attr-defined]  # no request yet: it is CONNECT's
+            self.close()
+        return version, status, reason
 
 
 def is_untrusted(error: Exception) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import threading
-import warnings
 from binascii import b2a_base64
 from collections.abc import Iterator
 from typing import Any
@@ -494,16 +492,6 @@ def test_registry_that_is_not_there(registry: HostileRegistry) -> None:
 # Proxies
 
 
-@pytest.fixture
-def refused_tunnel() -> Iterator[None]:
-    """Collect what http.client of Python < 3.12 leaves open when a proxy refuses a tunnel: the proxy's answer."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-@pytest.mark.usefixtures("refused_tunnel")
 def test_plain_http_through_a_proxy(registry: HostileRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://us:er@{registry.domain}")
     monkeypatch.setenv("https_proxy", f"http://us:er@{registry.domain}")
@@ -517,7 +505,6 @@ def test_plain_http_through_a_proxy(registry: HostileRegistry, monkeypatch: pyte
     assert tunnel.headers["proxy-authorization"] == plain.headers["proxy-authorization"] == basic("us", "er")
 
 
-@pytest.mark.usefixtures("refused_tunnel")
 def test_proxy_that_refuses_the_tunnel(registry: HostileRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://{registry.domain}")
     registry.on("registry.invalid:443", status(403))
