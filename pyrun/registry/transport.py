@@ -193,7 +193,7 @@ class Transport:
 
 
 class _ProxiedResponse(http.client.HTTPResponse):
-    """Closes itself where a proxy refuses the tunnel: before 3.12, http.client leaves that answer and its socket open."""
+    """Closes itself where a proxy refuses the tunnel: before 3.12, http.client leaves it and its socket open."""
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]
