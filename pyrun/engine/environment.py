@@ -26,7 +26,11 @@ def merge(base: list[str], over: list[str]) -> list[str]:
 
 
 def from_options(env: list[str], env_files: list[str]) -> list[str]:
-    """Resolve ``-e`` and ``--env-file``: files first, ``NAME`` alone takes the caller's value, or nothing."""
+    """Resolve ``-e`` and ``--env-file``: files first. ``NAME`` alone takes the caller's value.
+
+    Where the caller has none, a file's line is left out and ``-e NAME`` stays as it is: `merge` then removes what the
+    image gives (moby container/env.go ReplaceOrAppendEnvValues).
+    """
     result: list[str] = []
     for path in env_files:
         result = merge(result, [item for line in _lines(path) if (item := _resolve(line, path))])
@@ -34,10 +38,8 @@ def from_options(env: list[str], env_files: list[str]) -> list[str]:
     for text in env:
         if not text or text.startswith("="):
             raise InvalidInputError(f"invalid environment variable: {text}")
-        item = _resolve(text, "")
-        if item:
-            given.append(item)
-    return merge(result, given)
+        given.append(_resolve(text, "") or text)
+    return [*result, *given]
 
 
 def _resolve(text: str, path: str) -> str | None:

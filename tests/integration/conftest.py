@@ -1,0 +1,38 @@
+"""`box`: the command line with a small image pulled; `shared_box`: one for a whole module."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import leftovers
+from tests.support.boxes import Box
+from tests.support.command_line import CommandLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.catalogue import Catalogue
+
+
+@pytest.fixture
+def box(pyrun: CommandLine, images: Catalogue) -> Box:
+    pyrun.ok("pull", "-q", images.busybox)
+    return Box(pyrun, images.busybox)
+
+
+@pytest.fixture(scope="module")
+def shared_box(images: Catalogue) -> Iterator[Box]:
+    """One store for a module's small questions that leave nothing to be seen by the next."""
+    leftovers.adopt_orphans()
+    before = leftovers.Before()
+    command = CommandLine(Path(tempfile.mkdtemp(prefix="pyrun-", dir="/var/tmp")))
+    command.ok("pull", "-q", images.busybox)
+    yield Box(command, images.busybox)
+    left = before.leftovers(command.root, command.runtime)
+    removed = command.remove_everything()
+    assert not left, "left behind:\n" + "\n".join(left)
+    assert removed.returncode == 0, removed.stderr.decode(errors="replace")
