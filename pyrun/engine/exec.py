@@ -5,9 +5,8 @@ It must not print. The process is joined by native/module/join.c; nothing of our
 
 from __future__ import annotations
 
-import os
-
 import _socket
+import os
 
 from pyrun._native import ffi, lib
 from pyrun.engine import environment, launch, lifecycle, spec
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
 def exec_(layout: Layout, options: ExecOptions) -> int:
     """Run a command in a container; return its exit code, 0 for a detached one.
 
-    Raises: ContainerNotFoundError; WrongStatusError if it does not run; CommandNotFoundError, CommandNotExecutableError.
+    Raises: ContainerNotFoundError; WrongStatusError if it does not run; CommandNotFoundError;
+    CommandNotExecutableError.
     """
     keys = parse_detach_keys(options.detach_keys)
     if options.tty and options.interactive and not options.detach and not os.isatty(0):

@@ -7,11 +7,10 @@ through /proc/self/fd. Those are pumped.
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import stat
-
-import _socket
 
 from pyrun.engine.terminal import Detacher, RawTerminal, window_changes, window_size
 

@@ -1,7 +1,7 @@
 """Layers in the form that a map needs: derived once by copy, never changed in place.
 
-A layer's ``full`` form has file owner n as engine id n. Under keep-id, container id n is another engine id, so the owners
-must be shifted on disk: an unprivileged user cannot make an idmapped mount of his own file system (mount_setattr(2)).
+A layer's ``full`` form has file owner n as engine id n. Under keep-id, container id n is another engine id, so owners
+must be shifted on disk: an unprivileged user cannot idmap a mount of his own file system (mount_setattr(2)).
 It must not know how a container is made. The first container under such a map pays for the copy, the others nothing.
 """
 

@@ -6,10 +6,9 @@ was opened: a pid alone may have been given to somebody else (pidfd_open(2)).
 
 from __future__ import annotations
 
+import _signal
 import os
 import select
-
-import _signal
 
 from pyrun._native import lib
 from pyrun.errors import InvalidInputError
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 SIGKILL = 9
 _NAMES = (
-    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU "
-    "XFSZ VTALRM PROF WINCH IO PWR SYS"
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
+    "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
 ).split()
 _ALIASES = {"IOT": 6, "POLL": 29, "CLD": 17}
 

@@ -23,7 +23,7 @@ _RESERVED = ("/proc", "/sys")
 
 
 class Mounts:
-    """What was decided. ``oci``: for config.json; ``shown``: for inspect; ``anonymous``: names of volumes made for it."""
+    """What was decided. ``oci``: for config.json; ``shown``: for inspect; ``anonymous``: volumes made for it."""
 
     __slots__ = ("anonymous", "oci", "shown", "specs")
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _MARKER = "overlay-refused"
-# EPERM, EACCES: not allowed here; EINVAL: this file system cannot be an upper; ENODEV, ENOSYS: no overlay; EOPNOTSUPP: no
-# xattrs; ESTALE, EREMOTE: network file systems.
+# EPERM, EACCES: not allowed here; EINVAL: this file system cannot be an upper; ENODEV, ENOSYS: no overlay; EOPNOTSUPP:
+# no xattrs; ESTALE, EREMOTE: network file systems.
 _REFUSALS = (1, 13, 22, 19, 38, 95, 116, 66)
 
 

@@ -6,10 +6,9 @@ what cannot be caught). ``_signal`` and ``select`` are C modules: ``signal`` wou
 
 from __future__ import annotations
 
+import _signal
 import os
 import select
-
-import _signal
 
 from pyrun.errors import InvalidInputError
 

@@ -1,6 +1,7 @@
 """USER of an image or ``-u``: looked up in the image's own passwd and group files, never in the host's.
 
-It must not know where the files come from: ``View`` reads them. Source: moby daemon/oci_linux.go getUser; passwd(5), group(5).
+It must not know where the files come from: ``View`` reads them. Source: moby daemon/oci_linux.go
+getUser; passwd(5), group(5).
 """
 
 from __future__ import annotations

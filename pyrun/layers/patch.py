@@ -39,9 +39,7 @@ def make_patch(
     dest = os.open(f"{temporary}/{TREE}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         arguments = ["patch", "--dest-fd", str(dest), *(f"{directory}/{TREE}" for directory in directories)]
-        report = helper.run(
-            arguments, spawn=spawn, pass_fds=[dest], stdin=wanted, what=temporary, program_path=program
-        )
+        report = helper.run(arguments, spawn=spawn, pass_fds=[dest], stdin=wanted, what=temporary, program_path=program)
     finally:
         os.close(dest)
     if report.number("entries") == 0:

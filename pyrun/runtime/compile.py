@@ -1,6 +1,7 @@
 """Compile a bundle (OCI config.json, rootfs.json) to a plan.
 
-It must not know images, options or the command line: only the runtime-spec. Order of the steps: docstring of `compile_start`.
+It must not know images, options or the command line: only the runtime-spec. Order of the steps:
+docstring of `compile_start`.
 Source: OCI runtime-spec 1.2 config.md, config-linux.md.
 """
 
@@ -60,7 +61,10 @@ def compile_start(
     plan.add(p.OP_KEYRING, a=1 if filters else 0)
     _root(plan, rootfs, mount_point)
     maps = config["linux"].get("uidMappings") or [{"containerID": 0, "hostID": 0}]
-    if not any(item["containerID"] == 0 and item["hostID"] == 0 for item in maps) and rootfs.get("form", "flat") != "flat":
+    if (
+        not any(item["containerID"] == 0 and item["hostID"] == 0 for item in maps)
+        and rootfs.get("form", "flat") != "flat"
+    ):
         plan.add(p.OP_OWN_ROOT)
     for mount in config["mounts"]:
         _mount(plan, mount)
@@ -68,7 +72,7 @@ def compile_start(
         plan.add(p.OP_SYMLINK, target, f"/dev/{name}")
     if process.get("terminal"):
         plan.add(p.OP_CONSOLE, a=1, b=user["uid"])
-    if not (config["process"]["cwd"] == "/"):
+    if config["process"]["cwd"] != "/":
         plan.add(p.OP_MKDIR, process["cwd"], a=0o755)
     linux = config["linux"]
     for name, value in (linux.get("sysctl") or {}).items():
@@ -125,9 +129,7 @@ def _mount(plan: Plan, mount: dict[str, Any]) -> None:
     if kind == "cgroup":
         kind = "cgroup2"
     fallback = _FALLBACKS.get(kind)
-    plan.add(
-        p.OP_FSMOUNT, kind, destination, data, a=attributes, count=len(data), flags=p.OR_ELSE if fallback else 0
-    )
+    plan.add(p.OP_FSMOUNT, kind, destination, data, a=attributes, count=len(data), flags=p.OR_ELSE if fallback else 0)
     if fallback is not None:
         fallback(plan, destination, attributes, data)
 
@@ -180,7 +182,10 @@ def _options(options: Any) -> tuple[int, int, list[str], str]:
 def _process(plan: Plan, process: dict[str, Any], filters: list[bytes], *, init: bool) -> None:
     user = process["user"]
     capabilities = process.get("capabilities") or {}
-    sets = {name: mask(capabilities.get(name) or ()) for name in ("bounding", "permitted", "effective", "inheritable", "ambient")}
+    sets = {
+        name: mask(capabilities.get(name) or ())
+        for name in ("bounding", "permitted", "effective", "inheritable", "ambient")
+    }
     no_new_privs = bool(process.get("noNewPrivileges"))
     for limit in process.get("rlimits") or ():
         if limit["type"] not in RLIMITS:

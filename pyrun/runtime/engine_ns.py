@@ -124,7 +124,13 @@ def spawn_in(
 
 
 def _spawn(
-    argv: list[str], engine: EngineMap, userns_fd: int, new: bool, fds: tuple[int, ...], keep: tuple[int, ...], clone_flags: int
+    argv: list[str],
+    engine: EngineMap,
+    userns_fd: int,
+    new: bool,
+    fds: tuple[int, ...],
+    keep: tuple[int, ...],
+    clone_flags: int,
 ) -> int:
     alive = [ffi.new("char[]", os.fsencode(text)) for text in argv]
     environment = [ffi.new("char[]", f"PATH={_PATH}".encode())]
@@ -144,7 +150,8 @@ def _spawn(
         "struct pyrun_spawn *",
         {
             "userns_fd": userns_fd, "new_userns": new, "clone_flags": clone_flags, "path": alive[0], "argv": arguments,
-            "environment": variables, "fds": fd_array, "fd_count": len(fds), "keep": keep_array, "keep_count": len(keep),
+            "environment": variables, "fds": fd_array, "fd_count": len(fds), "keep": keep_array,
+            "keep_count": len(keep),
             **texts,
         },
     )  # fmt: skip

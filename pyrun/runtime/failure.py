@@ -40,7 +40,9 @@ class Failure:
         return cls(step, op, errno, syscall.split(b"\0", 1)[0].decode())
 
 
-def to_error(failure: Failure, plan: Plan | None, command: str) -> KernelError | CommandNotFoundError | CommandNotExecutableError:
+def to_error(
+    failure: Failure, plan: Plan | None, command: str
+) -> KernelError | CommandNotFoundError | CommandNotExecutableError:
     """Return the error for a start or an exec that failed."""
     from pyrun.runtime.plan import OP_CHDIR, OP_EXEC, OPS
 
@@ -49,7 +51,8 @@ def to_error(failure: Failure, plan: Plan | None, command: str) -> KernelError |
         return _exec_error(failure.errno, command, reason)
     if failure.syscall == "network":
         return KernelError(
-            "cannot set up the network: " + (failure.words.split("\n")[-1] or f"the helper ended with status {failure.errno}"),
+            "cannot set up the network: "
+            + (failure.words.split("\n")[-1] or f"the helper ended with status {failure.errno}"),
             hint="`--network none` and `--network host` need no helper; `pyrun info` says what it lacks",
         )
     if failure.syscall == "killed":

@@ -5,9 +5,8 @@ It must not know images or options. Protocol of the socket: native/monitor/monit
 
 from __future__ import annotations
 
-import os
-
 import _socket
+import os
 
 from pyrun.errors import KernelError
 from pyrun.runtime import engine_ns

@@ -20,7 +20,8 @@ OPS = (
 (
     OP_PROPAGATION, OP_OVERLAY, OP_ROOT_BIND, OP_FSMOUNT, OP_BIND, OP_MKDIR, OP_SYMLINK, OP_SYSCTL, OP_MASK,
     OP_READONLY, OP_CONSOLE, OP_PIVOT, OP_ROOT_READONLY, OP_HOSTNAME, OP_RLIMIT, OP_LOOPBACK_UP, OP_SYNC, OP_SESSION,
-    OP_UMASK, OP_BOUNDING, OP_IDS, OP_CAPABILITIES, OP_NO_NEW_PRIVS, OP_SECCOMP, OP_CHDIR, OP_EXEC, OP_KEYRING, OP_OWN_ROOT,
+    OP_UMASK, OP_BOUNDING, OP_IDS, OP_CAPABILITIES, OP_NO_NEW_PRIVS, OP_SECCOMP, OP_CHDIR, OP_EXEC, OP_KEYRING,
+    OP_OWN_ROOT,
 ) = range(1, len(OPS) + 1)  # fmt: skip
 
 OR_ELSE = 1  # the next step is the fallback
@@ -48,7 +49,9 @@ class Step:
 
     __slots__ = ("a", "b", "count", "flags", "op", "strings")
 
-    def __init__(self, op: int, flags: int, count: int, a: int, b: int, strings: tuple[str | list[str] | bytes | None, ...]) -> None:
+    def __init__(
+        self, op: int, flags: int, count: int, a: int, b: int, strings: tuple[str | list[str] | bytes | None, ...]
+    ) -> None:
         self.op = op
         self.flags = flags
         self.count = count
@@ -87,9 +90,7 @@ class Plan:
                     data += b"".join(_encode(item) for item in text)
                 else:
                     data += _encode(text)
-            table.append(
-                pack("=HHIQQIIII", step.op, step.flags, step.count, step.a, step.b, *offsets)
-            )
+            table.append(pack("=HHIQQIIII", step.op, step.flags, step.count, step.a, step.b, *offsets))
         data += b"\0"
         return pack("=IIII", MAGIC, VERSION, len(table), len(data)) + b"".join(table) + bytes(data)
 
@@ -97,13 +98,21 @@ class Plan:
         """Return a step in words, for "cannot …"."""
         step = self.steps[index]
         first, second = (*(_shown(text) for text in step.strings), "", "")[:2]
-        return _SENTENCES.get(step.op, OPS[step.op - 1].replace("_", " ")).format(first, second, step.a, step.b, step.count)
+        return _SENTENCES.get(step.op, OPS[step.op - 1].replace("_", " ")).format(
+            first, second, step.a, step.b, step.count
+        )
 
     def describe_all(self) -> str:
         """Return the whole plan, one line a step, for ``--debug=plan``."""
         lines = []
         for index, step in enumerate(self.steps):
-            note = " (else the next)" if step.flags & OR_ELSE else " (if it is there)" if step.flags & IGNORE_MISSING else ""
+            note = (
+                " (else the next)"
+                if step.flags & OR_ELSE
+                else " (if it is there)"
+                if step.flags & IGNORE_MISSING
+                else ""
+            )
             extra = " ".join(
                 part
                 for part in (
@@ -114,7 +123,9 @@ class Plan:
                 )
                 if part
             )
-            lines.append(f"{index:3} {OPS[step.op - 1]:14} {self.describe(index)}{note}{'  [' + extra + ']' if extra else ''}")
+            lines.append(
+                f"{index:3} {OPS[step.op - 1]:14} {self.describe(index)}{note}{'  [' + extra + ']' if extra else ''}"
+            )
         return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,7 @@
 """What a container is doing: asked of the kernel (its lock), not of a file.
 
-It must not change anything. Hot: `ps` calls it once a container. Files: store/layout.py; writer: native/monitor/state.c.
+It must not change anything. Hot: `ps` calls it once a container. Files: store/layout.py; writer:
+native/monitor/state.c.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 class State:
     """``status``: created, running, exited or dead (its monitor went without writing an exit record)."""
 
-    __slots__ = ("exit_code", "finished", "monitor", "monitor_starttime", "oom", "pid", "started", "starttime", "status")
+    __slots__ = (
+        "exit_code",
+        "finished",
+        "monitor",
+        "monitor_starttime",
+        "oom",
+        "pid",
+        "started",
+        "starttime",
+        "status",
+    )
 
     def __init__(self, status: str) -> None:
         self.status = status
@@ -84,7 +95,11 @@ def _fill(state: State, record: dict[str, Any] | None) -> None:
 
 def _is_alive(record: dict[str, Any]) -> bool:
     """Whether the init that the record names is still there: same boot, same pid, same start."""
-    return bool(record["starttime"]) and start_time(record["pid"]) == record["starttime"] and boot_id() == record["boot_id"]
+    return (
+        bool(record["starttime"])
+        and start_time(record["pid"]) == record["starttime"]
+        and boot_id() == record["boot_id"]
+    )
 
 
 def _state_file(directory: str) -> dict[str, Any] | None:
