@@ -147,6 +147,10 @@ int step_chdir(struct step_context *c)
 {
 	char cwd[PATH_MAX];
 
+	/* Nothing after this step looks anything up by it: so no descriptor of ours is a directory any more. */
+	if (c->run->root_fd >= 0)
+		close(c->run->root_fd);
+	c->run->root_fd = -1;
 	CALL(c, "chdir");
 	if (chdir(step_string(c, c->step->s1)) < 0)
 		return -1;
