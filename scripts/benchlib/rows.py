@@ -137,6 +137,8 @@ def _pull(scene: Scene, samples: int, name: str, place: Path | None) -> Row:
         commands[engine.name] = Command(argv, other.environment, prepare=empty, clean=remove)
     _pull_others(scene, where, commands, empty, remove)
     row.measure(scene, commands, samples, sync=True)
+    if name == "pull-disk":  # disks throttle: the figure is for reading, not for judging
+        return row
     row.goals = [("podman", 1 / 3)]
     row.finish()
     floor = row.median("igzip|tar")
