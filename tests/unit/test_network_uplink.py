@@ -22,6 +22,12 @@ def fake(directory: Path, name: str, version: str) -> None:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
+@pytest.fixture(autouse=True)
+def user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose as an ordinary user, whoever runs the tests."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+
 @pytest.fixture
 def tun(tmp_path: Path) -> str:
     path = tmp_path / "tun"
@@ -178,6 +184,16 @@ def test_choice_of_the_program(
     assert link.ready_fd is (expected == "slirp4netns")
     assert link.api_socket == ("/run/api" if expected == "slirp4netns" and specs else "")
     assert (link.address4, link.dns) == ("10.0.2.100", "10.0.2.3")
+
+
+def test_root_takes_slirp(tmp_path: Path, tun: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    fake(tmp_path, "pasta", "pasta 2024_10_30.ee7d0b6")
+    with pytest.raises(FeatureMissingError) as caught:
+        uplink.choose([], api_socket="", path=str(tmp_path), tun=tun)
+    assert caught.value.message == "the private network for root is not available: slirp4netns is not installed"
+    fake(tmp_path, "slirp4netns", "")
+    assert uplink.choose([], api_socket="", path=str(tmp_path), tun=tun).program == "slirp4netns"
 
 
 def test_without_a_program_the_container_has_loopback_and_a_warning(tmp_path: Path, tun: str) -> None:
