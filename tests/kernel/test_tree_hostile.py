@@ -11,6 +11,9 @@ import pytest
 from tests.support import tar_build as tar
 from tests.support.tar_tree import Result, snapshot, unpack
 
+# It gives files to other owners; an ordinary user does that in the engine namespace (tests/integration/test_pull.py).
+pytestmark = pytest.mark.root
+
 
 class Sandbox:
     """A destination with something precious beside it."""

@@ -13,6 +13,9 @@ from pyrun.layers import sidecar
 from tests.support import tar_build as tar
 from tests.support.tar_tree import Result, snapshot, unpack
 
+# It gives files to other owners; an ordinary user does that in the engine namespace (tests/integration/test_pull.py).
+pytestmark = pytest.mark.root
+
 
 @pytest.fixture
 def dest(tmp_path: Path) -> Path:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyrun.oci import json as hot
+from tests.support.features import ROOT
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -91,9 +92,10 @@ def test_sorted_keys() -> None:
 
 def test_imports_nothing_heavy() -> None:
     code = (
-        "import sys; before = set(sys.modules); import pyrun.oci.json, pyrun.oci.reference, pyrun.oci.digest;"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os; before = set(sys.modules);"
+        "import pyrun.oci.json, pyrun.oci.reference, pyrun.oci.digest;"
         "print(sorted(set(sys.modules) - before))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     loaded = set(eval(result.stdout))
     assert {name for name in loaded if not name.startswith("pyrun")} <= {"_json", "__future__"}, loaded

@@ -11,6 +11,7 @@ import pytest
 from pyrun.errors import InvalidInputError
 from pyrun.oci.descriptor import Descriptor, PlatformFields
 from pyrun.oci.platform import Platform, acceptable, available, best_match, host, runs
+from tests.support.features import ROOT
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,9 @@ def test_runs_and_available() -> None:
 
 def test_imports_nothing_heavy() -> None:
     code = (
-        "import sys; before = set(sys.modules); import pyrun.oci.platform, pyrun.oci.media_types;"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os; before = set(sys.modules);"
+        "import pyrun.oci.platform, pyrun.oci.media_types;"
         "print(sorted(n for n in set(sys.modules) - before if not n.startswith('pyrun')))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert set(eval(result.stdout)) <= {"__future__"}
