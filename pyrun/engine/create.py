@@ -29,14 +29,21 @@ _DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
 class Created:
-    """A container that exists and does not run yet."""
+    """A container that exists and does not run yet.
 
-    __slots__ = ("directory", "id", "record")
+    ``bundle``: its config.json and rootfs.json, if this process has just written them.
+    """
 
-    def __init__(self, container_id: str, directory: str, record: dict[str, Any]) -> None:
+    __slots__ = ("bundle", "directory", "id", "record")
+
+    def __init__(
+        self, container_id: str, directory: str, record: dict[str, Any],
+        bundle: tuple[dict[str, Any], dict[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
         self.id = container_id
         self.directory = directory
         self.record = record
+        self.bundle = bundle
 
 
 def create(layout: Layout, options: RunOptions) -> Created:
@@ -91,10 +98,10 @@ def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:
 class Builder:
     """One container in the making."""
 
-    __slots__ = ("engine", "id", "image", "layout", "map", "options", "security", "user", "view", "volumes")
+    __slots__ = ("engine", "id", "image", "layout", "lowerdirs", "map", "options", "security", "user", "view")
 
     def __init__(self, layout: Layout, options: RunOptions, engine: EngineMap, image: dict[str, Any]) -> None:
-        from pyrun.layers import lowerdir
+        from pyrun.layers.lowerdir import lowerdirs
         from pyrun.layers.view import View
 
         self.layout = layout
@@ -104,14 +111,15 @@ class Builder:
         self.id = containers.new_id()
         self.security = security.parse(options.security_opt)
         diff_ids = [layer["diff_id"] for layer in image["layers"]]
-        self.view: View = View(lowerdir.lowerdirs(layout, diff_ids, engine.form), None)
+        self.lowerdirs = lowerdirs(layout, diff_ids, engine.form)
+        self.view: View = View(self.lowerdirs, None)
         self.user: User = look_up(self.view, _user_text(options, image))
         self.map = idmap.decide(options.userns, engine, self.user.uid, self.user.gid)
         if self.map.form != engine.form:
             from pyrun.engine import forms
 
             forms.ensure(layout, image, self.map)
-        self.volumes: list[str] = []
+            self.lowerdirs = lowerdirs(layout, diff_ids, self.map.form)
 
     def create(self) -> Created:
         """Decide everything, then write it all at once."""
@@ -133,7 +141,7 @@ class Builder:
     def _view_in_map(self) -> View:
         from pyrun.layers.view import View
 
-        return View(self._rootfs("")["lowerdirs"], None)
+        return View(self.lowerdirs, None)
 
     def _write(self, args: list[str], decided_mounts: Any) -> Created:
         from pyrun.engine import networking
@@ -157,7 +165,7 @@ class Builder:
             if not resolve.has_layers(self.layout, image, self.map.form):
                 raise ImageNotFoundError(options.image, hint="it was removed just now; `pyrun pull` fetches it again")
             containers.create(self.layout, record, files)
-        return Created(self.id, directory, record)
+        return Created(self.id, directory, record, (config, rootfs))
 
     def _arguments(self) -> list[str]:
         """ENTRYPOINT and CMD by docker's rules: ``--entrypoint`` drops the image's CMD, arguments replace it."""
@@ -224,11 +232,8 @@ class Builder:
         return inside + size - 1
 
     def _rootfs(self, data: str) -> dict[str, Any]:
-        from pyrun.layers import lowerdir
-
-        diff_ids = [layer["diff_id"] for layer in self.image["layers"]]
         return {
-            "lowerdirs": lowerdir.lowerdirs(self.layout, diff_ids, self.map.form),
+            "lowerdirs": self.lowerdirs,
             "upper": data + "/upper",
             "work": data + "/work",
             # A volatile overlay cannot be mounted twice: only where there is no second start.

@@ -9,13 +9,11 @@ import _socket
 import os
 
 from pyrun._native import ffi, lib
-from pyrun.engine import environment, launch, lifecycle, spec
+from pyrun.engine import filters, lifecycle
 from pyrun.engine.exec_streams import Streams
-from pyrun.engine.terminal import parse_detach_keys
 from pyrun.errors import InvalidInputError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import state
-from pyrun.runtime.failure import RECORD_BYTES, Failure, to_error
 from pyrun.store import containers
 
 TYPE_CHECKING = False
@@ -33,7 +31,11 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
     Raises: ContainerNotFoundError; WrongStatusError if it does not run; CommandNotFoundError;
     CommandNotExecutableError.
     """
-    keys = parse_detach_keys(options.detach_keys)
+    keys = b""
+    if options.tty or options.detach_keys is not None:
+        from pyrun.engine.terminal import parse_detach_keys
+
+        keys = parse_detach_keys(options.detach_keys)
     if options.tty and options.interactive and not options.detach and not os.isatty(0):
         raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
     _, directory = containers.resolve(layout, options.container)
@@ -51,8 +53,8 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
 
 def _run(directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
     config = containers.load_file(directory, "config.json")
-    filters = [] if options.privileged else launch.kept_filters(directory)
-    plan = compiler.compile_exec(process_of(directory, config, options), filters)
+    programs = [] if options.privileged else filters.kept(directory)
+    plan = compiler.compile_exec(process_of(directory, config, options), programs)
     flags = compiler.clone_flags(config)
     with Streams(
         interactive=options.interactive, tty=options.tty, detached=options.detach, detach_keys=keys
@@ -66,16 +68,14 @@ def _run(directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
 def process_of(directory: str, config: dict[str, Any], options: ExecOptions) -> dict[str, Any]:
     """Return the OCI process object: the container's own, changed by the options."""
     process = dict(config["process"])
-    given = environment.from_options(options.env, options.env_file)
-    base = list(process["env"])
-    if options.tty:
-        base = environment.merge(["TERM=xterm"], base)
+    home = ""
     if options.user is not None:
-        user, home = _user(directory, config, options.user)
-        process["user"] = user
-        if config["annotations"].get(spec.HOME_ANNOTATION):
-            base = environment.merge(base, [f"HOME={home}"])
-    process["env"] = environment.merge(base, given)
+        from pyrun.engine.spec import HOME_ANNOTATION
+
+        process["user"], own_home = _user(directory, config, options.user)
+        home = own_home if config["annotations"].get(HOME_ANNOTATION) else ""
+    if options.tty or home or options.env or options.env_file:
+        process["env"] = _environment(process["env"], options, home)
     process["args"] = options.args
     process["terminal"] = options.tty
     if options.workdir is not None:
@@ -89,6 +89,16 @@ def process_of(directory: str, config: dict[str, Any], options: ExecOptions) -> 
         process["capabilities"] = {"bounding": held, "permitted": held, "effective": held}
     # The limits are the container's and were inherited by nobody: set anew, as docker does.
     return process
+
+
+def _environment(base: list[str], options: ExecOptions, home: str) -> list[str]:
+    from pyrun.engine import environment
+
+    if options.tty:
+        base = environment.merge(["TERM=xterm"], base)
+    if home:
+        base = environment.merge(base, [f"HOME={home}"])
+    return environment.merge(base, environment.from_options(options.env, options.env_file))
 
 
 def _user(directory: str, config: dict[str, Any], text: str) -> tuple[dict[str, Any], str]:
@@ -120,12 +130,12 @@ def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, command: str) ->
         pid = int(lib.pyrun_join(join, report, failure))
         theirs.close()
         if pid < 0:
-            raise _gone_or(Failure.decode(bytes(ffi.buffer(failure))), plan, command)
+            raise _gone_or(bytes(ffi.buffer(failure)), plan, command)
         streams.started()
         record = _read_report(report[0])
-        if len(record) == RECORD_BYTES:
+        if record:
             os.waitpid(pid, 0)
-            raise _gone_or(Failure.decode(record), plan, command)
+            raise _gone_or(record, plan, command)
         if streams.tty:
             streams.take_console(ours)
         return pid
@@ -136,12 +146,15 @@ def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, command: str) ->
 
 def _read_report(fd: int) -> bytes:
     try:
-        return os.read(fd, RECORD_BYTES)
+        return os.read(fd, 4096)
     finally:
         os.close(fd)
 
 
-def _gone_or(failure: Failure, plan: Plan, command: str) -> Exception:
+def _gone_or(record: bytes, plan: Plan, command: str) -> Exception:
+    from pyrun.runtime.failure import Failure, to_error
+
+    failure = Failure.decode(record)
     if failure.step < 0 and failure.syscall in ("setns", "clone3"):
         # Its init ended between our look and our step.
         return WrongStatusError("exec in", command, "not running any more")

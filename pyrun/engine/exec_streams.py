@@ -12,7 +12,9 @@ import os
 import select
 import stat
 
-from pyrun.engine.terminal import Detacher, RawTerminal, window_changes, window_size
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.engine.terminal import Detacher
 
 _CHUNK = 65536
 _POLLIN, _POLLOUT = 1, 4
@@ -30,7 +32,11 @@ class Streams:
         self._theirs: list[int] = []
         self._stdin = -1  # our end of its standard input, where that is pumped
         self._pairs: dict[int, int] = {}  # what to read -> where to write it
-        self._detacher = Detacher(detach_keys if tty else b"")
+        self._detacher: Detacher | None = None
+        if tty:
+            from pyrun.engine.terminal import Detacher
+
+            self._detacher = Detacher(detach_keys)
         self.child = [-1, -1, -1]
         if detached or not tty:
             self.child = [
@@ -99,26 +105,33 @@ class Streams:
         pidfd = os.pidfd_open(pid)
         try:
             if self.tty and self._stdin >= 0:
+                from pyrun.engine.terminal import RawTerminal, window_changes
+
                 with window_changes(self._resize), RawTerminal(0):
                     self._loop(pidfd)
             else:
                 self._loop(pidfd)
         finally:
             os.close(pidfd)
-        if self._detacher.is_detached:
+        if self._is_detached():
             return 0
         _, status = os.waitpid(pid, 0)
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
+    def _is_detached(self) -> bool:
+        return self._detacher is not None and self._detacher.is_detached
+
     def _resize(self) -> None:
         import fcntl
+
+        from pyrun.engine.terminal import window_size
 
         rows, columns = window_size(0)
         fcntl.ioctl(self._master, _TIOCSWINSZ, rows.to_bytes(2, "little") + columns.to_bytes(2, "little") + bytes(4))
 
     def _loop(self, pidfd: int) -> None:
         pending = b""
-        while not self._detacher.is_detached:
+        while not self._is_detached():
             poll = select.poll()
             poll.register(pidfd, _POLLIN)
             for fd in self._pairs:
@@ -165,7 +178,7 @@ class Streams:
         except OSError:
             data = b""
         if data:
-            return self._detacher.feed(data)
+            return data if self._detacher is None else self._detacher.feed(data)
         if self._stdin != self._master:
             os.close(self._stdin)
         self._stdin = -1

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import idmap, plain_root, spec
-from pyrun.engine.create import Created
+from pyrun.engine import filters, idmap
 from pyrun.errors import KernelError, NotFoundError, WrongStatusError
-from pyrun.linux import seccomp
-from pyrun.oci import json
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, job, launch, state
+from pyrun.store import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyrun.engine.create import Created
     from pyrun.runtime.launch import Monitor
     from pyrun.runtime.plan import Plan
     from pyrun.store.layout import Layout
-
-_SECCOMP_FILE = "seccomp.bpf"
 
 
 class Launch:
@@ -60,6 +57,8 @@ def run_to_exec(
     try:
         started.wait_started()
     except KernelError as error:
+        from pyrun.engine import plain_root
+
         if not plain_root.is_refusal(error):
             raise
         plain_root.remember(layout)
@@ -75,20 +74,22 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     Raises: WrongStatusError if it runs; KernelError.
     """
     record, directory = created.record, created.directory
-    if state.status(directory).status == "running":
-        raise WrongStatusError("start", record["name"], "running")
-    config = _load(directory, "config.json")
-    rootfs = _load(directory, "rootfs.json")
+    if created.bundle is None:
+        if state.status(directory).status == "running":
+            raise WrongStatusError("start", record["name"], "running")
+        config, rootfs = containers.load_file(directory, "config.json"), containers.load_file(directory, "rootfs.json")
+        _check_lowers(record, rootfs)
+    else:
+        config, rootfs = created.bundle
     engine = engine_ns.engine_map()
-    _check_lowers(record, rootfs)
-    if "tree" not in rootfs and plain_root.is_refused(layout):
-        rootfs = plain_root.ensure_tree(layout, directory, rootfs)
-    filters = compiled_filters(layout, config, engine)
-    _keep_filters(directory, filters)
+    if "tree" not in rootfs and _may_be_refused(layout):
+        rootfs = _without_overlay(layout, directory, rootfs)
+    programs = filters.compiled(layout, config, engine)
+    filters.keep(directory, programs)
     _prepare(directory)
     link = record["uplink"]
     plan = compiler.compile_start(
-        config, rootfs, directory + "/rootfs", filters, init=record["options"]["init"], wait=bool(link["argv"])
+        config, rootfs, directory + "/rootfs", programs, init=record["options"]["init"], wait=bool(link["argv"])
     )
     orders = _orders(layout, created, config, window, attached)
     if link["argv"]:
@@ -97,17 +98,6 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     _link_live(layout, created)
     monitor = launch.start_monitor(layout.engine, engine, orders, plan)
     return Launch(created, monitor, plan)
-
-
-def compiled_filters(layout: Layout, config: dict[str, Any], engine: engine_ns.EngineMap) -> list[bytes]:
-    """Return the seccomp programs of a container, the one to install first first."""
-    process = config["process"]
-    held = process["capabilities"]["bounding"]
-    # A single-id map cannot chown: there the filter makes it seem to succeed (design: linux/seccomp_pretend.py).
-    pretend = (process["user"]["uid"], process["user"]["gid"]) if engine.size == 1 else False
-    profile = config["annotations"][spec.SECCOMP_ANNOTATION]
-    program = seccomp.compiled(layout.cache, profile, held, None, pretend)
-    return [program] if program else []
 
 
 def _orders(
@@ -145,10 +135,15 @@ def _extent(item: dict[str, int]) -> tuple[int, int, int]:
     return item["containerID"], item["hostID"], item["size"]
 
 
-def _load(directory: str, name: str) -> dict[str, Any]:
-    from pyrun.store import containers
+def _may_be_refused(layout: Layout) -> bool:
+    """Whether plain_root.py has something to say: it writes that file at the first refusal of overlay."""
+    return os.path.exists(layout.overlay_refused) or "PYRUN_ROOTFS" in os.environ
 
-    return containers.load_file(directory, name)
+
+def _without_overlay(layout: Layout, directory: str, rootfs: dict[str, Any]) -> dict[str, Any]:
+    from pyrun.engine import plain_root
+
+    return plain_root.ensure_tree(layout, directory, rootfs) if plain_root.is_refused(layout) else rootfs
 
 
 def _check_lowers(record: dict[str, Any], rootfs: dict[str, Any]) -> None:
@@ -158,21 +153,6 @@ def _check_lowers(record: dict[str, Any], rootfs: dict[str, Any]) -> None:
                 f"cannot start container: {record['name']}: a layer of its image is missing: {path}",
                 hint=f"`pyrun pull {record['image']}` fetches it again",
             )
-
-
-def _keep_filters(directory: str, filters: list[bytes]) -> None:
-    """Keep what is installed: `exec` installs the very same, whatever happens to the profile's file."""
-    fd = os.open(f"{directory}/{_SECCOMP_FILE}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps([program.hex() for program in filters]).encode())
-    finally:
-        os.close(fd)
-
-
-def kept_filters(directory: str) -> list[bytes]:
-    """Return the programs that the running container was started with."""
-    with open(f"{directory}/{_SECCOMP_FILE}", "rb") as file:
-        return [bytes.fromhex(text) for text in json.loads(file.read())]
 
 
 def _prepare(directory: str) -> None:

@@ -6,8 +6,6 @@ It must not mount: it writes the mounts of config.json. Grammar: pyrun/volumes/.
 from __future__ import annotations
 
 from pyrun.errors import InvalidInputError
-from pyrun.store import trees
-from pyrun.volumes import spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +48,8 @@ def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts
 
 
 def _parse(image: dict[str, Any], options: RunOptions) -> list[MountSpec]:
+    from pyrun.volumes import spec
+
     mounts: list[MountSpec] = []
     if options.mount:
         from pyrun.volumes.mount_option import parse_mount
@@ -91,5 +91,7 @@ def fill(layout: Layout, decided: Mounts, view: View) -> None:
 
 def forget(layout: Layout, decided: Mounts) -> None:
     """Remove the anonymous volumes of a container that was not made after all."""
+    from pyrun.store import trees
+
     for name in decided.anonymous:
         trees.discard(layout, layout.volume(name))

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pyrun.errors import InvalidInputError, UnsupportedFlagError
 from pyrun.network import files as etc
-from pyrun.network import ports as published
-from pyrun.network import uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
     from pyrun.engine.options import RunOptions
     from pyrun.network.ports import PortMapping
+    from pyrun.network.uplink import Uplink
 
 _MODES = ("private", "none", "host")
 
@@ -25,7 +24,7 @@ class Network:
 
     __slots__ = ("mode", "ports", "uplink")
 
-    def __init__(self, mode: str, ports: list[PortMapping], link: uplink.Uplink | None) -> None:
+    def __init__(self, mode: str, ports: list[PortMapping], link: Uplink | None) -> None:
         self.mode = mode
         self.ports = ports
         self.uplink = link
@@ -55,14 +54,24 @@ def decide(options: RunOptions, image: dict[str, Any], api_socket: str) -> Netwo
         if mode.startswith(("container:", "ns:")) or mode.replace("-", "").replace("_", "").isalnum():
             raise UnsupportedFlagError(f"--network {mode}")
         raise InvalidInputError(f"invalid --network: {mode}", hint="private, none or host")
-    ports = published.parse_all(options.publish)
-    if options.publish_all:
-        ports += published.exposed(image["exposed_ports"], ports)
+    ports = _ports(options, image) if options.publish or options.publish_all else []
     if mode != "private":
         # Docker drops ports there too: with `host` they are the host's, with `none` nobody could reach them.
         return Network(mode, [], None)
-    ports = published.allocate(ports)
+    from pyrun.network import uplink
+
+    if ports:
+        from pyrun.network.ports import allocate
+
+        ports = allocate(ports)
     return Network(mode, ports, uplink.choose(ports, api_socket=api_socket))
+
+
+def _ports(options: RunOptions, image: dict[str, Any]) -> list[PortMapping]:
+    from pyrun.network import ports
+
+    found = ports.parse_all(options.publish)
+    return found + ports.exposed(image["exposed_ports"], found) if options.publish_all else found
 
 
 def files(options: RunOptions, network: Network, hostname: str) -> dict[str, bytes]:
@@ -84,5 +93,6 @@ def publish(record: dict[str, Any]) -> None:
     if not record["uplink"]["api_socket"] or not record["ports"]:
         return
     from pyrun.network import slirp
+    from pyrun.network.ports import PortMapping
 
-    slirp.publish(record["uplink"]["api_socket"], [published.PortMapping.from_record(item) for item in record["ports"]])
+    slirp.publish(record["uplink"]["api_socket"], [PortMapping.from_record(item) for item in record["ports"]])

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from pyrun.store.layout import Layout
 
-_MARKER = "overlay-refused"
 # EPERM, EACCES: not allowed here; EINVAL: this file system cannot be an upper; ENODEV, ENOSYS: no overlay; EOPNOTSUPP:
 # no xattrs; ESTALE, EREMOTE: network file systems.
 _REFUSALS = (1, 13, 22, 19, 38, 95, 116, 66)
@@ -31,7 +30,7 @@ def is_refused(layout: Layout) -> bool:
     if os.environ.get("PYRUN_ROOTFS") == "copy":
         return True
     try:
-        return fsio.read_bytes(f"{layout.cache}/{_MARKER}").decode() == owner.boot()
+        return fsio.read_bytes(layout.overlay_refused).decode() == owner.boot()
     except OSError:
         return False
 
@@ -44,7 +43,7 @@ def is_refusal(error: KernelError) -> bool:
 def remember(layout: Layout) -> None:
     """Remember the refusal until the next boot."""
     temporary = f"{layout.tmp}/{owner.token()}"
-    fsio.write_atomic(f"{layout.cache}/{_MARKER}", owner.boot().encode(), temporary=temporary, sync=False)
+    fsio.write_atomic(layout.overlay_refused, owner.boot().encode(), temporary=temporary, sync=False)
 
 
 def ensure_tree(layout: Layout, directory: str, rootfs: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def default_interface6(table: str = "/proc/net/ipv6_route") -> str:
 
 def _lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8") as file:
             return file.read().splitlines()
     except OSError:
         return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import FeatureMissingError
-from pyrun.network import pasta, routes, slirp
+from pyrun.network import pasta, routes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _slirp(program: str, ports: list[PortMapping], api_socket: str, forward_dns:
         raise FeatureMissingError(
             "publishing a port on an IPv6 address", "slirp4netns has none", hint="`sudo apt install passt`"
         )
+    from pyrun.network import slirp
+
     uplink = Uplink()
     uplink.program = "slirp4netns"
     uplink.api_socket = api_socket if ports else ""

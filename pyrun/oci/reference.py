@@ -8,8 +8,8 @@ Hot: imported by every verb that takes an image, so no ``re``.
 from __future__ import annotations
 
 from pyrun.errors import InvalidDigestError, InvalidReferenceError
-from pyrun.oci.digest import HEX, validate
 
+_HEX = "0123456789abcdef"
 DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
 MAX_PATH_LENGTH = 255
@@ -131,6 +131,8 @@ def parse_any(text: str) -> Reference:
     """
     if is_identifier(text):
         return Reference("", "", "", f"sha256:{text}")
+    from pyrun.oci.digest import validate
+
     try:
         if validate(text)[0] == "sha256":
             return Reference("", "", "", text)
@@ -141,7 +143,7 @@ def parse_any(text: str) -> Reference:
 
 def is_identifier(text: str) -> bool:
     """Say whether a text is a whole image id without its algorithm: 64 lower-case hexadecimal digits."""
-    return len(text) == 64 and not text.strip(HEX)
+    return len(text) == 64 and not text.strip(_HEX)
 
 
 def _split_domain(text: str) -> tuple[str, str]:
@@ -170,6 +172,8 @@ def _parse(text: str, written: str) -> Reference:
     if len(path) > MAX_PATH_LENGTH:
         raise InvalidReferenceError(written, f"repository name must not be more than {MAX_PATH_LENGTH} characters")
     if digest:
+        from pyrun.oci.digest import validate
+
         try:
             algorithm = validate(digest)[0]
         except InvalidDigestError as error:

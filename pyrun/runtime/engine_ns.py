@@ -12,7 +12,10 @@ import os
 from pyrun._native import ffi, lib
 from pyrun.errors import FeatureMissingError, KernelError
 from pyrun.runtime import state
-from pyrun.runtime.failure import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.runtime.failure import Failure
 
 CLONE_NEWPID = 0x20000000
 FORM_FULL = "full"
@@ -84,7 +87,7 @@ class Process:
 def _live_namespace(engine_file: str, wanted: EngineMap) -> int:
     """Return a descriptor of the engine namespace that ``engine_file`` names, or -1."""
     try:
-        with open(engine_file, encoding="ascii") as file:
+        with open(engine_file, "rb") as file:
             pid, starttime, size = (int(word) for word in file.read().split())
         fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError):
@@ -158,6 +161,8 @@ def _spawn(
     failure = ffi.new("struct plan_failure *")
     pid = int(lib.pyrun_spawn(spawn, failure))
     if pid < 0:
+        from pyrun.runtime.failure import Failure
+
         raise _error(Failure.decode(bytes(ffi.buffer(failure))), argv[0])
     return pid
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from struct import pack
+from _struct import pack
 
 from pyrun.runtime.plan import NONE
 

@@ -10,7 +10,6 @@ import os
 
 from pyrun.errors import KernelError
 from pyrun.runtime import engine_ns
-from pyrun.runtime.failure import RECORD_BYTES, Failure, to_error
 from pyrun.runtime.job import Job, sealed
 
 TYPE_CHECKING = False
@@ -82,14 +81,20 @@ def wait_started(monitor: Monitor, plan: Plan | None, command: str) -> None:
         if kind == "S":
             monitor.pid = int.from_bytes(content, "little")
             return
-        if kind == "F" and len(content) >= RECORD_BYTES:
+        if kind == "F":
             _reap(monitor)
-            failure = Failure.decode(content[:RECORD_BYTES])
-            failure.words = content[RECORD_BYTES:].decode("utf-8", "replace").strip()
-            raise to_error(failure, plan, command)
+            raise _failure(content, plan, command)
         if kind == "":
             _reap(monitor)
             raise KernelError("cannot start the container: its monitor ended")
+
+
+def _failure(content: bytes, plan: Plan | None, command: str) -> Exception:
+    from pyrun.runtime.failure import RECORD_BYTES, Failure, to_error
+
+    failure = Failure.decode(content[:RECORD_BYTES])
+    failure.words = content[RECORD_BYTES:].decode("utf-8", "replace").strip()
+    return to_error(failure, plan, command)
 
 
 def _reap(monitor: Monitor) -> None:

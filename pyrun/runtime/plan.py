@@ -6,7 +6,7 @@ compares them with what the native code says. ``describe`` is what errors and ``
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack  # struct is its Python half, 0.1 ms
 
 MAGIC = 0x4E4C5059
 VERSION = 1

@@ -132,5 +132,5 @@ def start_time(pid: int) -> int:
 
 def boot_id() -> str:
     """Return what tells this boot from every other."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+    with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+        return file.read().decode().strip()

@@ -14,7 +14,7 @@ import os
 
 from pyrun.errors import ContainerNotFoundError, InvalidInputError, NameInUseError, StoreCorruptError
 from pyrun.oci import json
-from pyrun.store import fsio, owner, trees
+from pyrun.store import fsio, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]
         if name:
             _take_name(layout, name, target, container_id)
     except BaseException:
+        from pyrun.store import trees
+
         trees.remove_tree(building)
         _drop(layout, container_id, ephemeral=ephemeral)
         raise
@@ -279,6 +281,8 @@ def _name_of(layout: Layout, container_id: str) -> str:
 
 
 def _drop(layout: Layout, container_id: str, *, ephemeral: bool) -> None:
+    from pyrun.store import trees
+
     if not ephemeral:
         trees.discard(layout, layout.container(container_id))
         return

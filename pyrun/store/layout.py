@@ -31,6 +31,7 @@ ROOT, mode 0700
     volumes/NAME/            volumes.store
     networks/NAME.json       network
     cache/                   linux.probe, linux.seccomp: may be removed at any time
+      overlay-refused        engine.plain_root       the boot in which overlay was refused
     tmp/TOKEN                anything unfinished; swept when its owner is dead
     leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
     trash/*                  being removed; anyone may go on removing it
@@ -82,6 +83,7 @@ class Layout:
         "networks",
         "oci",
         "oci_layout",
+        "overlay_refused",
         "refs_log",
         "root",
         "runtime",
@@ -113,6 +115,7 @@ class Layout:
         self.volumes = root + "/volumes"
         self.networks = root + "/networks"
         self.cache = root + "/cache"
+        self.overlay_refused = root + "/cache/overlay-refused"
         self.tmp = root + "/tmp"
         self.leases = root + "/leases"
         self.trash = root + "/trash"
@@ -141,6 +144,8 @@ class Layout:
             )
         chosen = os.path.abspath(chosen)
         shared = user_runtime_dir(env)
+        if chosen == home_root:
+            return cls(chosen, shared, user_runtime=shared)
         real = os.path.realpath(chosen)
         # One runtime directory per root: else `ps` of one root would list the live containers of another.
         own = shared if real == os.path.realpath(home_root or "/") else f"{shared}/{_short_hash(real)}"

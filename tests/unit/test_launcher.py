@@ -20,9 +20,9 @@ pytestmark = pytest.mark.skipif(not LAUNCHER.exists(), reason="no launcher besid
 # Stands in for the package: says how it was started.
 MAIN = """
 import json, sys
-def main(arguments):
+def run(arguments):
     print(json.dumps([sys.executable, sys.path, arguments, sys.argv, 'site' in sys.modules, sys.flags.isolated]))
-    return 7
+    sys.exit(7)
 """
 
 

@@ -1,0 +1,44 @@
+"""The seccomp programs of a container: compiled when it starts, kept beside its bundle, installed again by `exec`.
+
+It must not know what a filter does (linux/seccomp.py). Hot: `exec` comes here only to read.
+"""
+
+from __future__ import annotations
+
+from pyrun.oci import json
+from pyrun.store import fsio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.runtime.engine_ns import EngineMap
+    from pyrun.store.layout import Layout
+
+_FILE = "seccomp.bpf"
+
+
+def compiled(layout: Layout, config: dict[str, Any], engine: EngineMap) -> list[bytes]:
+    """Return the programs of a container, the one to install first first."""
+    from pyrun.engine import spec
+    from pyrun.linux import seccomp
+
+    process = config["process"]
+    held = process["capabilities"]["bounding"]
+    # A single-id map cannot chown: there the filter makes it seem to succeed (design: linux/seccomp_pretend.py).
+    pretend = (process["user"]["uid"], process["user"]["gid"]) if engine.size == 1 else False
+    profile = config["annotations"][spec.SECCOMP_ANNOTATION]
+    program = seccomp.compiled(layout.cache, profile, held, None, pretend)
+    return [program] if program else []
+
+
+def keep(directory: str, programs: list[bytes]) -> None:
+    """Keep what is installed: `exec` installs the very same, whatever happens to the profile's file."""
+    path = f"{directory}/{_FILE}"
+    fsio.unlink_quietly(path)
+    fsio.write_new(path, json.dumps([program.hex() for program in programs]).encode())
+
+
+def kept(directory: str) -> list[bytes]:
+    """Return the programs that the running container was started with."""
+    return [bytes.fromhex(text) for text in json.loads(fsio.read_bytes(f"{directory}/{_FILE}"))]
