@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import StoreError
+from pyrun.errors import PyrunError, StoreError
 from pyrun.store import containers, fsio, owner, trees
 
 TYPE_CHECKING = False
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 
-def sweep(layout: Layout) -> list[StoreError]:
+def sweep(layout: Layout) -> list[PyrunError]:
     """Remove leftovers; return what could not be removed (files of subordinate ids without a remover).
 
     That is no reason for the verb at hand to fail: the leftovers stay, unseen, for the next sweep.
     """
-    failures: list[StoreError] = []
+    failures: list[PyrunError] = []
     _sweep_dead_ephemeral(layout, failures)
     _sweep_ephemeral(layout, failures)
     for root in (layout.tmp, layout.runtime_tmp):
@@ -39,16 +39,16 @@ def sweep(layout: Layout) -> list[StoreError]:
     return failures
 
 
-def _remove(path: str, failures: list[StoreError]) -> None:
+def _remove(path: str, failures: list[PyrunError]) -> None:
     try:
         trees.remove_tree(path)
-    except StoreError as error:
+    except PyrunError as error:  # also the remover's: user namespaces may be forbidden meanwhile
         failures.append(error)
     except OSError as error:
         failures.append(StoreError(f"cannot remove: {path}: {error.strerror}", path=path))
 
 
-def _sweep_dead_ephemeral(layout: Layout, failures: list[StoreError]) -> None:
+def _sweep_dead_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
     """Remove --rm containers that nobody will: their monitor was killed, or their maker before it started one."""
     for container_id in _names_in(layout.ephemeral):
         path = layout.ephemeral_container(container_id)
@@ -57,13 +57,13 @@ def _sweep_dead_ephemeral(layout: Layout, failures: list[StoreError]) -> None:
             if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock"):
                 continue
             containers.delete(layout, container_id, path)
-        except StoreError as error:
+        except PyrunError as error:
             failures.append(error)
         except OSError:
             continue  # it is just being removed
 
 
-def _sweep_ephemeral(layout: Layout, failures: list[StoreError]) -> None:
+def _sweep_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
     """Remove disk halves whose record is gone.
 
     Looked at in this order: halves, runtime tmp, records. A container under construction moves from the second to the
@@ -78,19 +78,23 @@ def _sweep_ephemeral(layout: Layout, failures: list[StoreError]) -> None:
         if container_id in building or container_id in records:
             continue
         path = layout.ephemeral_data(container_id)
-        try:
-            token = os.readlink(f"{path}/owner")
-        except OSError:
-            continue
-        parts = token.split("-")
+        # A half appears with its `owner`: one without was being removed by a monitor that did not come to its end.
         # Another machine's record is in its own runtime directory: not ours to judge.
-        if parts[0] == owner.machine() and (parts[1] != owner.boot() or owner.is_dead(token)):
+        token = _owner_of(path)
+        if not token or owner.is_dead(token):
             try:
                 os.rename(path, f"{layout.trash}/{owner.token()}")
             except FileNotFoundError:
                 continue
             except OSError as error:
                 failures.append(StoreError(f"cannot remove: {path}: {error.strerror}", path=path))
+
+
+def _owner_of(half: str) -> str:
+    try:
+        return os.readlink(f"{half}/owner")
+    except OSError:
+        return ""
 
 
 def _sweep_names(layout: Layout) -> None:

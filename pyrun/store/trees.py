@@ -5,6 +5,7 @@ It must not know namespaces: whoever can enter the engine's user namespace regis
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyrun.errors import StoreError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _remover: Callable[[str], None] | None = None
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# How deep this process goes: each level takes a descriptor and two frames. A container makes its directories as deep as
+# it likes; the registered remover has no such limit.
+_DEPTH = 100
 
 
 def register_remover(remover: Callable[[str], None] | None) -> None:
@@ -34,12 +38,14 @@ def remove_tree(path: str) -> None:
     """
     try:
         _remove(path)
-    except PermissionError as error:
+    except OSError as error:
+        if not isinstance(error, PermissionError) and error.errno not in (errno.EMFILE, errno.ELOOP):
+            raise
         if _remover is None:
             raise StoreError(
-                f"cannot remove: {error.filename or path}: permission denied",
+                f"cannot remove: {error.filename or path}: {(error.strerror or '').lower()}",
                 path=path,
-                hint="it holds files of subordinate ids; remove it with `podman unshare rm -rf` or as root",
+                hint="it holds files of subordinate ids, or very deep directories; remove it as root",
             ) from error
         _remover(path)
 
@@ -65,13 +71,15 @@ def _remove(path: str) -> None:
     parent, _, name = path.rpartition("/")
     parent_fd = os.open(parent or "/", _DIRECTORY)
     try:
-        _remove_directory(parent_fd, name)
+        _remove_directory(parent_fd, name, _DEPTH)
     finally:
         os.close(parent_fd)
 
 
-def _remove_directory(parent_fd: int, name: str) -> None:
+def _remove_directory(parent_fd: int, name: str, depth: int) -> None:
     """Remove a directory below an open one: held descriptors, so a swapped symlink leads nowhere."""
+    if depth == 0:
+        raise OSError(errno.ELOOP, "too many levels of directories", name)
     try:
         fd = _open_directory(parent_fd, name)
     except FileNotFoundError:
@@ -79,7 +87,7 @@ def _remove_directory(parent_fd: int, name: str) -> None:
     try:
         # Another process may be removing, or dying while it writes, the same tree: look again until it is empty.
         for _ in range(5):
-            _empty(fd)
+            _empty(fd, depth - 1)
             try:
                 os.rmdir(name, dir_fd=parent_fd)
                 return
@@ -92,12 +100,12 @@ def _remove_directory(parent_fd: int, name: str) -> None:
         os.close(fd)
 
 
-def _empty(fd: int) -> None:
+def _empty(fd: int, depth: int) -> None:
     with os.scandir(fd) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_directory in found:
         if is_directory:
-            _remove_directory(fd, name)
+            _remove_directory(fd, name, depth)
             continue
         try:
             os.unlink(name, dir_fd=fd)

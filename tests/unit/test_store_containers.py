@@ -5,12 +5,21 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pyrun.errors import ContainerNotFoundError, InvalidInputError, NameInUseError, StoreCorruptError, StoreVersionError
+from pyrun.errors import (
+    ContainerNotFoundError,
+    FeatureMissingError,
+    InvalidInputError,
+    NameInUseError,
+    StoreCorruptError,
+    StoreError,
+    StoreVersionError,
+)
 from pyrun.store import containers, names, owner, trees
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
@@ -294,3 +303,53 @@ def test_a_name_is_judged_and_changed_under_the_lock(layout: Layout, monkeypatch
     os.symlink("../containers/gone", layout.name("web"))
     sweep(layout)
     assert held == [True, True, True]
+
+
+def _deep_tree(path: str, levels: int) -> None:
+    os.mkdir(path)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+
+
+def test_deep_directories_are_left_to_the_remover(tmp_path: Path) -> None:
+    """A container that makes directories to the depth that a path allows must not make every later rm fail."""
+    tree = str(tmp_path / "tree")
+    _deep_tree(tree, 2000)
+    seen: list[str] = []
+    trees.register_remover(seen.append)
+    try:
+        trees.remove_tree(tree)
+    finally:
+        trees.register_remover(None)
+    assert seen == [tree]
+    with pytest.raises(StoreError, match="too many levels of directories"):
+        trees.remove_tree(tree)
+    subprocess.run(["rm", "-rf", tree], check=True)
+
+
+def test_sweep_goes_on_where_a_tree_cannot_be_removed(layout: Layout) -> None:
+    def refuse(path: str) -> None:
+        raise FeatureMissingError("user namespaces", "forbidden since")
+
+    _deep_tree(f"{layout.trash}/deep", 300)
+    os.mkdir(f"{layout.tmp}/{_dead_token()}")
+    trees.register_remover(refuse)
+    try:
+        assert [type(failure) for failure in sweep(layout)] == [FeatureMissingError]
+    finally:
+        trees.register_remover(None)
+    assert os.listdir(layout.tmp) == []
+    assert os.listdir(layout.trash) == ["deep"]
+
+
+def test_sweep_removes_half_of_an_ephemeral_container_that_its_monitor_left(layout: Layout) -> None:
+    container_id, record = make(layout, "half", ephemeral=True)
+    os.unlink(f"{layout.ephemeral_data(container_id)}/owner")
+    trees.remove_tree(record)
+    assert sweep(layout) == []
+    assert os.listdir(layout.ephemeral_disk) == []
