@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import launch
-from pyrun.engine.create import Created, create
+from pyrun.engine.create import Created, create, make
 from pyrun.engine.terminal import Attachment, SignalProxy, parse_detach_keys, window_size
 from pyrun.errors import InvalidInputError
 from pyrun.runtime import state
@@ -39,17 +39,21 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     """
     keys = parse_detach_keys(options.detach_keys)
     _check_terminal(options)
-    created = create(layout, options)
+    made = [make(layout, options, stays=False)]
     attached = not options.detach
+
+    def again() -> Created:
+        made.append(_make_again(layout, options))
+        return made[-1]
+
     try:
         window = window_size(0) if options.tty else (0, 0)
-        again = (lambda: create(layout, options)) if options.rm else None
         started = launch.run_to_exec(
-            layout, created, attached=attached, window=window, again=again, show_plan=show_plan
+            layout, made[0], attached=attached, window=window, again=again if options.rm else None, show_plan=show_plan
         )
     except BaseException:
         if options.rm:
-            _remove(layout, created)
+            _remove(layout, made[-1])
         raise
     if not attached:
         started.monitor.close()
@@ -75,15 +79,32 @@ def attach(started: launch.Launch, stdin: bool, tty: bool, keys: bytes, proxy: b
     if code is None and not attachment.is_detached:
         return 137
     if code is not None and monitor.process is not None:
-        monitor.process.wait()
+        # The container is gone; what is left is the kernel taking the network program and its tap device apart (20 ms).
+        # That is worth waiting for only where a published port must be free again.
+        if started.created.record["ports"]:
+            monitor.process.wait()
+        else:
+            monitor.process.leave()
     return code
 
 
 def _check_terminal(options: RunOptions) -> None:
     if options.tty and options.interactive and not options.detach and not os.isatty(0):
         raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
-    if options.detach and options.rm and options.cidfile == "":
-        raise InvalidInputError("invalid container ID file: empty name")
+
+
+def _make_again(layout: Layout, options: RunOptions) -> Created:
+    """Make a container in the place of one that could not be started; its id file is ours already."""
+    cidfile, options.cidfile = options.cidfile, None
+    try:
+        created = make(layout, options, stays=False)
+    finally:
+        options.cidfile = cidfile
+    if cidfile:
+        from pyrun.engine.cidfile import rewrite
+
+        rewrite(cidfile, created.id)
+    return created
 
 
 def _remove(layout: Layout, created: Created) -> None:

@@ -66,6 +66,16 @@ def _no_new_privs() -> bool:
         return "\nNoNewPrivs:\t1" in file.read()
 
 
+# Children that nobody waits for any more; a program that uses us as a library must not collect zombies.
+_left: list[int] = []
+
+
+def _reap_left() -> None:
+    for pid in _left[:]:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            _left.remove(pid)
+
+
 class Process:
     """A child of ours in the engine namespace."""
 
@@ -78,6 +88,10 @@ class Process:
         """Wait for its end; return the exit status as a shell does (128 + signal)."""
         _, status = os.waitpid(self.pid, 0)
         return os.waitstatus_to_exitcode(status) if not os.WIFSIGNALED(status) else 128 + os.WTERMSIG(status)
+
+    def leave(self) -> None:
+        """Do not wait: it is reaped when the next one is started, or by init when we have ended."""
+        _left.append(self.pid)
 
     def kill(self) -> None:
         """End it. It is not reaped yet, so the pid is still its own."""
@@ -114,6 +128,7 @@ def spawn_in(
     ``fds[i]`` becomes its descriptor i (-1: /dev/null), ``keep`` stay open under their numbers, nothing else does.
     ``remember``: it will live long, so later calls may join its namespace.
     """
+    _reap_left()
     userns_fd = -1 if engine.size == 0 else _live_namespace(engine_file, engine)
     new = engine.size != 0 and userns_fd < 0
     try:
