@@ -79,7 +79,7 @@ static _Noreturn void joining_main(const struct pyrun_join *join, const struct p
 	if (setns(join->pidfd, join->namespaces) < 0)
 		report_call(report_fd, "setns");
 	hide(report_fd);
-	if ((join->namespaces & CLONE_NEWUSER) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
+	if ((join->namespaces & CLONE_NEWUSER) && (sys_setresgid(0) < 0 || sys_setresuid(0) < 0) && errno != EINVAL)
 		report_call(report_fd, "setresuid");
 	hide(report_fd);
 	second = sys_clone3(&args);

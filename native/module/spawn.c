@@ -149,9 +149,9 @@ static void wait_for_maps(int go_fd, int report_fd)
 
 	if (read(go_fd, &byte, 1) != 1)
 		_exit(127); /* the caller died */
-	if (setresgid(0, 0, 0) < 0)
+	if (sys_setresgid(0) < 0)
 		child_fail(report_fd, "setresgid");
-	if (setresuid(0, 0, 0) < 0)
+	if (sys_setresuid(0) < 0)
 		child_fail(report_fd, "setresuid");
 }
 
@@ -164,7 +164,7 @@ static _Noreturn void join_and_run(const struct pyrun_spawn *s, int report_fd)
 
 	if (s->userns_fd >= 0 && setns(s->userns_fd, CLONE_NEWUSER) < 0)
 		child_fail(report_fd, "setns");
-	if (s->userns_fd >= 0 && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+	if (s->userns_fd >= 0 && (sys_setresgid(0) < 0 || sys_setresuid(0) < 0))
 		child_fail(report_fd, "setresuid");
 	if (!s->clone_flags)
 		run_program(s, report_fd);

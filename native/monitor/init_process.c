@@ -111,9 +111,9 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 		_exit(127); /* the monitor is gone */
 	/* Root of the new namespace where it has one: what we make belongs to the container's root. */
 	if (job_string(job, job->header->uid_map)) {
-		if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
+		if (sys_setresgid(0) < 0 && errno != EINVAL)
 			fail(report_fd, "setresgid");
-		if (setresuid(0, 0, 0) < 0 && errno != EINVAL)
+		if (sys_setresuid(0) < 0 && errno != EINVAL)
 			fail(report_fd, "setresuid");
 	}
 	/* The network program opens our /proc/PID/ns/net without CAP_SYS_PTRACE, so we must be dumpable, which a change

@@ -74,14 +74,14 @@ int step_ids(struct step_context *c)
 		for (uint32_t i = 0; i < c->step->count; i++, text = next_string(text))
 			groups[i] = (gid_t)strtoul(text, NULL, 10);
 		CALL(c, "setgroups");
-		if (setgroups(c->step->count, groups) < 0)
+		if (sys_setgroups(c->step->count, groups) < 0)
 			return -1;
 	}
 	CALL(c, "setresgid");
-	if (setresgid(gid, gid, gid) < 0)
+	if (sys_setresgid(gid) < 0)
 		return -1;
 	CALL(c, "setresuid");
-	if (setresuid(uid, uid, uid) < 0)
+	if (sys_setresuid(uid) < 0)
 		return -1;
 	if (getresuid(&real, &effective, &saved) < 0 || real != uid || effective != uid || saved != uid) {
 		errno = EPERM;

@@ -49,6 +49,30 @@ static inline int sys_pidfd_open(int pid)
 	return (int)syscall(SYS_pidfd_open, pid, 0u);
 }
 
+/* glibc's setresuid(3) and its like take a lock to tell the process's other threads (nptl(7), "NPTL and process
+ * credential changes").  In a child of clone(2) that lock may be held by a thread that is not there: a pull's unpacking
+ * threads hung for ever in 1 of some 50 runs.  So: the system calls themselves, with 32-bit ids where there are two. */
+#ifdef SYS_setresuid32
+#define PYRUN_ID_CALL(name) SYS_##name##32
+#else
+#define PYRUN_ID_CALL(name) SYS_##name
+#endif
+
+static inline int sys_setresuid(uid_t uid)
+{
+	return (int)syscall(PYRUN_ID_CALL(setresuid), uid, uid, uid);
+}
+
+static inline int sys_setresgid(gid_t gid)
+{
+	return (int)syscall(PYRUN_ID_CALL(setresgid), gid, gid, gid);
+}
+
+static inline int sys_setgroups(size_t count, const gid_t *groups)
+{
+	return (int)syscall(PYRUN_ID_CALL(setgroups), count, groups);
+}
+
 static inline int sys_close_range(unsigned first, unsigned last, unsigned flags)
 {
 	return (int)syscall(SYS_close_range, first, last, flags);
