@@ -10,7 +10,7 @@ from time import gmtime, strftime, time_ns
 
 from pyrun.engine import environment, idmap, security, spec
 from pyrun.engine.users import User, look_up
-from pyrun.errors import ImageNotFoundError, InvalidInputError, StoreError
+from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
 from pyrun.linux import capabilities
 from pyrun.oci import json
 from pyrun.runtime import engine_ns
@@ -47,19 +47,34 @@ class Created:
 
 
 def create(layout: Layout, options: RunOptions) -> Created:
-    """Make a container; the image is pulled where ``options.pull`` says so.
+    """Make a container that stays until somebody starts or removes it.
 
     Raises: what the image, the options or the store are guilty of; then nothing is left behind.
     """
-    if options.cidfile and os.path.exists(options.cidfile):
-        raise _cidfile_exists(options.cidfile)
-    engine = engine_ns.engine_map()
-    image = image_of(layout, options, engine)
-    builder = Builder(layout, options, engine, image)
-    created = builder.create()
-    if options.cidfile:
-        _write_cidfile(options.cidfile, created.id)
+    return make(layout, options, stays=True)
+
+
+def make(layout: Layout, options: RunOptions, *, stays: bool) -> Created:
+    """Make a container; the image is pulled where ``options.pull`` says so.
+
+    ``stays``: it outlives this process without being started. Raises: as `create`.
+    """
+    if not options.cidfile:
+        return _make(layout, options, stays)
+    from pyrun.engine.cidfile import CidFile
+
+    # Claimed before anything is made: of two commands with the same file, one makes nothing.
+    with CidFile(options.cidfile) as file:
+        created = _make(layout, options, stays)
+        file.write(created.id)
     return created
+
+
+def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
+    engine = engine_ns.engine_map()
+    builder = Builder(layout, options, engine, image_of(layout, options, engine))
+    builder.stays = stays
+    return builder.create()
 
 
 def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:
 class Builder:
     """One container in the making."""
 
-    __slots__ = ("engine", "id", "image", "layout", "lowerdirs", "map", "options", "security", "user", "view")
+    __slots__ = ("engine", "id", "image", "layout", "lowerdirs", "map", "options", "security", "stays", "user", "view")
 
     def __init__(self, layout: Layout, options: RunOptions, engine: EngineMap, image: dict[str, Any]) -> None:
         from pyrun.layers.lowerdir import lowerdirs
@@ -120,6 +135,7 @@ class Builder:
 
             forms.ensure(layout, image, self.map)
             self.lowerdirs = lowerdirs(layout, diff_ids, self.map.form)
+        self.stays = False
 
     def create(self) -> Created:
         """Decide everything, then write it all at once."""
@@ -160,12 +176,26 @@ class Builder:
             "rootfs.json": json.dumps(rootfs).encode(),
             **networking.files(options, network, hostname),
         }
+        if self.stays:
+            files[containers.STAYS] = b""
         # A collector (rmi, prune) has either not begun or has finished: the container holds the image from here on.
         with fsio.FileLock(self.layout.gc_lock, exclusive=False):
             if not resolve.has_layers(self.layout, image, self.map.form):
                 raise ImageNotFoundError(options.image, hint="it was removed just now; `pyrun pull` fetches it again")
-            containers.create(self.layout, record, files)
+            self._place(record, files)
         return Created(self.id, directory, record, (config, rootfs))
+
+    def _place(self, record: dict[str, Any], files: dict[str, bytes]) -> None:
+        while True:
+            try:
+                containers.create(self.layout, record, files)
+            except NameInUseError:
+                if self.options.name:
+                    raise
+                # Another process has drawn the same name at this moment.
+                record["name"] = containers.random_name(self.layout)
+            else:
+                return
 
     def _arguments(self) -> list[str]:
         """ENTRYPOINT and CMD by docker's rules: ``--entrypoint`` drops the image's CMD, arguments replace it."""
@@ -319,38 +349,8 @@ def _rlimits(texts: list[str]) -> list[dict[str, Any]]:
 
 
 def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:
-    labels = dict(image or {})
-    for path in options.label_file:
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines = [line.strip() for line in file.read().split("\n")]
-        except OSError as error:
-            raise InvalidInputError(
-                f"cannot read label file: {path}: {os.strerror(error.errno or 0).lower()}"
-            ) from error
-        labels.update(_label(line) for line in lines if line and not line.startswith("#"))
-    labels.update(_label(text) for text in options.label)
-    return labels
+    if not (options.label or options.label_file):
+        return dict(image)
+    from pyrun.engine import labels
 
-
-def _label(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    return key, value
-
-
-def _cidfile_exists(path: str) -> StoreError:
-    return StoreError(
-        f"container ID file found: {path}: make sure the other container is not running, or delete it", path=path
-    )
-
-
-def _write_cidfile(path: str, container_id: str) -> None:
-    try:
-        with open(path, "x", encoding="ascii") as file:
-            file.write(container_id)
-    except FileExistsError:
-        raise _cidfile_exists(path) from None
-    except OSError as error:
-        raise StoreError(
-            f"cannot write container ID file: {path}: {os.strerror(error.errno or 0).lower()}", path=path
-        ) from error
+    return {**image, **labels.from_options(options.label, options.label_file)}

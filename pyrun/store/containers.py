@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 EXIT_SLOT_BYTES = 64
+STAYS = "stays"  # an empty file in the directory of a --rm container that is not to be started by who made it
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _HEX = "0123456789abcdef"
 

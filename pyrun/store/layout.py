@@ -24,6 +24,7 @@ ROOT, mode 0700
       lock                   the monitor             OFD write lock on byte 0 while it lives
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
       state                  the monitor             by rename                                                JSON
+      stays                  containers.py / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones
     ephemeral/ID/            containers.py           disk half of a --rm container: upper/ work/, link `owner` -> TOKEN

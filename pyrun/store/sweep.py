@@ -54,13 +54,18 @@ def _sweep_dead_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
         path = layout.ephemeral_container(container_id)
         try:
             token = os.readlink(f"{layout.ephemeral_data(container_id)}/owner")
-            if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock"):
+            if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock") or _awaits_start(path):
                 continue
             containers.delete(layout, container_id, path)
         except PyrunError as error:
             failures.append(error)
         except OSError:
             continue  # it is just being removed
+
+
+def _awaits_start(path: str) -> bool:
+    """Whether `create --rm` made the container and nobody has started it yet."""
+    return os.path.exists(f"{path}/{containers.STAYS}") and not os.path.exists(f"{path}/state")
 
 
 def _sweep_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:

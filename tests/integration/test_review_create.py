@@ -1,0 +1,48 @@
+"""Containers that are made and not started at once, and the files that name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.features import requires
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.boxes import Box
+
+pytestmark = requires("userns", "subids", "overlay")
+
+
+def test_a_created_rm_container_waits_for_its_start(box: Box) -> None:
+    """Its maker has ended: to a sweep it looked like what a killed `run --rm` leaves."""
+    box.pyrun.ok("create", "--rm", "--name", "later", box.image, "echo", "now")
+    box.pyrun.ok("create", "--name", "other", box.image, "true")
+    box.pyrun.ok("rm", "other")  # sweeps
+    assert box.pyrun.ok("start", "--attach", "later") == "now"
+    assert box.pyrun.ok("ps", "--all", "--quiet") == ""
+
+
+def test_an_id_file_is_claimed_before_anything_is_made(box: Box, tmp_path: Path) -> None:
+    message = box.pyrun.fails(125, "create", "--cidfile", str(tmp_path / "none" / "id"), box.image)
+    assert "cannot write container ID file" in message
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    assert "container ID file found" in box.pyrun.fails(125, "create", "--cidfile", str(link), box.image)
+    assert box.pyrun.ok("ps", "--all", "--quiet") == ""
+
+
+def test_an_id_file_of_what_was_not_made_is_gone(box: Box, tmp_path: Path) -> None:
+    file = tmp_path / "id"
+    box.pyrun.fails(125, "create", "--cidfile", str(file), "--user", "nobody-knows-him", box.image)
+    assert not file.exists()
+    made = box.pyrun.ok("create", "--cidfile", str(file), box.image)
+    assert file.read_text() == made
+    assert "container ID file found" in box.pyrun.fails(125, "create", "--cidfile", str(file), box.image)
+    assert file.read_text() == made
+
+
+def test_a_label_file_that_is_no_text(box: Box, tmp_path: Path) -> None:
+    file = tmp_path / "labels"
+    file.write_bytes(b"a=\xff\n")
+    assert "invalid utf8 bytes" in box.pyrun.fails(125, "create", "--label-file", str(file), box.image)
