@@ -11,7 +11,6 @@ import os
 
 from pyrun.engine import namespace
 from pyrun.engine.idmap import IdMap
-from pyrun.layers import helper
 from pyrun.layers.lowerdir import TREE, patch_dir
 from pyrun.runtime.engine_ns import FORM_FULL
 from pyrun.store import fsio, leases, owner, trees
@@ -46,7 +45,7 @@ def _derive(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
     building = f"{layout.tmp}/{owner.token()}"
     try:
         fsio.make_directory(f"{building}/{TREE}")
-        _copy(layout, f"{source}/{TREE}", f"{building}/{TREE}", id_map)
+        namespace.copy(layout, f"{source}/{TREE}", f"{building}/{TREE}", *_maps(id_map))
         os.rename(building, target)
     except OSError as error:
         trees.remove_tree(building)
@@ -57,21 +56,9 @@ def _derive(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
         raise
 
 
-def _copy(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
-    maps: list[str] = []
+def _maps(id_map: IdMap) -> list[str]:
+    options: list[str] = []
     for kind, extents in (("u", id_map.uids), ("g", id_map.gids)):
         for inside, outside, size in extents:
-            maps += ["--map", f"{kind}:{inside}:{outside}:{size}"]
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    from_fd = os.open(source, flags)
-    to_fd = os.open(target, flags)
-    try:
-        helper.run(
-            ["copy", "--from-fd", str(from_fd), "--to-fd", str(to_fd), *maps],
-            spawn=namespace.spawner(layout),
-            pass_fds=[from_fd, to_fd],
-            what=target,
-        )
-    finally:
-        os.close(from_fd)
-        os.close(to_fd)
+            options += ["--map", f"{kind}:{inside}:{outside}:{size}"]
+    return options

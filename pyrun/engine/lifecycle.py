@@ -75,12 +75,21 @@ def send_signal(now: State, number: int) -> bool:
 
 def wait_end(now: State, timeout: float | None = None) -> bool:
     """Wait until the container's monitor has ended, so that its record is written; False on timeout (seconds)."""
-    fd = open_process(now.monitor, now.monitor_starttime)
+    return _wait(now.monitor, now.monitor_starttime, timeout)
+
+
+def wait_init(now: State, timeout: float | None) -> bool:
+    """Wait until the container's first process has ended; False on timeout (seconds)."""
+    return _wait(now.pid, now.starttime, timeout)
+
+
+def _wait(pid: int, starttime: int, timeout: float | None) -> bool:
+    fd = open_process(pid, starttime)
     if fd < 0:
         return True
     try:
         poll = select.poll()
-        poll.register(fd, 1)
+        poll.register(fd, 1)  # POLLIN: it has ended
         return bool(poll.poll(None if timeout is None else timeout * 1000))
     finally:
         os.close(fd)
@@ -89,16 +98,3 @@ def wait_end(now: State, timeout: float | None = None) -> bool:
 def is_starting(directory: str) -> bool:
     """Whether a monitor holds the lock although nothing has been executed yet."""
     return bool(lib.pyrun_lock_held(f"{directory}/lock".encode()) == 1)
-
-
-def wait_init(now: State, timeout: float | None) -> bool:
-    """Wait until the container's first process has ended; False on timeout (seconds)."""
-    fd = open_process(now.pid, now.starttime)
-    if fd < 0:
-        return True
-    try:
-        poll = select.poll()
-        poll.register(fd, 1)
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
-    finally:
-        os.close(fd)

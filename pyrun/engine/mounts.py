@@ -74,7 +74,7 @@ def _oci(item: MountSpec) -> dict[str, Any]:
 
 def fill(layout: Layout, decided: Mounts, view: View) -> None:
     """Copy what the image has at a volume's place into the volume, if that is empty, as docker does at create."""
-    from pyrun.engine.plain_root import merge_tree
+    from pyrun.engine import namespace
     from pyrun.volumes import store
 
     for item in decided.specs:
@@ -86,7 +86,7 @@ def fill(layout: Layout, decided: Mounts, view: View) -> None:
         with store.CopyUp(layout, item.source) as copy:
             if copy.needed:
                 for source in reversed(sources):
-                    merge_tree(layout, source, item.path)
+                    namespace.copy(layout, source, item.path, "--overlay")
 
 
 def forget(layout: Layout, decided: Mounts) -> None:

@@ -27,6 +27,27 @@ def remove(layout: Layout, path: str) -> None:
     helper.run(["remove", path], spawn=spawner(layout), what=path)
 
 
+def copy(layout: Layout, source: str, target: str, *options: str) -> None:
+    """Copy a tree into a directory with all it has; ``options``: of ``pyrun-tree copy``.
+
+    Raises: StorageFullError, SyscallError.
+    """
+    import os
+
+    from pyrun.layers import helper
+
+    # O_PATH: a directory may be closed to us; the helper opens it again as root of the engine namespace.
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    from_fd = os.open(source, flags)
+    to_fd = os.open(target, flags)
+    try:
+        arguments = ["copy", *options, "--from-fd", str(from_fd), "--to-fd", str(to_fd)]
+        helper.run(arguments, spawn=spawner(layout), pass_fds=[from_fd, to_fd], what=target)
+    finally:
+        os.close(from_fd)
+        os.close(to_fd)
+
+
 def spawner(layout: Layout) -> Spawn:
     """Return the function that starts a program of ours in the engine namespace of this user."""
     from pyrun.runtime import engine_ns

@@ -57,7 +57,7 @@ def ensure_tree(layout: Layout, directory: str, rootfs: dict[str, Any]) -> dict[
     try:
         os.mkdir(building, 0o755)
         for source in (*reversed(rootfs["lowerdirs"]), rootfs["upper"]):
-            merge_tree(layout, source, building)
+            namespace.copy(layout, source, building, "--overlay")
         os.rename(building, target)
     except OSError as error:
         trees.remove_tree(building)
@@ -69,23 +69,3 @@ def ensure_tree(layout: Layout, directory: str, rootfs: dict[str, Any]) -> dict[
     temporary = f"{directory}/rootfs.json.{os.getpid()}"
     fsio.write_atomic(directory + "/rootfs.json", json.dumps(changed).encode(), temporary=temporary, sync=False)
     return changed
-
-
-def merge_tree(layout: Layout, source: str, target: str) -> None:
-    """Copy one layer's directory over another directory, its whiteouts removing; in the engine namespace."""
-    from pyrun.layers import helper
-
-    # O_PATH: a directory may be closed to us; the helper opens it again as root of the engine namespace.
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    from_fd = os.open(source, flags)
-    to_fd = os.open(target, flags)
-    try:
-        helper.run(
-            ["copy", "--overlay", "--from-fd", str(from_fd), "--to-fd", str(to_fd)],
-            spawn=namespace.spawner(layout),
-            pass_fds=[from_fd, to_fd],
-            what=target,
-        )
-    finally:
-        os.close(from_fd)
-        os.close(to_fd)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from pyrun.engine import lifecycle, namespace
-from pyrun.errors import ContainerNotFoundError, WrongStatusError
+from pyrun.errors import ConflictError, ContainerNotFoundError, WrongStatusError
 from pyrun.runtime import state
-from pyrun.store import containers, trees
+from pyrun.store import containers, fsio
 from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.store.layout import Layout
+
+_PAUSE = 0.005
 
 
 def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False) -> None:
@@ -22,28 +26,59 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     """
     namespace.register(layout)
     container_id, directory = containers.resolve(layout, name)
-    now = state.status(directory)
-    if now.status == "running":
-        if not force:
-            raise WrongStatusError(
-                "remove", name, "running", hint=f"stop it first: `pyrun stop {name}`, or use `pyrun rm -f {name}`"
-            )
-        lifecycle.send_signal(now, lifecycle.SIGKILL)
-        lifecycle.wait_end(now)
+    lock = _end(name, directory, force)
     try:
         record = containers.load(directory)
+        containers.delete(layout, container_id, directory)
     except ContainerNotFoundError:
         if force:
             return  # it was --rm and has removed itself
         raise
-    containers.delete(layout, container_id, directory)
+    finally:
+        if lock >= 0:
+            os.close(lock)
     if volumes:
         remove_volumes(layout, record)
     # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
     sweep(layout)
 
 
+def _end(name: str, directory: str, force: bool) -> int:
+    """Return the container's lock, held so that nobody starts it any more; -1 where there is none (left)."""
+    while True:
+        now = state.status(directory)
+        if now.status == "running":
+            if not force:
+                hint = f"stop it first: `pyrun stop {name}`, or use `pyrun rm -f {name}`"
+                raise WrongStatusError("remove", name, "running", hint=hint)
+            lifecycle.send_signal(now, lifecycle.SIGKILL)
+            lifecycle.wait_end(now)
+        try:
+            lock = fsio.try_lock(f"{directory}/lock")
+        except OSError:
+            return -1  # removed by its monitor, or damaged
+        if lock >= 0:
+            return lock
+        # A monitor is just starting it, or about to end.
+        if not force and now.status == "created":
+            raise WrongStatusError("remove", name, "being started", hint="try again, or use `pyrun rm -f`")
+        _pause()
+
+
+def _pause() -> None:
+    import time
+
+    time.sleep(_PAUSE)
+
+
 def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:
-    """Remove the anonymous volumes that a container was given."""
+    """Remove the anonymous volumes that a container was given; one that another container mounts by its name stays."""
+    if not record["anonymous_volumes"]:
+        return
+    from pyrun.volumes import store
+
     for name in record["anonymous_volumes"]:
-        trees.discard(layout, layout.volume(name))
+        try:
+            store.remove(layout, name, force=True)
+        except ConflictError:
+            continue
