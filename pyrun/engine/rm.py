@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import lifecycle, namespace
-from pyrun.errors import ConflictError, ContainerNotFoundError, WrongStatusError
+from pyrun.errors import ConflictError, ContainerNotFoundError, StoreBusyError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers, fsio
 from pyrun.store.sweep import sweep
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from pyrun.store.layout import Layout
 
-_PAUSE = 0.005
+_PAUSE_SECONDS = 0.005
+_PATIENCE = 4000  # pauses: a start takes milliseconds, its network perhaps seconds
 
 
 def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False) -> None:
@@ -44,8 +45,11 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
 
 
 def _end(name: str, directory: str, force: bool) -> int:
-    """Return the container's lock, held so that nobody starts it any more; -1 where there is none (left)."""
-    while True:
+    """Return the container's lock, held so that nobody starts it any more; -1 where there is none (left).
+
+    Raises: WrongStatusError if it runs and may not be ended; StoreBusyError.
+    """
+    for _ in range(_PATIENCE):
         now = state.status(directory)
         if now.status == "running":
             if not force:
@@ -63,12 +67,13 @@ def _end(name: str, directory: str, force: bool) -> int:
         if not force and now.status == "created":
             raise WrongStatusError("remove", name, "being started", hint="try again, or use `pyrun rm -f`")
         _pause()
+    raise StoreBusyError(f"{directory}/lock")
 
 
 def _pause() -> None:
     import time
 
-    time.sleep(_PAUSE)
+    time.sleep(_PAUSE_SECONDS)
 
 
 def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:

@@ -62,6 +62,20 @@ class FileLock:
             os.close(fd)
 
 
+def try_lock(path: str) -> int:
+    """Lock an existing file exclusively if nobody holds it; return a descriptor to be closed, or -1 if it is held."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE)
+    except BlockingIOError:
+        os.close(fd)
+        return -1
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def is_locked(path: str) -> bool:
     """Whether another open file holds a lock on the file (``F_OFD_GETLK``: asking disturbs nobody)."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,0 +1,43 @@
+"""What `rm` must leave alone: a container that is being started, a volume that another container uses."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from tests.support.features import requires
+
+if TYPE_CHECKING:
+    from tests.support.boxes import Box
+
+pytestmark = requires("userns", "subids", "overlay")
+
+
+def test_a_container_that_is_being_started_is_not_removed(box: Box) -> None:
+    container_id = box.pyrun.ok("create", "--name", "starting", box.image)
+    fd = os.open(box.pyrun.root / "containers" / container_id / "lock", os.O_RDWR)
+    try:
+        # What its monitor does first.
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, fcntl.F_WRLCK.to_bytes(2, "little") + bytes(62))
+        assert "it is being started" in box.pyrun.fails(1, "rm", "starting")
+    finally:
+        os.close(fd)
+    assert box.pyrun.ok("rm", "starting") == "starting"
+
+
+def test_an_anonymous_volume_that_another_container_mounts_stays(box: Box) -> None:
+    box.pyrun.ok("run", "--name", "maker", "-v", "/data", box.image, "sh", "-c", "echo kept > /data/file")
+    name = box.inspect("maker")["Mounts"][0]["Name"]
+    box.start("user", "-v", f"{name}:/data")
+    box.pyrun.ok("rm", "--volumes", "maker")
+    assert box.pyrun.ok("exec", "user", "cat", "/data/file") == "kept"
+    box.pyrun.ok("rm", "--force", "--volumes", "user")
+    assert (box.pyrun.root / "volumes" / name / "_data" / "file").exists()
+
+
+def test_an_anonymous_volume_goes_with_its_container(box: Box) -> None:
+    box.pyrun.ok("run", "--name", "maker", "-v", "/data", box.image, "true")
+    assert len(os.listdir(box.pyrun.root / "volumes")) == 1
+    box.pyrun.ok("rm", "--volumes", "maker")
+    assert os.listdir(box.pyrun.root / "volumes") == []
