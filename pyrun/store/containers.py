@@ -146,7 +146,7 @@ def resolve(layout: Layout, text: str) -> tuple[str, str]:
 def list(layout: Layout, all: bool = True) -> builtins.list[tuple[str, str]]:
     """Return (id, directory) of all containers, or of those that `live/` names; in no order.
 
-    ``live/`` may name a container that has just died: ask the kernel about each.
+    ``live/`` may name one that has just died or is gone: `load` tells, and runtime.state of each.
     """
     if all:
         roots = (layout.containers, layout.ephemeral)
@@ -154,11 +154,9 @@ def list(layout: Layout, all: bool = True) -> builtins.list[tuple[str, str]]:
     found = []
     for name in _names_in(layout.live):
         try:
-            path = os.readlink(f"{layout.live}/{name}")
+            found.append((name, os.readlink(f"{layout.live}/{name}")))
         except OSError:
             continue
-        if os.path.isdir(path):
-            found.append((name, path))
     return found
 
 

@@ -92,6 +92,8 @@ def read_bytes(path: str) -> bytes:
     try:
         size = os.fstat(fd).st_size
         data = os.read(fd, size + 1) if size else os.read(fd, 65536)  # files of /proc say 0
+        if 0 < len(data) <= size:
+            return data  # asked for one byte more than there are: that was the end
         while chunk := os.read(fd, 65536):
             data += chunk
         return data
