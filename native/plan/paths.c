@@ -49,26 +49,37 @@ int root_parent(struct step_context *c, const char *path, const char **name)
 	return root_open(c, length ? parent : "/", O_PATH | O_DIRECTORY);
 }
 
-/* Make what the dangling link `name` of the directory `prefix` points to, as if the root were the world: an image may
- * bring /var/run -> /run without /run. */
-static int make_link_target(struct step_context *c, int parent_fd, const char *prefix, const char *name, unsigned mode, int depth)
+/* Write to `whole` (PATH_MAX bytes) where the link `name` of the directory `prefix` points, as a path of the root; 0 if it
+ * is no link. Only dangling ones come here. */
+static int link_target(struct step_context *c, int parent_fd, const char *prefix, const char *name, int depth, char *whole)
 {
-	char target[PATH_MAX], whole[PATH_MAX];
+	char target[PATH_MAX];
 	ssize_t length = readlinkat(parent_fd, name, target, sizeof(target) - 1);
-	int fd;
 
 	CALL(c, "readlinkat");
 	if (length < 0)
-		return 0; /* no link: somebody has made the directory as we looked */
+		return 0; /* no link: somebody has made the thing as we looked */
 	if (depth >= LINKS_MAX) {
 		errno = ELOOP;
 		return -1;
 	}
 	target[length] = '\0';
-	if (snprintf(whole, sizeof(whole), "%.*s/%s", target[0] == '/' ? 0 : (int)(name - prefix), prefix, target) >= PATH_MAX) {
+	if (snprintf(whole, PATH_MAX, "%.*s/%s", target[0] == '/' ? 0 : (int)(name - prefix), prefix, target) >= PATH_MAX) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
+	return 1;
+}
+
+/* Make what the dangling link `name` of the directory `prefix` points to, as if the root were the world: an image may
+ * bring /var/run -> /run without /run. */
+static int make_link_target(struct step_context *c, int parent_fd, const char *prefix, const char *name, unsigned mode, int depth)
+{
+	char whole[PATH_MAX];
+	int fd, found = link_target(c, parent_fd, prefix, name, depth, whole);
+
+	if (found <= 0)
+		return found;
 	fd = mkdir_following(c, whole, mode, depth + 1);
 	if (fd < 0)
 		return -1;
@@ -112,10 +123,7 @@ static int mkdir_following(struct step_context *c, const char *path, unsigned mo
 			CALL(c, "mkdirat");
 			if (mkdirat(parent_fd, name, mode) < 0 &&
 			    (errno != EEXIST || make_link_target(c, parent_fd, prefix, name, mode, depth) < 0)) {
-				int saved = errno;
-				close(parent_fd);
-				errno = saved;
-				return -1;
+				return close_keeping_errno(parent_fd);
 			}
 			close(parent_fd);
 			fd = root_open(c, prefix, O_PATH | O_DIRECTORY);
@@ -130,15 +138,14 @@ static int mkdir_following(struct step_context *c, const char *path, unsigned mo
 	return root_open(c, path, O_PATH | O_DIRECTORY);
 }
 
-/* Open `path` as the place of a mount, made when it is missing: a directory, or an empty file. */
-int root_mount_point(struct step_context *c, const char *path, int is_directory)
+/* As root_mount_point, for a file.  A dangling link is followed inside the root, as runc does: images bring
+ * /etc/resolv.conf -> ../run/systemd/resolve/stub-resolv.conf. */
+static int file_following(struct step_context *c, const char *path, int depth)
 {
-	char parent[PATH_MAX];
+	char parent[PATH_MAX], whole[PATH_MAX];
 	const char *slash = strrchr(path, '/');
-	int parent_fd, fd;
+	int parent_fd, fd, found = 0;
 
-	if (is_directory)
-		return root_mkdir(c, path, 0755);
 	fd = root_open(c, path, O_PATH);
 	if (fd >= 0 || errno != ENOENT)
 		return fd;
@@ -148,16 +155,26 @@ int root_mount_point(struct step_context *c, const char *path, int is_directory)
 	}
 	memcpy(parent, path, (size_t)(slash - path));
 	parent[slash - path] = '\0';
-	parent_fd = root_mkdir(c, slash == path ? "/" : parent, 0755);
+	parent_fd = mkdir_following(c, slash == path ? "/" : parent, 0755, depth);
 	if (parent_fd < 0)
 		return -1;
 	CALL(c, "openat");
-	/* O_EXCL|O_NOFOLLOW: a dangling symlink must not make us create its target. */
+	/* O_EXCL|O_NOFOLLOW: the kernel must not follow the link for us, outside the root. */
 	fd = openat(parent_fd, slash + 1, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0644);
 	if (fd >= 0)
 		close(fd);
-	close(parent_fd);
-	if (fd < 0 && errno != EEXIST)
+	else if (errno == EEXIST)
+		found = link_target(c, parent_fd, path, slash + 1, depth, whole);
+	else
+		found = -1;
+	close_keeping_errno(parent_fd);
+	if (found < 0)
 		return -1;
-	return root_open(c, path, O_PATH);
+	return found ? file_following(c, whole, depth + 1) : root_open(c, path, O_PATH);
+}
+
+/* Open `path` as the place of a mount, made when it is missing: a directory, or an empty file. */
+int root_mount_point(struct step_context *c, const char *path, int is_directory)
+{
+	return is_directory ? root_mkdir(c, path, 0755) : file_following(c, path, 0);
 }

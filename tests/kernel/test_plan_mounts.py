@@ -202,8 +202,20 @@ def test_images_links_do_not_lead_mounts_out(box: Bundle) -> None:
     assert os.listdir(outside) == []
 
 
-def test_a_dangling_link_is_no_place_for_a_file(box: Bundle) -> None:
-    os.symlink("/nowhere/file", box.lower + "/etc/hosts")
+def test_a_dangling_link_is_followed_inside_the_root(box: Bundle) -> None:
+    """As runc: images bring /etc/resolv.conf -> ../run/systemd/resolve/stub-resolv.conf, and nothing below /run."""
+    outside = box.base + "/outside"
+    os.symlink(f"../../../../../../..{outside}", box.lower + "/etc/hosts")
+    Path(box.base, "hosts").write_text("found")
+    config = box.config("cat", "/etc/hosts", outside)
+    source = box.base + "/hosts"
+    config["mounts"].append({"destination": "/etc/hosts", "source": source, "type": "bind", "options": ["bind"]})
+    assert box.run(config=config).out == "foundfound"
+    assert not os.path.lexists(outside)
+
+
+def test_a_link_that_never_ends_is_no_place_for_a_file(box: Bundle) -> None:
+    os.symlink("hosts", box.lower + "/etc/hosts")
     Path(box.base, "hosts").write_text("x")
     config = box.config("cat", "/etc/hosts")
     source = box.base + "/hosts"

@@ -1,0 +1,25 @@
+"""Images that real tools make, and images made to hurt: both end in a container or in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.boxes import push
+from tests.support.features import requires
+from tests.support.images import directory, layer, symlink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.command_line import CommandLine
+
+pytestmark = requires("userns", "subids", "overlay")
+
+
+def test_an_image_of_a_machine_with_systemd_resolved(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    link = layer([directory("etc"), symlink("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")])
+    image = push(registry, tmp_path, "resolved", {}, link)
+    script = "cat /etc/resolv.conf; ls -l /etc/resolv.conf"
+    seen = pyrun.ok("run", "--rm", "--dns", "192.0.2.53", image, "sh", "-c", script)
+    assert "nameserver 192.0.2.53" in seen
+    assert "-> ../run/systemd/resolve/stub-resolv.conf" in seen
