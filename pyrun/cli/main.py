@@ -47,6 +47,7 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command line and leave the process: what the launcher calls."""
     import gc
 
+    _fill_standard_streams()
     # A command ends before it has made garbage: looking for some among its modules costs 1 ms.
     gc.set_threshold(100_000)
     code = main(argv)
@@ -59,6 +60,16 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(code)  # joins them
     # The interpreter's own farewell takes its modules to pieces, which the kernel does at once: 1.5 ms.
     os._exit(code & 0xFF)
+
+
+def _fill_standard_streams() -> None:
+    """Open /dev/null where the caller closed a standard stream: else the next file of ours gets its number."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest free number is fd: those below it are open.
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

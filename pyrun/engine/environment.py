@@ -64,7 +64,9 @@ def _lines(path: str) -> list[str]:
         text = content.decode()
     except UnicodeDecodeError:
         raise InvalidInputError(f"poorly formatted environment: {path}: invalid utf8 bytes") from None
-    return [line.lstrip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    # Not splitlines(): a form feed or U+2028 in a value ends no line for docker (bufio.ScanLines).
+    lines = [line.removesuffix("\r").lstrip() for line in text.split("\n")]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def container_environment(image: list[str], options: list[str], *, hostname: str, tty: bool, home: str) -> list[str]:

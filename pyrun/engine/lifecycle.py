@@ -32,19 +32,23 @@ def signal_number(text: str) -> int:
     Raises: InvalidInputError with docker's words.
     """
     word = text.strip().upper().removeprefix("SIG")
-    if word.isdigit() and 0 < int(word) < 65:
+    if _is_small(word) and 0 < int(word) < 65:
         return int(word)
     if word in _NAMES:
         return _NAMES.index(word) + 1
     if word in _ALIASES:
         return _ALIASES[word]
     base, sign, offset = word[:5], word[5:6], word[6:]
-    if base in ("RTMIN", "RTMAX") and (not sign or (sign in "+-" and offset.isdigit())):
+    if base in ("RTMIN", "RTMAX") and (not sign or (sign in "+-" and _is_small(offset))):
         # glibc keeps 32 and 33 for itself.
         number = (34 if base == "RTMIN" else 64) + int((sign + offset) or 0)
         if 34 <= number <= 64:
             return number
     raise InvalidInputError(f"invalid signal: {text}")
+
+
+def _is_small(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 4
 
 
 def open_process(pid: int, starttime: int) -> int:

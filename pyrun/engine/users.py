@@ -35,7 +35,9 @@ def _rows(view: View, path: str, fields: int) -> list[list[str]]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and int(text) <= _MAX_ID else None
+    # int() refuses, with ValueError, the thousands of digits that an image may hold.
+    is_number = text.isascii() and text.isdigit() and len(text) <= 10
+    return int(text) if is_number and int(text) <= _MAX_ID else None
 
 
 def look_up(view: View, text: str) -> User:
@@ -48,9 +50,9 @@ def look_up(view: View, text: str) -> User:
     name, separator, group = text.partition(":")
     passwd = _rows(view, "/etc/passwd", 6)
     number = _number(name) if name else 0
-    row = next((row for row in passwd if row[0] == name), None) if name else None
-    if row is None and number is not None:
-        row = next((row for row in passwd if row[2] == str(number)), None)
+    # A number is an id, whoever has it for a name in the image's file (CVE-2016-3697).
+    key, value = (0, name) if number is None else (2, str(number))
+    row = next((row for row in passwd if row[key] == value), None)
     if row is None and number is None:
         raise InvalidInputError(
             f"unable to find user {name}: no matching entries in passwd file",
@@ -59,7 +61,7 @@ def look_up(view: View, text: str) -> User:
     if row is None:
         uid, gid, home, login = number or 0, 0, "/", ""
     else:
-        uid, gid = _number(row[2]) or 0, _number(row[3]) or 0
+        uid, gid = _id(row, 2, name), _id(row, 3, name)
         home, login = row[5] or "/", row[0]
     groups: list[int] = []
     if separator and group:
@@ -69,9 +71,20 @@ def look_up(view: View, text: str) -> User:
     return User(uid, gid, groups, home)
 
 
+def _id(row: list[str], column: int, name: str) -> int:
+    number = _number(row[column])
+    if number is None:  # 0 instead, as moby has it, would be root
+        raise InvalidInputError(
+            f"unable to find user {name}: passwd file has no id that can be used: {row[column][:20]!r}"
+        )
+    return number
+
+
 def _group(view: View, group: str) -> int:
-    row = next((row for row in _rows(view, "/etc/group", 3) if row[0] == group), None)
-    number = _number(row[2]) if row is not None else _number(group)
+    number = _number(group)
+    if number is None:
+        row = next((row for row in _rows(view, "/etc/group", 3) if row[0] == group), None)
+        number = None if row is None else _number(row[2])
     if number is None:
         raise InvalidInputError(
             f"unable to find group {group}: no matching entries in group file",

@@ -12,9 +12,10 @@ import msgspec
 
 from pyrun.errors import InvalidConfigError
 from pyrun.oci.descriptor import Descriptor, Digest
-from pyrun.oci.document import TIME_PATTERN, VARIABLE_PATTERN, decode
+from pyrun.oci.document import TEXT_PATTERN, TIME_PATTERN, VARIABLE_PATTERN, decode
 from pyrun.oci.manifest import Manifest
 
+Text = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN)]
 Variable = Annotated[str, msgspec.Meta(pattern=VARIABLE_PATTERN)]
 Time = Annotated[str, msgspec.Meta(pattern=TIME_PATTERN)]
 
@@ -33,15 +34,15 @@ class Healthcheck(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=Tr
 class ContainerConfig(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):
     """The field ``config``: the defaults of a container."""
 
-    user: str | None = None
+    user: Text | None = None
     exposed_ports: dict[str, dict[str, Any] | None] | None = None
     env: list[Variable] | None = None
-    entrypoint: list[str] | None = None
-    cmd: list[str] | None = None
-    volumes: dict[str, dict[str, Any] | None] | None = None
-    working_dir: str | None = None
+    entrypoint: list[Text] | None = None
+    cmd: list[Text] | None = None
+    volumes: dict[Text, dict[str, Any] | None] | None = None
+    working_dir: Text | None = None
     labels: dict[str, str] | None = None
-    stop_signal: str | None = None
+    stop_signal: Text | None = None
     stop_timeout: int | None = None
     args_escaped: bool | None = None
     healthcheck: Healthcheck | None = None

@@ -24,6 +24,7 @@ _RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"  # RFC 6838 section
 MEDIA_TYPE_PATTERN = rf"\A{_RESTRICTED_NAME}/{_RESTRICTED_NAME}\Z"
 URI_PATTERN = r"\A[A-Za-z][A-Za-z0-9+.-]*:[^\s]+\Z"
 VARIABLE_PATTERN = r"\A[^=\0]+=[^\0]*\Z"
+TEXT_PATTERN = r"\A[^\0]*\Z"  # what the kernel gets as a string ends at its first NUL
 TIME_PATTERN = r"\A[0-9TtZz:.+ -]*\Z"
 
 _MEANING = (
@@ -32,6 +33,7 @@ _MEANING = (
     (URI_PATTERN, "no URI"),
     (VARIABLE_PATTERN, "no variable of the form NAME=value"),
     (TIME_PATTERN, "no RFC 3339 time"),
+    (TEXT_PATTERN, "a NUL byte"),
 )
 
 
