@@ -15,6 +15,7 @@ from pyrun.linux import capabilities
 from pyrun.oci import json
 from pyrun.runtime import engine_ns
 from pyrun.store import containers, fsio
+from pyrun.store.containers import Created
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,24 +27,6 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _DEFAULT_STOP_SIGNAL = "SIGTERM"
-
-
-class Created:
-    """A container that exists and does not run yet.
-
-    ``bundle``: its config.json and rootfs.json, if this process has just written them.
-    """
-
-    __slots__ = ("bundle", "directory", "id", "record")
-
-    def __init__(
-        self, container_id: str, directory: str, record: dict[str, Any],
-        bundle: tuple[dict[str, Any], dict[str, Any]] | None = None,
-    ) -> None:  # fmt: skip
-        self.id = container_id
-        self.directory = directory
-        self.record = record
-        self.bundle = bundle
 
 
 def create(layout: Layout, options: RunOptions) -> Created:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pyrun.engine.create import Created
     from pyrun.runtime.launch import Monitor
     from pyrun.runtime.plan import Plan
+    from pyrun.store.containers import Created
     from pyrun.store.layout import Layout
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import launch
-from pyrun.engine.create import Created, create, make
-from pyrun.engine.terminal import Attachment, SignalProxy, parse_detach_keys, window_size
+from pyrun.engine.create import create, make
 from pyrun.errors import InvalidInputError
 from pyrun.runtime import state
 from pyrun.store import containers
+from pyrun.store.containers import Created
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     Raises: CommandNotFoundError, CommandNotExecutableError and all that create raises; a --rm container that could
     not be started is gone, another one stays as created.
     """
-    keys = parse_detach_keys(options.detach_keys)
-    _check_terminal(options)
+    keys, window = _terminal(options)
     made = [make(layout, options, stays=False)]
     attached = not options.detach
 
@@ -47,7 +46,6 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
         return made[-1]
 
     try:
-        window = window_size(0) if options.tty else (0, 0)
         started = launch.run_to_exec(
             layout, made[0], attached=attached, window=window, again=again if options.rm else None, show_plan=show_plan
         )
@@ -58,39 +56,20 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     if not attached:
         started.monitor.close()
         return RunResult(started.created.id, None)
+    from pyrun.engine.attach import attach
+
     return RunResult(started.created.id, attach(started, options.interactive, options.tty, keys, options.sig_proxy))
 
 
-def attach(started: launch.Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) -> int | None:
-    """Pump until exit (the code) or detach (None); 137 where the monitor died and took the container with it."""
-    monitor = started.monitor
-    try:
-        pidfd = os.pidfd_open(monitor.pid) if proxy and not tty else -1
-    except OSError:
-        pidfd = -1
-    try:
-        with SignalProxy(pidfd):
-            attachment = Attachment(monitor, stdin=stdin, tty=tty, detach_keys=keys)
-            code = attachment.run()
-    finally:
-        if pidfd >= 0:
-            os.close(pidfd)
-        monitor.close()
-    if code is None and not attachment.is_detached:
-        return 137
-    if code is not None and monitor.process is not None:
-        # The container is gone; what is left is the kernel taking the network program and its tap device apart (20 ms).
-        # That is worth waiting for only where a published port must be free again.
-        if started.created.record["ports"]:
-            monitor.process.wait()
-        else:
-            monitor.process.leave()
-    return code
+def _terminal(options: RunOptions) -> tuple[bytes, tuple[int, int]]:
+    """Return the detach keys and the window's size, of no interest where nobody stays or there is no terminal."""
+    if not options.tty and options.detach_keys is None:
+        return b"", (0, 0)
+    from pyrun.engine.terminal import parse_detach_keys, window_size
 
-
-def _check_terminal(options: RunOptions) -> None:
     if options.tty and options.interactive and not options.detach and not os.isatty(0):
         raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
+    return parse_detach_keys(options.detach_keys), window_size(0) if options.tty else (0, 0)
 
 
 def _make_again(layout: Layout, options: RunOptions) -> Created:

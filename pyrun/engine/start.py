@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pyrun.engine import launch
-from pyrun.engine.create import Created
-from pyrun.engine.run import attach
-from pyrun.engine.terminal import parse_detach_keys, window_size
 from pyrun.runtime import state
 from pyrun.store import containers
+from pyrun.store.containers import Created
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +19,24 @@ def start(
 
     Raises: ContainerNotFoundError; as `launch.start`.
     """
-    keys = parse_detach_keys(detach_keys)
+    keys = b""
+    if attached or detach_keys is not None:
+        from pyrun.engine.terminal import parse_detach_keys
+
+        keys = parse_detach_keys(detach_keys)
     container_id, directory = containers.resolve(layout, name)
     if state.status(directory).status == "running":
         return None
     created = Created(container_id, directory, containers.load(directory))
-    tty = bool(created.record["tty"])
-    started = launch.run_to_exec(layout, created, attached=attached, window=window_size(0) if tty else (0, 0))
+    tty, window = bool(created.record["tty"]), (0, 0)
+    if tty:
+        from pyrun.engine.terminal import window_size
+
+        window = window_size(0)
+    started = launch.run_to_exec(layout, created, attached=attached, window=window)
     if not attached:
         started.monitor.close()
         return None
+    from pyrun.engine.attach import attach
+
     return attach(started, interactive and bool(created.record["stdin_open"]), tty, keys, proxy=True)

@@ -29,6 +29,24 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _HEX = "0123456789abcdef"
 
 
+class Created:
+    """A container that exists and does not run yet.
+
+    ``bundle``: its config.json and rootfs.json, if this process has just written them.
+    """
+
+    __slots__ = ("bundle", "directory", "id", "record")
+
+    def __init__(
+        self, container_id: str, directory: str, record: dict[str, Any],
+        bundle: tuple[dict[str, Any], dict[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
+        self.id = container_id
+        self.directory = directory
+        self.record = record
+        self.bundle = bundle
+
+
 def new_id() -> str:
     """Return 64 random hexadecimal digits that are not all decimal in the first 12.
 

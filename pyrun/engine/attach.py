@@ -1,0 +1,41 @@
+"""To stay with a container that has been started: what `run` and `start -a` share.
+
+It must not know how it was made. Hot: not imported by what goes on in the background.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.engine.terminal import Attachment, SignalProxy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.engine.launch import Launch
+
+
+def attach(started: Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) -> int | None:
+    """Pump until exit (the code) or detach (None); 137 where the monitor died and took the container with it."""
+    monitor = started.monitor
+    try:
+        pidfd = os.pidfd_open(monitor.pid) if proxy and not tty else -1
+    except OSError:
+        pidfd = -1
+    try:
+        with SignalProxy(pidfd):
+            attachment = Attachment(monitor, stdin=stdin, tty=tty, detach_keys=keys)
+            code = attachment.run()
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+        monitor.close()
+    if code is None and not attachment.is_detached:
+        return 137
+    if code is not None and monitor.process is not None:
+        # The container is gone; what is left is the kernel taking the network program and its tap device apart (20 ms).
+        # That is worth waiting for only where a published port must be free again.
+        if started.created.record["ports"]:
+            monitor.process.wait()
+        else:
+            monitor.process.leave()
+    return code
