@@ -11,7 +11,7 @@ import os
 
 from pyrun.engine import namespace
 from pyrun.engine.idmap import IdMap
-from pyrun.layers.lowerdir import TREE, patch_dir
+from pyrun.layers.lowerdir import TREE, has_patches, patch_dir
 from pyrun.runtime.engine_ns import FORM_FULL
 from pyrun.store import fsio, leases, owner, trees
 
@@ -28,15 +28,19 @@ def ensure(layout: Layout, image: dict[str, Any], id_map: IdMap) -> None:
     Raises: StorageFullError, SyscallError. What was begun is swept.
     """
     diff_ids = [layer["diff_id"] for layer in image["layers"]]
-    if not id_map.form.startswith("keep-") or all(os.path.isdir(layout.layer(item, id_map.form)) for item in diff_ids):
+    if not id_map.form.startswith("keep-") or not diff_ids:
+        return
+    wanted = [(layout.layer(item, FORM_FULL), layout.layer(item, id_map.form)) for item in diff_ids]
+    if has_patches(wanted[-1][0]):
+        patch = patch_dir(layout, diff_ids, FORM_FULL)
+        if os.path.isdir(patch):  # the image's own: its layers may all be there for others
+            wanted.append((patch, patch_dir(layout, diff_ids, id_map.form)))
+    if all(os.path.isdir(target) for _, target in wanted):
         return
     namespace.register(layout)
     with leases.acquire(layout, [image["manifest"], *(layer["digest"] for layer in image["layers"])]):
-        for diff_id in diff_ids:
-            _derive(layout, layout.layer(diff_id, FORM_FULL), layout.layer(diff_id, id_map.form), id_map)
-        patch = patch_dir(layout, diff_ids, FORM_FULL)
-        if os.path.isdir(patch):
-            _derive(layout, patch, patch_dir(layout, diff_ids, id_map.form), id_map)
+        for source, target in wanted:
+            _derive(layout, source, target, id_map)
 
 
 def _derive(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
@@ -46,6 +50,8 @@ def _derive(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
     try:
         fsio.make_directory(f"{building}/{TREE}")
         namespace.copy(layout, f"{source}/{TREE}", f"{building}/{TREE}", *_maps(id_map))
+        # A form is never made again: after a power loss, empty files under its name would stay.
+        fsio.sync_file_system(building)
         os.rename(building, target)
     except OSError as error:
         trees.remove_tree(building)

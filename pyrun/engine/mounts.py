@@ -78,10 +78,11 @@ def fill(layout: Layout, decided: Mounts, view: View) -> None:
     from pyrun.volumes import store
 
     for item in decided.specs:
-        if item.type != "volume" or item.nocopy or not store.needs_copy_up(layout, item.source):
+        if item.type != "volume" or not store.needs_copy_up(layout, item.source):
             continue
-        sources = view.sources(item.target)
-        if not sources:
+        sources = [] if item.nocopy else view.sources(item.target)
+        # A filling that was cut short is undone in any case: the next one would undo what this container writes.
+        if not sources and not store.was_cut_short(layout, item.source):
             continue
         with store.CopyUp(layout, item.source) as copy:
             if copy.needed:

@@ -38,7 +38,7 @@ def lowerdirs(layout: Layout, diff_ids: Sequence[str], form: str) -> list[str]:
         return found
     top = layout.layer(diff_ids[-1], form)
     # hashlib costs 4 ms to import (design §8): only where the highest layer has a patch at all.
-    if _has_patches(top):
+    if has_patches(top):
         patch = f"{patch_dir(layout, diff_ids, form)}/{TREE}"
         if os.path.isdir(patch):
             found.append(patch)
@@ -50,7 +50,8 @@ def lowerdirs(layout: Layout, diff_ids: Sequence[str], form: str) -> list[str]:
     return found
 
 
-def _has_patches(layer: str) -> bool:
+def has_patches(layer: str) -> bool:
+    """Say whether any image has a patch on this layer in this form; cheap."""
     directory, _, form = layer.rpartition("/")
     try:
         return any(name.startswith(form + ".patch-") for name in os.listdir(directory))

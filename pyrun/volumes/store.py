@@ -179,7 +179,12 @@ class CopyUp:
 
 def needs_copy_up(layout: Layout, name: str) -> bool:
     """Say, without a lock, whether it is worth taking `CopyUp`: the volume is empty, or a filling was cut short."""
-    return _is_empty(data_path(layout, name)) or os.path.lexists(layout.volume(name) + "/copying")
+    return _is_empty(data_path(layout, name)) or was_cut_short(layout, name)
+
+
+def was_cut_short(layout: Layout, name: str) -> bool:
+    """Say whether a filling is under way, or its maker was killed; entering `CopyUp` waits, and undoes it."""
+    return os.path.lexists(layout.volume(name) + "/copying")
 
 
 def _exists(layout: Layout, name: str) -> bool:

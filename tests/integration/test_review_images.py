@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.boxes import push
 from tests.support.features import requires
-from tests.support.images import directory, layer, symlink
+from tests.support.images import directory, entry, layer, symlink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,3 +23,29 @@ def test_an_image_of_a_machine_with_systemd_resolved(pyrun: CommandLine, registr
     seen = pyrun.ok("run", "--rm", "--dns", "192.0.2.53", image, "sh", "-c", script)
     assert "nameserver 192.0.2.53" in seen
     assert "-> ../run/systemd/resolve/stub-resolv.conf" in seen
+
+
+def test_keep_id_mends_a_form_that_was_cut_short(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    """A directory that the top layer only implies has its mode from below: the patch, made after the layers."""
+    below, top = layer([directory("closed", mode=0o751, owner=(7, 8))]), layer([entry("closed/file", b"x")])
+    image = push(registry, tmp_path, "implied", {}, below, top)
+    command = (
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--userns=keep-id",
+        "-u",
+        "0",
+        image,
+        "stat",
+        "-c",
+        "%a %u",
+        "/closed",
+    )
+    assert pyrun.ok(*command) == "751 7"
+    patches = list((pyrun.root / "layers").glob("sha256/*/keep-*.patch-*"))
+    assert len(patches) == 1
+    # As if its maker had been killed between the layers and the patch.
+    patches[0].rename(pyrun.root / "trash" / "patch")
+    assert pyrun.ok(*command) == "751 7"

@@ -1,4 +1,4 @@
-"""What `rm` must leave alone: a container that is being started, a volume that another container uses."""
+"""What `rm` must leave alone, a container that is being started and a volume in use; and what volumes must not lose."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def test_an_anonymous_volume_goes_with_its_container(box: Box) -> None:
     assert len(os.listdir(box.pyrun.root / "volumes")) == 1
     box.pyrun.ok("rm", "--volumes", "maker")
     assert os.listdir(box.pyrun.root / "volumes") == []
+
+
+def test_a_filling_that_was_cut_short_is_undone_before_anybody_writes(box: Box) -> None:
+    """Undone at the next filling instead, it took along what a container had written in the meantime."""
+    box.sh("true", "-v", "store:/etc:nocopy")
+    volume = box.pyrun.root / "volumes" / "store"
+    (volume / "copying").write_bytes(b"")
+    (volume / "_data" / "half").write_bytes(b"")
+    assert box.sh("ls /nowhere; echo precious > /nowhere/file", "-v", "store:/nowhere") == ""
+    assert box.sh("cat /etc/file", "-v", "store:/etc") == "precious"
