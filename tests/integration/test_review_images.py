@@ -47,5 +47,5 @@ def test_keep_id_mends_a_form_that_was_cut_short(pyrun: CommandLine, registry: s
     patches = list((pyrun.root / "layers").glob("sha256/*/keep-*.patch-*"))
     assert len(patches) == 1
     # As if its maker had been killed between the layers and the patch.
-    patches[0].rename(pyrun.root / "trash" / "patch")
+    patches[0].rename(patches[0].with_name("away"))
     assert pyrun.ok(*command) == "751 7"
