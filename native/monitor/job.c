@@ -22,7 +22,7 @@ static int list_ok(const struct job_header *h, const char *data, uint32_t offset
 static int header_ok(const struct job_header *h, size_t size, const char *base)
 {
 	const uint32_t strings[] = { h->id,	 h->directory, h->live_link,	h->name_link, h->socket_path,
-				     h->uid_map, h->gid_map,   h->network_argv, h->remove,    h->boot_id };
+				     h->uid_map, h->gid_map,   h->network_argv, h->remove,    h->boot_id, h->retired };
 
 	if (h->magic != JOB_MAGIC || h->version != JOB_VERSION)
 		return 0;

@@ -30,7 +30,7 @@ struct job_header {
 	uint32_t uid_map, gid_map, network_argv, remove;
 	uint32_t data_offset, data_size, plan_offset, plan_size;
 	uint16_t rows, columns;
-	uint32_t boot_id, reserved;
+	uint32_t boot_id, retired; /* retired: where an ephemeral container's directory is moved before it is removed */
 };
 _Static_assert(sizeof(struct job_header) == 104, "wire format");
 

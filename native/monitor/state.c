@@ -142,10 +142,10 @@ static int is_link_to_us(const struct job *job, const char *path)
 	return got >= (ssize_t)length && memcmp(target + got - length, id, length) == 0;
 }
 
-/* The entries that say "running" and, for --rm, the name; only while they are still ours. */
+/* The entries that say "running"; only while they are still ours. */
 void state_unlink(const struct job *job)
 {
-	const char *live = job_string(job, job->header->live_link), *name = job_string(job, job->header->name_link);
+	const char *live = job_string(job, job->header->live_link);
 	const char *socket_path = job_string(job, job->header->socket_path);
 
 	if (live && is_link_to_us(job, live))
@@ -158,8 +158,6 @@ void state_unlink(const struct job *job)
 		snprintf(network_socket, sizeof(network_socket), "%s.net", socket_path);
 		unlink(network_socket);
 	}
-	if (job_has(job, JOB_EPHEMERAL) && name && is_link_to_us(job, name))
-		unlink(name);
 }
 
 /* rm -r by descriptors, following no link.  Overlay leaves work/work with mode 000: ours to open by capability. */
@@ -183,10 +181,27 @@ static void remove_at(int parent_fd, const char *name, int depth)
 	unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
+/* The container's own directory goes by one rename to where the sweep looks: whenever we are killed, the container is
+ * either there, whole and with its name, or not seen at all (its name then leads nowhere, which frees it). */
+static void retire(const struct job *job)
+{
+	const char *directory = job_string(job, job->header->directory), *retired = job_string(job, job->header->retired);
+	const char *name = job_string(job, job->header->name_link);
+
+	if (retired && rename(directory, retired) == 0)
+		directory = retired;
+	if (name && is_link_to_us(job, name))
+		unlink(name);
+	remove_at(AT_FDCWD, directory, 0);
+}
+
 void state_remove_tree(const struct job *job)
 {
-	const char *path = job_string(job, job->header->remove);
+	const char *path = job_string(job, job->header->remove), *directory = job_string(job, job->header->directory);
 
 	for (uint32_t i = 0; path && i < job->header->remove_count; i++, path += strlen(path) + 1)
-		remove_at(AT_FDCWD, path, 0);
+		if (strcmp(path, directory) == 0)
+			retire(job);
+		else
+			remove_at(AT_FDCWD, path, 0);
 }

@@ -11,7 +11,7 @@ from pyrun.engine import filters, idmap
 from pyrun.errors import KernelError, NotFoundError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, job, launch, state
-from pyrun.store import containers
+from pyrun.store import containers, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,11 +121,14 @@ def _orders(
     if record["ephemeral"]:
         orders.flags |= job.EPHEMERAL
         orders.name_link = layout.name(record["name"])
+        # Volumes while the record still names them; the record before the data, whose owner link tells the sweep.
         orders.remove = [
-            layout.ephemeral_data(created.id),
-            directory,
             *(layout.volume(name) for name in record["anonymous_volumes"]),
+            directory,
+            layout.ephemeral_data(created.id),
         ]
+        # Not named after the container: the sweep would take that for one under construction.
+        orders.retired = f"{layout.runtime_tmp}/{owner.token()}"
     orders.rows, orders.columns = window
     orders.boot_id = state.boot_id()  # not the record's: that is of the boot that created it
     return orders

@@ -22,7 +22,7 @@ class Job:
 
     __slots__ = (
         "boot_id", "clone_flags", "columns", "directory", "flags", "gid_map", "id", "live_link", "log_max_bytes",
-        "log_max_files", "name_link", "network_argv", "remove", "rows", "socket_path", "uid_map",
+        "log_max_files", "name_link", "network_argv", "remove", "retired", "rows", "socket_path", "uid_map",
     )  # fmt: skip
 
     def __init__(self, container_id: str, directory: str) -> None:
@@ -36,7 +36,8 @@ class Job:
         self.name_link: str | None = None
         self.socket_path: str | None = None
         self.network_argv: list[str] = []
-        self.remove: list[str] = []
+        self.remove: list[str] = []  # in this order
+        self.retired: str | None = None
         self.log_max_bytes = 10_000_000
         self.log_max_files = 3
         self.rows = self.columns = 0
@@ -60,13 +61,13 @@ class Job:
             text(self.id), text(self.directory), text(self.live_link), text(self.name_link), text(self.socket_path),
             text(self.uid_map), text(self.gid_map), texts(self.network_argv), texts(self.remove),
         ]  # fmt: skip
-        boot = text(self.boot_id)
+        boot, retired = text(self.boot_id), text(self.retired)
         data += b"\0" * (-(_HEADER_BYTES + len(data)) % 8 or 8)
         header = pack(
             "=IIIIIIQQ9IIIIIHHII",
             MAGIC, VERSION, self.flags, len(self.network_argv), len(self.remove), self.log_max_files,
             self.clone_flags, self.log_max_bytes, *offsets,
-            _HEADER_BYTES, len(data), _HEADER_BYTES + len(data), len(plan), self.rows, self.columns, boot, 0,
+            _HEADER_BYTES, len(data), _HEADER_BYTES + len(data), len(plan), self.rows, self.columns, boot, retired,
         )  # fmt: skip
         return header + bytes(data) + plan
 

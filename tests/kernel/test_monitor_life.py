@@ -283,10 +283,11 @@ def test_an_ephemeral_container_leaves_nothing(box: Bundle) -> None:
     def ephemeral(orders: job.Job) -> None:
         orders.flags |= job.EPHEMERAL
         orders.name_link, orders.live_link, orders.remove = name, live, [box.directory, extra]
+        orders.retired = box.base + "/retired"
 
     box.job_changes = ephemeral
     box.sh("mkdir -p /a/b; chmod 000 /a; touch /x; ln -s / /loop")
-    assert not any(os.path.lexists(path) for path in (name, extra, box.directory))
+    assert not any(os.path.lexists(path) for path in (name, extra, box.directory, box.base + "/retired"))
     assert os.path.lexists(live), "a link that names another container is not ours to take"
     assert os.listdir(outside) == ["file"]
     os.makedirs(box.directory)
