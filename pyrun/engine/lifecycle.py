@@ -10,7 +10,6 @@ import _signal
 import os
 import select
 
-from pyrun._native import lib
 from pyrun.errors import InvalidInputError
 from pyrun.runtime import state
 
@@ -101,4 +100,4 @@ def _wait(pid: int, starttime: int, timeout: float | None) -> bool:
 
 def is_starting(directory: str) -> bool:
     """Whether a monitor holds the lock although nothing has been executed yet."""
-    return bool(lib.pyrun_lock_held(f"{directory}/lock".encode()) == 1)
+    return state.is_locked(directory)

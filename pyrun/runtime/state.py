@@ -6,14 +6,19 @@ native/monitor/state.c.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 
-from pyrun._native import lib
 from pyrun.oci.json import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+# struct flock, as in store/fsio.py: would a read lock of the whole file (all zero after the type) be granted?
+_ASK = fcntl.F_RDLCK.to_bytes(2, sys.byteorder) + bytes(62)
+_FREE = fcntl.F_UNLCK.to_bytes(2, sys.byteorder)
 
 
 class State:
@@ -49,13 +54,25 @@ def status(directory: str) -> State:
     Lock held: running. Free with an exit record: exited. Free without one: dead if it ever ran, else created.
     Where it is free it is asked again after the records were read: one that was started in between was clearing them.
     """
-    lock = (directory + "/lock").encode()
     for _ in range(8):
-        held = lib.pyrun_lock_held(lock) == 1
+        held = is_locked(directory)
         state = _read(directory, held)
-        if held or lib.pyrun_lock_held(lock) != 1:
+        if held or not is_locked(directory):
             return state
     return state
+
+
+def is_locked(directory: str) -> bool:
+    """Whether a monitor lives for the container: it holds the lock from before the start until all is recorded."""
+    try:
+        fd = os.open(directory + "/lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        # Not through pyrun._native: to load that costs `ps` more than all its questions.
+        return fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _ASK)[:2] != _FREE
+    finally:
+        os.close(fd)
 
 
 def _read(directory: str, held: bool) -> State:
