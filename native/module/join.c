@@ -53,6 +53,15 @@ static _Noreturn void joined_main(const struct pyrun_join *join, const struct pl
 	run.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (run.root_fd < 0)
 		report_call(report_fd, "open");
+	/* An orphan from inside goes to the init inside: nobody outside is needed for it any more. */
+	if (join->detached) {
+		long last = sys_clone3(&(struct clone_args){ .exit_signal = SIGCHLD });
+
+		if (last < 0)
+			report_call(report_fd, "clone3");
+		if (last > 0)
+			_exit(0);
+	}
 	place_stdio(join, report_fd);
 	/* The caller's descriptors are the host's: none may be open where the container could name it. */
 	if (plan_close_others(&run) < 0)
@@ -69,10 +78,12 @@ static void hide(int report_fd)
 		report_call(report_fd, "prctl(DUMPABLE)");
 }
 
-/* The first child joins; a second one is in the pid namespace, and by CLONE_PARENT the caller's own. */
+/* The first child joins; its own child is in the pid namespace.  It stays outside until that ends, and ends with its
+ * code: a pid namespace ends only when all of its dead are reaped (pid_namespaces(7)), and should our caller be killed,
+ * whoever inherits his children may never do that (a container's `sleep infinity`): stop and rm would never return. */
 static _Noreturn void joining_main(const struct pyrun_join *join, const struct plan *plan, int report_fd, int result_fd)
 {
-	struct clone_args args = { .flags = CLONE_PARENT };
+	int status = 0;
 	long second;
 
 	hide(report_fd);
@@ -82,13 +93,17 @@ static _Noreturn void joining_main(const struct pyrun_join *join, const struct p
 	if ((join->namespaces & CLONE_NEWUSER) && (sys_setresgid(0) < 0 || sys_setresuid(0) < 0) && errno != EINVAL)
 		report_call(report_fd, "setresuid");
 	hide(report_fd);
-	second = sys_clone3(&args);
+	second = sys_clone3(&(struct clone_args){ .exit_signal = SIGCHLD });
 	if (second < 0)
 		report_call(report_fd, "clone3");
 	if (second == 0)
 		joined_main(join, plan, report_fd);
 	(void)!write(result_fd, &(int32_t){ (int32_t)second }, sizeof(int32_t));
-	_exit(0);
+	/* Neither our caller's streams nor its report may be kept open by us. */
+	sys_close_range(0, ~0u, 0);
+	while (waitpid((pid_t)second, &status, 0) < 0 && errno == EINTR)
+		;
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
 /* read(2) of one record; a signal handler of Python's must not make us lose it. */
@@ -143,16 +158,15 @@ int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failu
 	record(failure, "clone3");
 	close(fds[1]);
 	close(result[1]);
-	/* The second child's number is told by the first, which saw it from outside the container. */
 	if (first < 0 || read_record(result[0], &pid, sizeof(pid)) != sizeof(pid))
 		pid = -1;
 	close(result[0]);
-	while (first > 0 && waitpid((pid_t)first, NULL, 0) < 0 && errno == EINTR)
-		;
 	if (pid > 0) {
 		*report_out = fds[0];
-		return pid;
+		return (int)first;
 	}
+	while (first > 0 && waitpid((pid_t)first, NULL, 0) < 0 && errno == EINTR)
+		;
 	if (first > 0 && read_record(fds[0], failure, sizeof(*failure)) != sizeof(*failure)) {
 		errno = ECHILD; /* it was killed */
 		record(failure, "clone3");

@@ -35,6 +35,7 @@ struct pyrun_join {
 	size_t plan_size;
 	int stdio[3]; /* -1: from the plan's console */
 	int control_fd; /* receives the console's master; -1: none */
+	int detached; /* the process becomes a child of the container's init; the one whose pid is returned ends at once */
 };
 
 /* clone3 with signals blocked around it: the child starts with all of them blocked, so that no handler of Python's runs

@@ -66,6 +66,8 @@ EXIT_CODES: dict[type[errors.PyrunError], int] = {
 def report(error: BaseException, *, verb: str, debug: bool) -> int:
     """Print what failed on stderr and return the exit code."""
     client = 125 if verb in CONTAINER_CODE_VERBS else 1
+    if verb == "exec" and isinstance(error, (errors.ContainerNotFoundError, errors.WrongStatusError)):
+        client = 1  # docker's daemon answers 404 and 409 before there is anything to run: docker/cli exec.go
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):

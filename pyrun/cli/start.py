@@ -38,7 +38,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
             raise InvalidInputError("you cannot start and attach multiple containers at once")
         code = start.start(
-            session.layout, names[0], attached=params["attach"], interactive=params["interactive"],
+            session.layout, names[0], attached=True, interactive=params["interactive"],
             detach_keys=params["detach_keys"],
         )  # fmt: skip
         return code or 0

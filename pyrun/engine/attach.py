@@ -18,7 +18,8 @@ def attach(started: Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) ->
     """Pump until exit (the code) or detach (None); 137 where the monitor died and took the container with it."""
     monitor = started.monitor
     try:
-        pidfd = os.pidfd_open(monitor.pid) if proxy and not tty else -1
+        # With a terminal too: keys are the container's then, but not SIGTERM, nor Ctrl-C where there is no -i.
+        pidfd = os.pidfd_open(monitor.pid) if proxy else -1
     except OSError:
         pidfd = -1
     try:

@@ -61,6 +61,7 @@ def _run(directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
     ) as streams:
         pid = _join(pidfd, flags, plan, streams, options.args[0])
         if options.detach:
+            os.waitpid(pid, 0)  # the one in between: the process is the container's own
             return 0
         return streams.pump(pid)
 
@@ -122,7 +123,7 @@ def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, command: str) ->
         "struct pyrun_join *",
         {
             "pidfd": pidfd, "namespaces": flags, "plan": content, "plan_size": len(encoded), "stdio": streams.child,
-            "control_fd": theirs.fileno(),
+            "control_fd": theirs.fileno(), "detached": streams.detached,
         },
     )  # fmt: skip
     report, failure = ffi.new("int *"), ffi.new("struct plan_failure *")

@@ -24,10 +24,11 @@ _TIOCSWINSZ = 0x5414
 class Streams:
     """``child``: the descriptors for the process, -1 where it gets a console."""
 
-    __slots__ = ("_detacher", "_master", "_pairs", "_stdin", "_theirs", "child", "tty")
+    __slots__ = ("_detacher", "_master", "_pairs", "_stdin", "_theirs", "child", "detached", "tty")
 
     def __init__(self, *, interactive: bool, tty: bool, detached: bool, detach_keys: bytes) -> None:
         self.tty = tty
+        self.detached = detached
         self._master = -1
         self._theirs: list[int] = []
         self._stdin = -1  # our end of its standard input, where that is pumped
@@ -139,14 +140,16 @@ class Streams:
             reading = self._stdin >= 0 and not pending
             if reading:
                 poll.register(0, _POLLIN)
-            elif self._stdin >= 0 and self._stdin != self._master:
-                poll.register(self._stdin, _POLLOUT)
-            ready = {fd for fd, _ in poll.poll()}
+            elif self._stdin >= 0:
+                # A console's master is read as well, until its last slave is closed.
+                poll.register(self._stdin, _POLLOUT | (_POLLIN if self._stdin in self._pairs else 0))
+            events = dict(poll.poll())
+            ready = {fd for fd, found in events.items() if found & ~_POLLOUT}
             for fd in [fd for fd in self._pairs if fd in ready]:
                 self._copy_output(fd)
             if reading and 0 in ready:
                 pending = self._read_input()
-            elif pending and (self._stdin in ready or self._stdin == self._master):
+            elif pending and events.get(self._stdin, 0):
                 pending = self._write_input(pending)
             if pidfd in ready:
                 self._drain()

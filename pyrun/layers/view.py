@@ -68,6 +68,8 @@ class _Directory:
         for fd in self.fds:
             try:
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            except PermissionError:
+                return None  # what is in there may hide what is below
             except OSError:
                 continue
             return None if _is_whiteout(found, fd, name) else (fd, found)
@@ -81,9 +83,12 @@ class _Directory:
                 part = os.open(name, _DIRECTORY, dir_fd=fd)
             except FileNotFoundError:
                 continue
+            except PermissionError:
+                # A subordinate owner's, as of most databases: not to be read, but `sources` can tell where it is.
+                fds.append(os.open(name, os.O_PATH | _DIRECTORY, dir_fd=fd))
+                continue
             except OSError:
-                # A file or whiteout hides what is below; so does what may not be read, as nothing can be said of it.
-                break
+                break  # a file or whiteout hides what is below
             fds.append(part)
             if _mark(part, "user.overlay.opaque") == b"y":
                 break
@@ -218,7 +223,7 @@ class View:
             if name:
                 return None
             here = directories[-1]
-            names = {one for fd in here.fds for one in os.listdir(fd)}
+            names = {one for fd in here.fds for one in _list(fd)}
             return sorted(one for one in names if here.find(one) is not None)
         finally:
             self._fail(directories)
@@ -236,6 +241,13 @@ class View:
             return [] if name else [os.readlink(f"/proc/self/fd/{fd}") for fd in directories[-1].fds]
         finally:
             self._fail(directories)
+
+
+def _list(fd: int) -> list[str]:
+    try:
+        return os.listdir(fd)
+    except OSError:
+        return []  # O_PATH: it may not be read
 
 
 def _read(fd: int, limit: int) -> bytes:

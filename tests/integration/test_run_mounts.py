@@ -85,7 +85,10 @@ def test_named_volume_is_filled_once_and_kept(box: Box) -> None:
     assert volumes(box.pyrun) == ["programs"]
     # nocopy: stays empty.
     box.sh("true", "--mount", "type=volume,src=empty,dst=/etc/x,volume-nocopy")
-    assert box.sh("ls -A /v", "--mount", "type=volume,src=nothing,dst=/home,volume-nocopy", "-v", "nothing:/v:nocopy") == ""
+    assert (
+        box.sh("ls -A /v", "--mount", "type=volume,src=nothing,dst=/home,volume-nocopy", "-v", "nothing:/v:nocopy")
+        == ""
+    )
 
 
 def test_owners_in_a_volume_are_the_images(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:

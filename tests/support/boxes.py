@@ -30,7 +30,12 @@ class Box:
         return self.run(*options, command=("sh", "-c", script), input=input, **environment)
 
     def run(
-        self, *options: str, command: tuple[str, ...] = (), image: str = "", input: str | None = None, **environment: str
+        self,
+        *options: str,
+        command: tuple[str, ...] = (),
+        image: str = "",
+        input: str | None = None,
+        **environment: str,
     ) -> str:
         """Run a command in a --rm container without a network."""
         stdin = ("-i",) if input is not None else ()
@@ -57,7 +62,9 @@ class Box:
         return self.pyrun.ok("ps", "--format", "{{.Names}}", *options).split()
 
 
-def push(registry: str, work: Path, name: str, config: Mapping[str, object], *more_layers: bytes, **options: Any) -> str:
+def push(
+    registry: str, work: Path, name: str, config: Mapping[str, object], *more_layers: bytes, **options: Any
+) -> str:
     """Push busybox with a config (and layers) of a test's own; return its reference."""
     layers = [busybox_layer(), *more_layers]
     return push_layers(registry, work, name, layers, config, **options)
