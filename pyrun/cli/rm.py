@@ -29,6 +29,11 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     """Remove each container."""
     from pyrun.cli.each import for_each
     from pyrun.engine import rm
+    from pyrun.errors import ContainerNotFoundError
 
     force, volumes = params["force"], params["volumes"]
-    return for_each(params["containers"], lambda name: rm.remove(session.layout, name, force, volumes))
+    return for_each(
+        params["containers"],
+        lambda name: rm.remove(session.layout, name, force, volumes),
+        forgiven=ContainerNotFoundError if force else None,
+    )

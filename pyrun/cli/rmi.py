@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag, unsupported
 from pyrun.cli.errors import report
-from pyrun.errors import PyrunError
+from pyrun.errors import ImageNotFoundError, PyrunError
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -34,9 +34,11 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         try:
             removed = remove_image(session.layout, name, force=params["force"])
         except PyrunError as error:
-            if len(names) == 1:
+            is_forgiven = params["force"] and isinstance(error, ImageNotFoundError)
+            if len(names) == 1 and not is_forgiven:
                 raise
-            code = report(error, verb="rmi", debug=bool(session.debug))
+            failed = report(error, verb="rmi", debug=bool(session.debug))
+            code = code if is_forgiven else failed
         else:
             for line in removed.lines:
                 print(line)

@@ -78,14 +78,16 @@ def files(options: RunOptions, network: Network, hostname: str) -> dict[str, byt
     """Return the contents of the container's /etc/hosts, /etc/resolv.conf and /etc/hostname."""
     link = network.uplink
     addresses = [text for text in (link.address4, link.address6) if text] if link else []
-    return {
-        "hosts": etc.hosts(hostname, addresses, options.add_host, network=network.mode).encode(),
+    texts = {
+        "hosts": etc.hosts(hostname, addresses, options.add_host, network=network.mode),
         "resolv.conf": etc.resolv_conf(
             options.dns, options.dns_search, options.dns_option,
             network=network.mode, forwarder=link.dns if link else "", with_ipv6=bool(link and link.address6),
-        ).encode(),
-        "hostname": etc.hostname(hostname).encode(),
+        ),
+        "hostname": etc.hostname(hostname),
     }  # fmt: skip
+    # An argument's bytes that are no UTF-8 are surrogates here: os.fsencode.
+    return {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
 
 
 def publish(record: dict[str, Any]) -> None:

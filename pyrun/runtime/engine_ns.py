@@ -155,7 +155,7 @@ def _spawn(
     arguments = ffi.new("char *[]", [*alive, ffi.NULL])
     variables = ffi.new("char *[]", [*environment, ffi.NULL])
     texts = {
-        name: ffi.new("char[]", value.encode()) if value else ffi.NULL
+        name: ffi.new("char[]", os.fsencode(value)) if value else ffi.NULL
         for name, value in (
             ("newuidmap", engine.newuidmap),
             ("newgidmap", engine.newgidmap),
