@@ -1,4 +1,4 @@
-"""SIGKILL at many system calls of `run -d` and `pull`: the client, the monitor, the unpack helper. Whatever the instant,
+"""SIGKILL at many system calls of `run -d` and `pull`: the client, the monitor, the unpack helper. Whenever that is,
 every command works afterwards, nothing unfinished is seen, and the disk holds what it held before.
 
 The instants are counted in system calls (strace), spread over the whole life of the process that is killed. Another
@@ -41,7 +41,7 @@ def held(box: Box) -> Iterator[Box]:
 
 
 def instants(trace: Path, count: int, start: float = 0.0) -> list[str]:
-    """`count` of the calls in a trace, spread from `start` (a part of all) to its end, as strace's options that kill there.
+    """`count` calls of a trace, spread from `start` (a part of all) to its end, as strace's options that kill there.
 
     strace counts each system call by itself: the n-th `read`, not the n-th call.
     """

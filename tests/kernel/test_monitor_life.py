@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from pyrun._native import lib
+
 from pyrun.errors import CommandNotFoundError, KernelError, SyscallError
 from pyrun.runtime import job, launch, state
 from pyrun.runtime.plan import OP_CHDIR
 
 if TYPE_CHECKING:
+    from pyrun.runtime.plan import Plan
     from tests.support.bundle import Bundle, Running
 
 
@@ -51,7 +52,7 @@ def lock_of(path: str) -> int:
     """The kernel's own answer, without our native code: the type of a conflicting lock."""
     with open(path, "rb") as file:
         asked = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0)
-        return struct.unpack_from("h", fcntl.fcntl(file, 36, asked))[0]  # F_OFD_GETLK
+        return int(struct.unpack_from("h", fcntl.fcntl(file, 36, asked))[0])  # F_OFD_GETLK
 
 
 def end(running: Running) -> None:
@@ -192,8 +193,6 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-
-
 def test_a_client_that_dies_before_the_start_leaves_nothing(box: Bundle) -> None:
     # The network program never gets ready, so the start hangs; then its client dies.
     network(box, "/bin/busybox", "sleep", seconds(box), ready_fd=True)
@@ -225,9 +224,11 @@ def test_an_init_killed_before_its_program_is_no_start(box: Bundle) -> None:
     monitor, plan = box.launch(box.config("true"))
     assert monitor.receive()[0] == "H"
     assert monitor.process is not None
-    init = []
+    init: list[int] = []
     while not init:
-        init = [pid for pid in children(monitor.process.pid) if Path(f"/proc/{pid}/comm").read_text() == "pyrun:[init]\n"]
+        init = [
+            pid for pid in children(monitor.process.pid) if Path(f"/proc/{pid}/comm").read_text() == "pyrun:[init]\n"
+        ]
     os.kill(init[0], 9)
     with pytest.raises(KernelError, match="was killed before it could execute the program"):
         launch.wait_started(monitor, plan, "true")
@@ -295,11 +296,14 @@ def test_an_ephemeral_container_leaves_nothing(box: Bundle) -> None:
 
 def test_init_starts_reaps_and_hands_on_signals(box: Bundle) -> None:
     box.init = True
-    script = "trap 'echo term; exit 9' TERM; (sleep 0.05 &); echo pid $$; while :; do sleep 0.05; done"
-    running = box.start("sh", "-c", script)
+    # An orphan that has ended: the pipe that it alone holds says so.
+    orphan = "mkfifo /tmp/f; (sh -c 'exec 9>/tmp/f; sleep 0.05' &); read x < /tmp/f"
+    running = box.start(
+        "sh", "-c", f"trap 'echo term; exit 9' TERM; {orphan}; echo pid $$; while :; do sleep 0.05; done"
+    )
     running.until(b"pid 2")
-    inside = box.exec(running, "sh", "-c", "cat /proc/1/comm; until ! grep -l 'State:.Z' /proc/[0-9]*/status; do :; done")
-    assert inside.code == 0, inside
+    reaped = "while grep -q 'State:.Z' $(ls -d /proc/[0-9]*/status); do :; done"
+    assert box.exec(running, "timeout", "10", "sh", "-c", reaped).code == 0
     running.kill(15)
     result = running.wait()
     assert (result.code, "term" in result.out) == (9, True), result
@@ -332,7 +336,12 @@ def test_init_on_a_terminal_gives_it_to_the_command(box: Bundle) -> None:
 
 def test_a_failing_step_is_told_with_its_object(box: Bundle) -> None:
     config = box.config("true")
-    box.plan_changes = lambda plan: [step for step in plan.steps if step.op == OP_CHDIR][0].__setattr__("strings", ("/none",))
+
+    def elsewhere(plan: Plan) -> None:
+        (step,) = (step for step in plan.steps if step.op == OP_CHDIR)
+        step.strings = ("/none",)
+
+    box.plan_changes = elsewhere
     with pytest.raises(CommandNotFoundError, match="cannot change to directory /none: no such file or directory"):
         box.run(config=config)
 

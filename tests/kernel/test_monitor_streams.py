@@ -94,7 +94,7 @@ def test_much_input_arrives_whole(box: Bundle) -> None:
     running.monitor.send("C")
     import hashlib
 
-    assert running.wait().out.split()[0] == hashlib.md5(chunk * 40).hexdigest()  # noqa: S324
+    assert running.wait().out.split()[0] == hashlib.md5(chunk * 40).hexdigest()
 
 
 def test_input_that_nobody_reads_does_not_stop_the_monitor(box: Bundle) -> None:
@@ -141,12 +141,14 @@ def test_a_terminal(box: Bundle) -> None:
     running.monitor.send("W", struct.pack("=HH", 44, 102))
     running.monitor.send("I", b"word\n")
     out = running.wait().out.replace("\r\n", "\n")
-    assert out == "/dev/console\n33 101\nconsole\nword\n44 102\ngot word\ne\n" or out.startswith("/dev/pts/0\n33 101\n"), out
+    assert out.startswith(("/dev/console\n33 101\nconsole\n", "/dev/pts/0\n33 101\nconsole\n")), out
     assert out.endswith("44 102\ngot word\ne\n")
 
 
 def test_ctrl_c_reaches_the_program_on_a_terminal(box: Bundle) -> None:
-    running = box.start("sh", "-c", "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 0.1; done", terminal=True)
+    running = box.start(
+        "sh", "-c", "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 0.1; done", terminal=True
+    )
     running.until(b"ready")
     running.monitor.send("I", b"\x03")
     result = running.wait()
@@ -167,7 +169,9 @@ def test_what_a_large_pipe_holds_at_the_end_is_not_lost(box: Bundle) -> None:
 
 
 def test_a_slow_client_loses_nothing(box: Bundle) -> None:
-    running = box.start("sh", "-c", "until [ -p /tmp/go ]; do sleep 0.02; done; read x < /tmp/go; seq 1 200000; seq 1 200000 >&2")
+    running = box.start(
+        "sh", "-c", "until [ -p /tmp/go ]; do sleep 0.02; done; read x < /tmp/go; seq 1 200000; seq 1 200000 >&2"
+    )
     slow = launch.connect(box.socket)
     fast_done = threading.Event()
 

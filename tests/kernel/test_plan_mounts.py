@@ -90,11 +90,15 @@ def test_nothing_of_the_host_is_mounted_but_devices(box: Bundle) -> None:
     result = box.run("cat", "/proc/self/mountinfo")
     host = {line.split()[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     shared = {line.split()[4] for line in result.out.splitlines() if line.split()[2] in host}
-    assert all(path.startswith("/dev/") or path in ("/proc/kcore", "/proc/timer_list", "/sys/fs/cgroup") for path in shared)
+    assert all(
+        path.startswith("/dev/") or path in ("/proc/kcore", "/proc/timer_list", "/sys/fs/cgroup") for path in shared
+    )
 
 
 def test_masked_paths_are_empty_and_cannot_be_written(box: Bundle) -> None:
-    result = box.sh("cat /proc/kcore | wc -c; ls -A /proc/acpi /sys/firmware | grep -v : | wc -w; touch /sys/firmware/x")
+    result = box.sh(
+        "cat /proc/kcore | wc -c; ls -A /proc/acpi /sys/firmware | grep -v : | wc -w; touch /sys/firmware/x"
+    )
     assert result.out.split() == ["0", "0"], result
     assert "Read-only" in result.err, result
 
@@ -155,7 +159,9 @@ def test_sysfs_without_an_own_network_is_the_hosts(box: Bundle) -> None:
 @requires("unprivileged")
 def test_proc_partly_hidden_by_another_engine_is_bound(box: Bundle) -> None:
     # As in docker: parts of /proc and /sys are masked, so the kernel refuses a new one (mount_too_revealing).
-    box.places = "mount -t tmpfs none /proc/acpi; mount --bind /dev/null /proc/version; mount -t tmpfs none /sys/firmware"
+    box.places = (
+        "mount -t tmpfs none /proc/acpi; mount --bind /dev/null /proc/version; mount -t tmpfs none /sys/firmware"
+    )
     config = box.config("sh", "-c", "cat /proc/self/mountinfo; wc -c < /proc/version >&2; ls -A /proc/acpi | wc -l >&2")
     config["linux"]["maskedPaths"].append("/proc/version")
     result = box.run(config=config)

@@ -84,7 +84,11 @@ def test_no_signal_is_blocked_or_ignored(box: Bundle) -> None:
     running.kill()
     running.wait()
     for text in (status, inside):
-        masks = {line.split(":")[0]: int(line.split(":")[1], 16) for line in text.splitlines() if line.startswith("Sig") and "/" not in line}
+        masks = {
+            line.split(":")[0]: int(line.split(":")[1], 16)
+            for line in text.splitlines()
+            if line.startswith("Sig") and "/" not in line
+        }
         assert masks["SigIgn"] == masks["SigBlk"] == masks["SigPnd"] == 0, text
 
 
@@ -125,7 +129,7 @@ def test_limits_are_set_in_the_container_and_for_exec(box: Bundle) -> None:
 def test_a_limit_above_the_callers_is_an_error_that_names_it(box: Bundle) -> None:
     config = box.config("true")
     config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 2**30, "hard": 2**30}]
-    with pytest.raises(SyscallError, match="cannot set resource limit 7 .*setrlimit: operation not permitted"):
+    with pytest.raises(SyscallError, match=r"cannot set resource limit 7 .*setrlimit: operation not permitted"):
         box.run(config=config)
 
 

@@ -17,7 +17,9 @@ from tests.support.features import ROOT, requires
 @requires("sanitizers", "overlay", "native")
 def test_the_sanitizers_find_nothing() -> None:
     here = Path(__file__).parent
-    files = sorted(str(path) for path in [*here.glob("test_plan_*.py"), *here.glob("test_monitor_*.py"), here / "test_cve.py"])
+    files = sorted(
+        str(path) for path in [*here.glob("test_plan_*.py"), *here.glob("test_monitor_*.py"), here / "test_cve.py"]
+    )
     environment = os.environ | {"PYRUN_TEST_LIBEXEC": str(ROOT / "build/sanitize")}
     # A finding ends the monitor with an error: the test that has it fails.
     done = subprocess.run(

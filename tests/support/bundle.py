@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from pyrun._native import ffi, lib
+
 from pyrun.linux import capabilities
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, job, launch, state
@@ -207,7 +207,7 @@ class Bundle:
     def orders(self, config: dict[str, Any]) -> job.Job:
         """Return the monitor's orders."""
         if self.init and "PYRUN_TEST_LIBEXEC" in os.environ and os.environ["PYRUN_TEST_LIBEXEC"] != launch.LIBEXEC:
-            pytest.skip("a sanitized monitor is not static: it cannot be the init program of an image without its libraries")
+            pytest.skip("a sanitized monitor is not static: no init program for an image without its libraries")
         orders = job.Job(self.id, self.directory)
         orders.flags = self.flags | (job.INIT if self.init else 0)
         if config["process"]["terminal"]:

@@ -1,7 +1,7 @@
-"""The `pyrun` command with its monitor, or its unpack helper, under strace: recorded, or killed at one of its system calls.
+"""The `pyrun` command with its monitor, or its unpack helper, under strace: recorded, or killed at a system call.
 
-``traced.py WHICH OPTIONS -- ARGUMENTS…``: WHICH is `monitor` or `tree`, OPTIONS are strace's, in one word. The program is run under strace, whose tracer is a
-grandchild (-D), so that it keeps its own pid: the monitor must be pid 1 of its namespace.
+``traced.py WHICH OPTIONS -- ARGUMENTS…``: WHICH is `monitor` or `tree`, OPTIONS are strace's, in one word. The tracer
+is a grandchild (-D), so that the program keeps its own pid: the monitor must be pid 1 of its namespace.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 import pytest
-
 from pyrun._native import ffi, lib
+
 from pyrun.errors import InvalidConfigError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import job, plan
