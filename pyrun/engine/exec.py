@@ -107,7 +107,9 @@ def _user(directory: str, config: dict[str, Any], text: str) -> tuple[dict[str, 
     from pyrun.layers.view import View
 
     rootfs = containers.load_file(directory, "rootfs.json")
-    found = look_up(View(rootfs["lowerdirs"], rootfs["upper"]), text)
+    tree = rootfs.get("tree")
+    view = View([tree]) if tree else View(rootfs["lowerdirs"], rootfs["upper"])
+    found = look_up(view, text)
     user: dict[str, Any] = {"uid": found.uid, "gid": found.gid, "umask": 0o022}
     if "additionalGids" in config["process"]["user"]:
         user["additionalGids"] = [found.gid, *found.groups]

@@ -7,8 +7,8 @@ ones cost nothing; with `all` each container costs one read and one question to 
 from __future__ import annotations
 
 from pyrun.engine.instant import parse_rfc3339
-from pyrun.errors import ContainerNotFoundError
-from pyrun.runtime.state import status
+from pyrun.errors import ContainerNotFoundError, StoreCorruptError
+from pyrun.runtime.state import State, status
 from pyrun.store import containers
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
 
 
@@ -60,11 +59,24 @@ def list_containers(
 
 
 def load(container_id: str, directory: str) -> Container | None:
-    """Read one container; None if it was removed between being listed and being read."""
+    """Read one container; None if it was removed between being listed and being read.
+
+    One whose record cannot be read is listed too, as dead: its id is what `rm -f` needs.
+    """
     try:
         return Container(container_id, directory, containers.load(directory), status(directory))
     except (ContainerNotFoundError, FileNotFoundError):
         return None
+    except StoreCorruptError:
+        return Container(container_id, directory, _unreadable(container_id), State("dead"))
+
+
+def _unreadable(container_id: str) -> dict[str, Any]:
+    record: dict[str, Any] = dict.fromkeys(
+        ("name", "image", "image_ref", "image_id", "manifest", "path", "network"), ""
+    )
+    record.update({key: [] for key in ("args", "ports", "mounts", "anonymous_volumes")})
+    return {**record, "id": container_id, "created": "1970-01-01T00:00:00Z", "labels": {}, "ephemeral": False}
 
 
 def _created(container: Container) -> int:

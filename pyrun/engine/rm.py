@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import lifecycle, namespace
-from pyrun.errors import ConflictError, ContainerNotFoundError, StoreBusyError, WrongStatusError
+from pyrun.errors import ConflictError, ContainerNotFoundError, StoreBusyError, StoreCorruptError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers, fsio
 from pyrun.store.sweep import sweep
@@ -29,7 +29,7 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     container_id, directory = containers.resolve(layout, name)
     lock = _end(name, directory, force)
     try:
-        record = containers.load(directory)
+        record = _record(directory, force)
         containers.delete(layout, container_id, directory)
     except ContainerNotFoundError:
         if force:
@@ -42,6 +42,15 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
         remove_volumes(layout, record)
     # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
     sweep(layout)
+
+
+def _record(directory: str, force: bool) -> dict[str, Any]:
+    try:
+        return containers.load(directory)
+    except StoreCorruptError:
+        if not force:
+            raise
+        return {"anonymous_volumes": []}  # nobody knows them any more
 
 
 def _end(name: str, directory: str, force: bool) -> int:

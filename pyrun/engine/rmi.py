@@ -7,7 +7,13 @@ container can appear in between. Cold.
 from __future__ import annotations
 
 from pyrun.engine import namespace
-from pyrun.errors import ConflictError, ContainerNotFoundError, ImageInUseError, InvalidReferenceError
+from pyrun.errors import (
+    ConflictError,
+    ContainerNotFoundError,
+    ImageInUseError,
+    InvalidReferenceError,
+    StoreCorruptError,
+)
 from pyrun.images import resolve
 from pyrun.oci import reference as references
 from pyrun.runtime import state
@@ -106,8 +112,8 @@ def _refuse_used(layout: Layout, text: str, manifest: str, force: bool) -> None:
         try:
             if containers.load(path).get("manifest") != manifest:
                 continue
-        except ContainerNotFoundError:
-            continue
+        except (ContainerNotFoundError, StoreCorruptError):
+            continue  # removed meanwhile, or unreadable: `rm -f` is what it waits for
         if state.status(path).status == "running":
             raise ImageInUseError(text, container_id, running=True)
         stopped = stopped or container_id

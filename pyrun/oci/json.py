@@ -70,7 +70,13 @@ def loads(text: str | bytes | bytearray) -> Any:
         except UnicodeDecodeError as error:
             raise JSONError("not UTF-8", error.start) from None
     try:
-        value, position = _scan(text, _skip(text, 0))
+        try:
+            value, position = _scan(text, _skip(text, 0))
+        except SystemError:
+            # Up to Python 3.12 the scanner looks for its exception among the modules that are loaded, and fails with
+            # none set where it is not (Modules/_json.c raise_errmsg).
+            __import__("json.decoder")
+            value, position = _scan(text, _skip(text, 0))
     except StopIteration as error:
         raise JSONError("value expected", error.value) from None
     except JSONError:
