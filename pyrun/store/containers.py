@@ -240,14 +240,17 @@ def _make_upper(parent: str) -> None:
 
 
 def _build_data(layout: Layout, container_id: str) -> None:
-    """Make the disk half of a --rm container; its `owner` link lets a sweep tell what a reboot left behind."""
+    """Make the disk half of a --rm container; its `owner` link lets a sweep tell what a reboot left behind.
+
+    It leads to RECORD/TOKEN: the other half may be in the runtime directory of another session.
+    """
     token = owner.token(container_id)
     building = f"{layout.tmp}/{token}"
     try:
         os.mkdir(building, 0o700)
         os.mkdir(f"{building}/work", 0o700)
         _make_upper(building)
-        os.symlink(token, f"{building}/owner")
+        os.symlink(f"{layout.ephemeral_container(container_id)}/{token}", f"{building}/owner")
         os.rename(building, layout.ephemeral_data(container_id))
     except OSError as error:
         raise fsio.full_or(error, building) from error

@@ -53,7 +53,7 @@ def _sweep_dead_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
     for container_id in _names_in(layout.ephemeral):
         path = layout.ephemeral_container(container_id)
         try:
-            token = os.readlink(f"{layout.ephemeral_data(container_id)}/owner")
+            token = os.readlink(f"{layout.ephemeral_data(container_id)}/owner").rpartition("/")[2]
             if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock") or _awaits_start(path):
                 continue
             containers.delete(layout, container_id, path)
@@ -85,7 +85,9 @@ def _sweep_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
         path = layout.ephemeral_data(container_id)
         # A half appears with its `owner`: one without was being removed by a monitor that did not come to its end.
         # Another machine's record is in its own runtime directory: not ours to judge.
-        token = _owner_of(path)
+        record, _, token = _owner_of(path).rpartition("/")
+        if os.path.isdir(record):
+            continue  # in the runtime directory of another session (XDG_RUNTIME_DIR), which it may be running in
         if not token or owner.is_dead(token):
             try:
                 os.rename(path, f"{layout.trash}/{owner.token()}")

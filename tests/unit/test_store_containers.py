@@ -356,3 +356,18 @@ def test_sweep_removes_half_of_an_ephemeral_container_that_its_monitor_left(layo
     trees.remove_tree(record)
     assert sweep(layout) == []
     assert os.listdir(layout.ephemeral_disk) == []
+
+
+def test_sweep_spares_an_ephemeral_container_of_another_session(layout: Layout) -> None:
+    """Another XDG_RUNTIME_DIR, the same store: its upper directory is in use, though its maker has ended."""
+    other = Layout(layout.root, layout.runtime + "-other")
+    open_store(other)
+    container_id, _ = make(other, "elsewhere", ephemeral=True)
+    link = f"{layout.ephemeral_data(container_id)}/owner"
+    record = os.readlink(link).rpartition("/")[0]
+    os.unlink(link)
+    os.symlink(f"{record}/{_dead_token()}", link)
+    assert sweep(layout) == []
+    assert os.listdir(layout.ephemeral_disk) == [container_id]
+    assert sweep(other) == []
+    assert os.listdir(layout.ephemeral_disk) == []
