@@ -141,7 +141,9 @@ def test_cve_2021_30465_a_mount_point_swapped_for_a_link(box: Bundle) -> None:
     seen = set()
     refused = 0
     try:
-        for _ in range(60):
+        for tries in range(500):
+            if tries >= 60 and escape in seen:
+                break
             config = box.config("sh", "-c", "touch /x; cat /proc/self/mountinfo")
             config["mounts"] += [
                 {"destination": "/volume", "source": volume, "type": "bind", "options": ["rbind"]},
@@ -163,7 +165,7 @@ def test_cve_2021_30465_a_mount_point_swapped_for_a_link(box: Bundle) -> None:
     assert swapper.swaps > 60
     assert os.listdir(escape) == []
     assert escape in seen, "the race was never lost: the test proves nothing"
-    assert refused < 30
+    assert refused < tries // 2
 
 
 def test_cve_2025_31133_a_null_device_that_is_none(box: Bundle) -> None:
