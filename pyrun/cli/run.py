@@ -38,7 +38,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.engine import run
 
     show_plan = _show_plan if session.debug == "plan" else None
-    result = with_image(session, params, lambda options: run.run(session.layout, options, show_plan))
+    result = with_image(session, params, lambda options: run.run(session.layout, options, show_plan, _warn))
     if params["detach"]:
         print(result.id)
     return result.exit_code or 0
@@ -70,6 +70,12 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
 
         raise InvalidInputError(f"invalid pull option: {policy!r}", hint="it is one of always, missing, never")
     return act(options)
+
+
+def _warn(text: str) -> None:
+    import sys
+
+    print(f"pyrun: warning: {text}", file=sys.stderr, flush=True)
 
 
 def _show_plan(text: str) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _DEFAULT_STOP_SIGNAL = "SIGTERM"
+_APT_DIRECTORY = "/etc/apt/apt.conf.d"
+_APT_FILE = "99-single-id"
 
 
 def create(layout: Layout, options: RunOptions) -> Created:
@@ -159,6 +161,8 @@ class Builder:
             "rootfs.json": json.dumps(rootfs).encode(),
             **networking.files(options, network, hostname),
         }
+        if self._needs_apt_setting():
+            files[_APT_FILE] = b'APT::Sandbox::User "root";\n'
         if self.stays:
             files[containers.STAYS] = b""
         # A collector (rmi, prune) has either not begun or has finished: the container holds the image from here on.
@@ -193,6 +197,10 @@ class Builder:
                 f"no command specified: image {options.image} has neither ENTRYPOINT nor CMD",
                 hint=f"name one: `pyrun run {options.image} COMMAND`",
             )
+        if options.stop_signal:
+            from pyrun.engine.lifecycle import signal_number
+
+            signal_number(options.stop_signal)  # now, not when it is to be stopped
         if any("\0" in arg for arg in args):
             raise InvalidInputError("invalid argument: it contains a NUL byte")
         return args
@@ -229,20 +237,27 @@ class Builder:
             # Docker's: no port of the container's own network is privileged, and ping needs no capability.
             decided.sysctls = {
                 "net.ipv4.ip_unprivileged_port_start": "0",
-                "net.ipv4.ping_group_range": f"0 {self._last_gid()}",
+                "net.ipv4.ping_group_range": self._ping_groups(),
             }
         if self.engine.size:
             decided.namespaces.append("user")
         decided.uid_extents, decided.gid_extents = self.map.uids, self.map.gids
         decided.rlimits = _rlimits(options.ulimit)
         decided.mounts = [*_etc_files(directory), *decided_mounts.oci]
+        if self._needs_apt_setting():
+            decided.mounts.append(_file_mount(f"{directory}/{_APT_FILE}", f"{_APT_DIRECTORY}/{_APT_FILE}"))
         return spec.build(decided)
 
-    def _last_gid(self) -> int:
+    def _needs_apt_setting(self) -> bool:
+        """Apt fetches as the user _apt, whom a single-id map has not, and fails; it is told to stay root."""
+        return self.engine.size == 1 and self.view.is_dir(_APT_DIRECTORY)
+
+    def _ping_groups(self) -> str:
+        """Every group that the container has; both ends must be mapped (EINVAL), and a single-id map need not have 0."""
         if not self.map.gids:
-            return 2147483647
-        inside, _, size = self.map.gids[0] if len(self.map.gids) == 1 else self.map.gids[-1]
-        return inside + size - 1
+            return "0 2147483647"
+        last, _, size = self.map.gids[-1]
+        return f"{self.map.gids[0][0]} {last + size - 1}"
 
     def _rootfs(self, data: str) -> dict[str, Any]:
         return {
@@ -311,15 +326,11 @@ def _working_directory(path: str) -> str:
 
 
 def _etc_files(directory: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "destination": f"/etc/{name}",
-            "type": "bind",
-            "source": f"{directory}/{name}",
-            "options": ["rbind", "rprivate"],
-        }
-        for name in ("hosts", "hostname", "resolv.conf")
-    ]
+    return [_file_mount(f"{directory}/{name}", f"/etc/{name}") for name in ("hosts", "hostname", "resolv.conf")]
+
+
+def _file_mount(source: str, destination: str) -> dict[str, Any]:
+    return {"destination": destination, "type": "bind", "source": source, "options": ["rbind", "rprivate"]}
 
 
 def _rlimits(texts: list[str]) -> list[dict[str, Any]]:

@@ -31,8 +31,11 @@ class RunResult:
         self.exit_code = exit_code
 
 
-def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | None = None) -> RunResult:
+def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None) -> RunResult:  # fmt: skip
     """Run a container to its end, or, detached, until its program has been executed.
+
+    ``warn`` is told what the container will lack.
 
     Raises: CommandNotFoundError, CommandNotExecutableError and all that create raises; a --rm container that could
     not be started is gone, another one stays as created.
@@ -40,6 +43,8 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     keys, window = _terminal(options)
     made = [make(layout, options, stays=False)]
     attached = not options.detach
+    if warn is not None and made[0].record["uplink"]["warning"]:
+        warn(made[0].record["uplink"]["warning"])
 
     def again() -> Created:
         made.append(_make_again(layout, options))

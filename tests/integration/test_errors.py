@@ -1,0 +1,217 @@
+"""What bad input gets: one sentence that names the thing and the reason, a hint, the exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.boxes import Box, push, push_layers
+from tests.support.catalogue import busybox_layer
+from tests.support.features import ROOT, requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.command_line import CommandLine
+
+pytestmark = requires("userns", "overlay")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(pyrun: CommandLine) -> Iterator[None]:
+    """Neither a container nor an image of a failed command stays (the fixture of pyrun looks at tmp/ and the like)."""
+    yield
+    assert not [*(pyrun.root / "ephemeral").glob("*")]
+
+
+def sentence(text: str, *words: str) -> None:
+    """One line that begins with the program's name and has these words; besides it only hints."""
+    others = ("hint: ", "Unable to find image", "Pulling from")
+    lines = [line for line in text.strip().split("\n") if not line.startswith(others)]
+    assert len(lines) == 1, text
+    assert lines[0].startswith("pyrun: "), text
+    for word in words:
+        assert word in text, text
+
+
+def has_nothing(pyrun: CommandLine) -> None:
+    assert pyrun.ok("images", "-q") == ""
+    assert pyrun.ok("ps", "-aq") == ""
+    assert not [path for path in pyrun.root.glob("layers/sha256/*/*") if path.is_dir()]
+
+
+def test_unknown_image_and_tag(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    image = push(registry, tmp_path, "known", {})
+    sentence(pyrun.fails(125, "run", "--rm", f"{registry}/unknown:1", "true"), f"{registry}/unknown:1", "hint: ")
+    sentence(pyrun.fails(1, "pull", f"{registry}/unknown:1"), f"{registry}/unknown:1", "hint: ")
+    sentence(pyrun.fails(1, "pull", image.replace(":1", ":2")), "known:2", "hint: ")
+    digest = "sha256:" + "0" * 64
+    sentence(pyrun.fails(1, "pull", f"{registry}/known@{digest}"), digest)
+    sentence(pyrun.fails(125, "run", "--rm", "BAD//name", "true"), "BAD//name")
+    sentence(pyrun.fails(1, "rmi", "absent"), "no such image: absent")
+    has_nothing(pyrun)
+
+
+def test_registry_down(pyrun: CommandLine) -> None:
+    sentence(pyrun.fails(125, "run", "--rm", "127.0.0.1:9/some:1", "true"), "127.0.0.1:9", "refused")
+    sentence(pyrun.fails(1, "pull", "127.0.0.1:9/some:1"), "127.0.0.1:9", "hint: ")
+    has_nothing(pyrun)
+
+
+def test_wrong_password(pyrun: CommandLine, tmp_path: Path) -> None:
+    from tests.support.registry_real import PASSWORD, USER, running_registry
+
+    with running_registry(tmp_path, password=True) as domain:
+        message = pyrun.fails(1, "login", "-u", USER, "--password-stdin", domain, input="wrong\n")
+        sentence(message, domain, "hint: ")
+        assert not (pyrun.home / ".docker" / "config.json").exists()
+        sentence(pyrun.fails(1, "pull", f"{domain}/some:1"), domain, "pyrun login")
+        assert "Login Succeeded" in pyrun.ok("login", "-u", USER, "--password-stdin", domain, input=PASSWORD + "\n")
+
+
+def test_other_architecture(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    image = push(registry, tmp_path, "foreign", {}, architecture="s390x")
+    sentence(pyrun.fails(125, "run", "--rm", image, "true"), "s390x")
+    sentence(pyrun.fails(125, "run", "--rm", "--platform", "linux/riscv64", image, "true"), "riscv64")
+    has_nothing(pyrun)
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped"])
+def test_damaged_layer(pyrun: CommandLine, tmp_path: Path, how: str) -> None:
+    from tests.support.registry_real import running_registry
+
+    work = tmp_path / "registry"
+    work.mkdir()
+    with running_registry(work) as domain:
+        image = push(domain, tmp_path, "damaged", {})
+        blobs = sorted(
+            work.glob("blobs/docker/registry/v2/blobs/sha256/*/*/data"), key=lambda path: path.stat().st_size
+        )
+        data = bytearray(blobs[-1].read_bytes())
+        if how == "truncated":
+            del data[len(data) // 2 :]
+        else:
+            data[len(data) // 2] ^= 0x55
+        blobs[-1].write_bytes(data)
+        digest = blobs[-1].parent.name
+        sentence(pyrun.fails(1, "pull", image), digest[:12])
+    has_nothing(pyrun)
+
+
+def test_no_command(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    image = push(registry, tmp_path, "empty", {})
+    pyrun.ok("pull", "-q", image)
+    sentence(pyrun.fails(125, "run", "--rm", image), image, "no command specified", "hint: ")
+    sentence(pyrun.fails(125, "create", image), "no command specified")
+    assert pyrun.ok("ps", "-aq") == ""
+
+
+def test_command_of_another_architecture(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    from tests.support.images import entry, layer
+
+    files = [
+        entry("bin/odd", b"\x7fELF" + bytes(60), mode=0o755),
+        entry("bin/script", b"#!/no/interpreter\n", mode=0o755),
+    ]
+    image = push_layers(registry, tmp_path, "odd", [busybox_layer(), layer(files)], {})
+    pyrun.ok("pull", "-q", image)
+    run = ("run", "--rm", "--network", "none", image)
+    sentence(pyrun.fails(126, *run, "/bin/odd"), "/bin/odd", "exec format error")
+    sentence(pyrun.fails(127, *run, "/bin/script"), "/bin/script", "interpreter")
+
+
+def test_name_in_use_and_running(box: Box) -> None:
+    identity = box.start("taken")
+    sentence(box.pyrun.fails(125, "run", "--name", "taken", box.image, "true"), "taken", identity[:12], "hint: ")
+    sentence(box.pyrun.fails(1, "rm", "taken"), "taken", "running", "hint: ")
+    assert box.names("-a") == ["taken"]
+
+
+def test_image_in_use(box: Box) -> None:
+    identity = box.start("user")
+    sentence(box.pyrun.fails(1, "rmi", box.image), identity[:12], "hint: ")
+    box.pyrun.ok("stop", "-t", "0", "user")
+    sentence(box.pyrun.fails(1, "rmi", box.image), identity[:12], "hint: ")
+    box.pyrun.ok("start", "user")
+    box.pyrun.ok("rm", "-f", "user")
+    assert "Untagged" in box.pyrun.ok("rmi", box.image)
+    has_nothing(box.pyrun)
+
+
+def test_no_new_privs(box: Box) -> None:
+    """Newuidmap cannot work then: the single-id map does, and `info` says why."""
+    argv = ["setpriv", "--no-new-privs", *box.pyrun.program]
+    run = ["run", "--rm", "--network", "none", box.image, "cat", "/proc/self/uid_map"]
+    done = subprocess.run([*argv, *run], env=box.pyrun.environment, capture_output=True, text=True, cwd=box.pyrun.home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["0", "0", "1"] or done.stdout.split()[0::2] == ["0", "1"]
+    done = subprocess.run(
+        [*argv, "info"], env=box.pyrun.environment, capture_output=True, text=True, cwd=box.pyrun.home
+    )
+    assert done.returncode == 0
+    assert "no_new_privs" in done.stdout
+
+
+@requires("unprivileged")
+def test_user_namespaces_forbidden(box: Box) -> None:
+    """In a user namespace whose limit of further ones is 0."""
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    run = ["run", "--rm", "--network", "none", box.image, "true"]
+    argv = ["unshare", "--map-user=0", "--map-group=0", "sh", "-c", script, "sh"]
+    # Root inside: pyrun must be told that it is not, or it would go without a user namespace of its own.
+    program = [
+        sys.executable,
+        "-c",
+        "import os, sys; os.geteuid = lambda: 1000; from pyrun.cli.main import main; sys.exit(main())",
+    ]
+    environment = box.pyrun.environment | {"PYTHONPATH": str(ROOT), "PYRUN_SINGLE_ID": "1"}
+    done = subprocess.run([*argv, *program, *run], env=environment, capture_output=True, text=True, cwd=box.pyrun.home)
+    assert done.returncode == 125, done.stderr
+    sentence(done.stderr, "user namespaces", "hint: ", "pyrun info")
+    assert box.names("-a") == []
+
+
+def test_overlay_refused(box: Box) -> None:
+    """The root is a copied tree then: the same files, and they are kept."""
+    box.pyrun.environment["PYRUN_ROOTFS"] = "copy"
+    script = "grep ' / ' /proc/mounts | cut -d' ' -f3; id -u; stat -c %u:%g /home/alice; touch /x && ls /x"
+    seen = box.sh(script).split("\n")
+    assert seen[0] != "overlay"
+    assert seen[1:] == ["0", "1000:1000", "/x"]
+    box.pyrun.ok(
+        "run", "--name", "kept", "--network", "none", box.image, "sh", "-c", "echo again >> /file; wc -l < /file"
+    )
+    assert box.pyrun.ok("start", "-a", "kept") == "2"
+    box.pyrun.ok("rm", "kept")
+    assert box.names("-a") == []
+
+
+def test_bad_options_leave_nothing(box: Box) -> None:
+    for options, word in (
+        (("--platform", "nonsense/"), "platform"), (("-v", "/a:/b:/c:/d"), "/a:/b:/c:/d"), (("--network", "a b"), "a b"),
+        (("--mount", "type=odd,dst=/x"), "odd"), (("--tmpfs", "relative"), "relative"), (("-e", "=x"), "=x"),
+        (("--env-file", "/no/such/file"), "/no/such/file"), (("--stop-signal", "ODD"), "ODD"), (("-p", "x:y"), "x:y"),
+        (("--ulimit", "nofile=9:3"), "nofile"), (("--add-host", "odd"), "odd"), (("--dns", "odd"), "odd"),
+    ):  # fmt: skip
+        sentence(box.pyrun.fails(125, "run", "--rm", *options, box.image, "true"), word)
+    assert box.names("-a") == []
+    assert not [*(box.pyrun.root / "volumes").glob("*")]
+
+
+def test_a_broken_record_is_named(box: Box) -> None:
+    identity = box.start("broken", command=("true",))
+    box.pyrun.ok("wait", "broken")
+    path = box.pyrun.root / "containers" / identity / "container.json"
+    path.chmod(0o600)
+    whole = path.read_text()
+    assert json.loads(whole)["id"] == identity
+    path.write_text(whole[: len(whole) // 2])
+    sentence(box.pyrun.fails(1, "start", "broken"), "container.json")
+    assert os.path.exists(path)
+    path.write_text(whole)

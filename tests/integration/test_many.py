@@ -1,0 +1,62 @@
+"""Many containers at once: none fails to start, and nothing of any is left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.features import requires
+
+if TYPE_CHECKING:
+    from tests.support.boxes import Box
+
+pytestmark = requires("userns", "subids", "overlay")
+
+AT_ONCE = 16
+
+
+def keys() -> int:
+    """How many keys and keyrings this user holds: /proc/key-users."""
+    for line in Path("/proc/key-users").read_text().splitlines():
+        uid, _, rest = line.partition(":")
+        if int(uid) == os.geteuid():
+            return int(rest.split()[1].partition("/")[0])
+    return 0
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.full)])
+def test_many(box: Box, count: int) -> None:
+    pyrun = box.pyrun
+    names = [f"many{number}" for number in range(count)]
+    keys_before = keys()
+
+    def each(*arguments: str) -> list[subprocess.CompletedProcess[str]]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(lambda name: pyrun(*(word.format(name) for word in arguments)), names))
+
+    started = each("run", "-d", "--network", "none", "--name", "{}", box.image, "sleep", "1000")
+    assert [done.stderr for done in started if done.returncode] == []
+    assert len({done.stdout for done in started}) == count
+    assert sorted(box.names()) == sorted(names)
+    answered = each("exec", "{}", "hostname")
+    assert [done.stdout.strip() for done in answered] == [done.stdout[:12] for done in started]
+
+    half = count // 2
+    pyrun.ok("stop", "-t", "0", *names[:half])
+    assert sorted(box.names()) == sorted(names[half:])
+    assert sorted(box.names("-a")) == sorted(names)
+    removed = each("rm", "-f", "{}")
+    assert [done.stderr for done in removed if done.returncode] == []
+    assert box.names("-a") == []
+    for part in ("containers", "names", "tmp", "trash", "ephemeral"):
+        path = pyrun.root / part
+        assert not path.exists() or os.listdir(path) == [], part
+    for part in ("live", "sock"):
+        assert [*pyrun.runtime.rglob(f"{part}/*")] == [], part
+    # Processes, mounts, descriptors and locks: the fixture's proof. A session keyring ends with its last process.
+    assert keys() <= keys_before + 2
