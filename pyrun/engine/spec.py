@@ -115,8 +115,9 @@ def _mounts(decided: Decisions) -> list[dict[str, Any]]:
             "/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={decided.shm_bytes // 1024}k"
         ),
     ]
-    # A user namespace may not mknod(2): the host's nodes, one by one, and no others.
-    mounts += [_mount(f"/dev/{name}", "bind", f"/dev/{name}", "bind", "nosuid", "noexec") for name in _DEVICES]
+    # A user namespace may not mknod(2): the host's nodes, one by one, and no others. Read-only devices can be written;
+    # their mode and owner cannot be changed, which by a container of root's would be the host's.
+    mounts += [_mount(f"/dev/{name}", "bind", f"/dev/{name}", "bind", "nosuid", "noexec", "ro") for name in _DEVICES]
     if decided.privileged:
         mounts += [_mount(path, "bind", path, "bind") for path in _host_devices()]
     own = {mount["destination"] for mount in decided.mounts}
