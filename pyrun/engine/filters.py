@@ -5,6 +5,8 @@ It must not know what a filter does (linux/seccomp.py). Hot: `exec` comes here o
 
 from __future__ import annotations
 
+import os
+
 from pyrun.oci import json
 from pyrun.store import fsio
 
@@ -35,8 +37,9 @@ def compiled(layout: Layout, config: dict[str, Any], engine: EngineMap) -> list[
 def keep(directory: str, programs: list[bytes]) -> None:
     """Keep what is installed: `exec` installs the very same, whatever happens to the profile's file."""
     path = f"{directory}/{_FILE}"
-    fsio.unlink_quietly(path)
-    fsio.write_new(path, json.dumps([program.hex() for program in programs]).encode())
+    data = json.dumps([program.hex() for program in programs]).encode()
+    # By rename: of two starts at once, each writes the whole of the same.
+    fsio.write_atomic(path, data, temporary=f"{path}.{os.getpid()}", sync=False)
 
 
 def kept(directory: str) -> list[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrun.engine import launch
+from pyrun.errors import SyscallError
 from pyrun.runtime import state
 from pyrun.store import containers
 from pyrun.store.containers import Created
@@ -10,6 +11,8 @@ from pyrun.store.containers import Created
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.store.layout import Layout
+
+_EAGAIN = 11
 
 
 def start(
@@ -33,7 +36,13 @@ def start(
         from pyrun.engine.terminal import window_size
 
         window = window_size(0)
-    started = launch.run_to_exec(layout, created, attached=attached, window=window)
+    try:
+        started = launch.run_to_exec(layout, created, attached=attached, window=window)
+    except SyscallError as error:
+        # Two starts at once: the other's monitor holds the container's lock.
+        if attached or error.errno != _EAGAIN or "SETLK" not in error.syscall:
+            raise
+        return None
     if not attached:
         started.monitor.close()
         return None

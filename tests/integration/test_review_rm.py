@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 from tests.support.features import requires
@@ -51,3 +52,13 @@ def test_a_filling_that_was_cut_short_is_undone_before_anybody_writes(box: Box) 
     (volume / "_data" / "half").write_bytes(b"")
     assert box.sh("ls /nowhere; echo precious > /nowhere/file", "-v", "store:/nowhere") == ""
     assert box.sh("cat /etc/file", "-v", "store:/etc") == "precious"
+
+
+def test_of_starts_at_once_one_starts_and_all_are_content(box: Box) -> None:
+    for _ in range(3):
+        box.pyrun.ok("create", "--name", "once", "--network", "none", box.image, "sleep", "1000")
+        starts = [box.pyrun.popen("start", "once", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)]
+        said = [start.communicate()[0] for start in starts]
+        assert [start.returncode for start in starts] == [0] * 4, said
+        assert box.status("once") == "running"
+        box.pyrun.ok("rm", "-f", "once")
