@@ -253,7 +253,7 @@ class Builder:
         return self.engine.size == 1 and self.view.is_dir(_APT_DIRECTORY)
 
     def _ping_groups(self) -> str:
-        """Every group that the container has; both ends must be mapped (EINVAL), and a single-id map need not have 0."""
+        """All groups of the container. Both ends must be mapped (EINVAL): a single-id map need not have 0."""
         if not self.map.gids:
             return "0 2147483647"
         last, _, size = self.map.gids[-1]

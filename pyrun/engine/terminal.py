@@ -37,7 +37,7 @@ def parse_detach_keys(text: str | None) -> bytes:
     for word in text.split(",") if text else ():
         if len(word) == 1:
             keys += word.encode()
-        elif len(word) == 6 and word.startswith("ctrl-") and word.isascii() and (word[5].isalpha() or word[5] in "@[\\]^_"):
+        elif len(word) == 6 and word.startswith("ctrl-") and word[5].upper() in "ABCDEFGHIJKLMNOPQRSTUVWXYZ@[\\]^_":
             keys.append(ord(word[5].upper()) ^ 0x40)
         else:
             raise InvalidInputError(

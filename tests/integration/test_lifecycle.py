@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def state(box: Box, name: str) -> tuple[str, int]:
 
 def test_create_start_wait_rm(box: Box) -> None:
     pyrun = box.pyrun
-    identity = pyrun.ok("create", "--name", "made", "--network", "none", box.image, "sh", "-c", "echo ran >> /file; wc -l < /file; exit 3")  # fmt: skip
+    script = "echo ran >> /file; wc -l < /file; exit 3"
+    identity = pyrun.ok("create", "--name", "made", "--network", "none", box.image, "sh", "-c", script)
     assert re.fullmatch("[0-9a-f]{64}", identity)
     assert state(box, "made") == ("created", 0)
     assert box.names() == []
@@ -62,7 +64,7 @@ def test_names_and_prefixes(box: Box) -> None:
     identities = [box.start(f"n{number}", command=("true",)) for number in range(17)]
     first = sorted(identities)
     # 17 ids, 16 first digits: two of them are alike.
-    twice = next(one[0] for one, other in zip(first, first[1:], strict=False) if one[0] == other[0])
+    twice = next(one[0] for one, other in pairwise(first) if one[0] == other[0])
     assert "multiple" in box.pyrun.fails(1, "inspect", twice).lower() or "ambiguous" in box.pyrun.fails(
         1, "inspect", twice
     )
@@ -143,7 +145,21 @@ def test_rm_of_a_running_one(box: Box) -> None:
 
 
 def test_detached_rm_removes_itself(box: Box) -> None:
-    box.pyrun.ok("run", "-d", "--rm", "--name", "brief", "--network", "none", "-v", "/v", box.image, "sh", "-c", "sleep 0.2; exit 5")  # fmt: skip
+    box.pyrun.ok(
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "brief",
+        "--network",
+        "none",
+        "-v",
+        "/v",
+        box.image,
+        "sh",
+        "-c",
+        "sleep 0.2; exit 5",
+    )
     assert box.pyrun.ok("wait", "brief") == "5"
     assert box.names("-a") == []
     assert not [*(box.pyrun.root / "ephemeral").glob("*"), *(box.pyrun.root / "volumes").glob("*")]

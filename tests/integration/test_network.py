@@ -1,4 +1,4 @@
-"""The network of a container: private by default, its ports on the host's loopback, and what happens without helpers."""
+"""The network of a container: private by default, its ports on the host, and what happens without helpers."""
 
 from __future__ import annotations
 

@@ -138,7 +138,8 @@ def test_working_directory(box: Box) -> None:
 def test_labels(image: Box, tmp_path: Path) -> None:
     labels = tmp_path / "labels"
     labels.write_text("# comment\nfrom=file\ntwo=2\n")
-    image.start("labelled", "--entrypoint", "sleep", "--label-file", str(labels), "-l", "two=flag", "--label", "bare", command=("1000",))  # fmt: skip
+    options = ("--label-file", str(labels), "-l", "two=flag", "--label", "bare")
+    image.start("labelled", "--entrypoint", "sleep", *options, command=("1000",))
     assert image.inspect("labelled")["Config"]["Labels"] == {"kind": "test", "from": "file", "two": "flag", "bare": ""}
 
 

@@ -69,10 +69,13 @@ def test_what_is_missing_on_the_host(box: Box, host: Path) -> None:
     assert "duplicate mount point" in box.fails(125, "-v", f"{host}:/x", "-v", f"{host}:/x").lower()
 
 
-def test_a_link_in_the_image_leads_no_mount_out_of_it(pyrun: CommandLine, registry: str, tmp_path: Path, host: Path) -> None:  # fmt: skip
+def test_a_link_in_the_image_leads_no_mount_out_of_it(
+    pyrun: CommandLine, registry: str, tmp_path: Path, host: Path
+) -> None:
     from tests.support.images import symlink
 
-    reference = push(registry, tmp_path, "linked", {}, layer([symlink("out", "/../../../../var/tmp"), directory("var/tmp")]))  # fmt: skip
+    added = layer([symlink("out", "/../../../../var/tmp"), directory("var/tmp")])
+    reference = push(registry, tmp_path, "linked", {}, added)
     pyrun.ok("pull", "-q", reference)
     assert Box(pyrun, reference).sh("cat /var/tmp/file", "-v", f"{host}:/out") == "of the host"
 
@@ -137,7 +140,8 @@ def test_tmpfs(box: Box) -> None:
 
 
 def test_read_only(box: Box) -> None:
-    message = box.sh("touch /x 2>&1; touch /etc/x 2>&1; touch /dev/shm/ok /t/ok && echo > /dev/null && echo written", "--read-only", "--tmpfs", "/t")  # fmt: skip
+    script = "touch /x 2>&1; touch /etc/x 2>&1; touch /dev/shm/ok /t/ok && echo > /dev/null && echo written"
+    message = box.sh(script, "--read-only", "--tmpfs", "/t")
     assert message.count("Read-only file system") == 2
     assert message.endswith("written")
 

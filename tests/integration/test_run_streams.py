@@ -30,7 +30,8 @@ def test_without_i_there_is_no_input(shared_box: Box) -> None:
 
 def test_20_megabytes_there_and_back(shared_box: Box) -> None:
     data = os.urandom(1 << 20) * 20
-    with shared_box.pyrun.popen(*RUN, "-i", shared_box.image, "cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # fmt: skip
+    argv = (*RUN, "-i", shared_box.image, "cat")
+    with shared_box.pyrun.popen(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         back, _ = process.communicate(data, timeout=60)
     assert process.returncode == 0
     assert hashlib.sha256(back).digest() == hashlib.sha256(data).digest()
@@ -41,7 +42,8 @@ def test_end_of_input_leaves_the_output_open(shared_box: Box) -> None:
 
 
 def test_input_that_nobody_reads(shared_box: Box) -> None:
-    with shared_box.pyrun.popen(*RUN, "-i", shared_box.image, "sh", "-c", "exit 5", stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+    argv = (*RUN, "-i", shared_box.image, "sh", "-c", "exit 5")
+    with shared_box.pyrun.popen(*argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Box:
-    """A command line and the image that it uses; `box.sh("id", "-u", "5")` is what a shell said in a fresh container."""
+    """A command line and an image; `box.sh("id", "-u", "5")` is what a shell said in a fresh container."""
 
     def __init__(self, pyrun: CommandLine, image: str) -> None:
         self.pyrun = pyrun
