@@ -10,6 +10,7 @@ struct container {
 	struct job job;
 	struct init_process init;
 	struct network network;
+	struct fuse fuse;
 	int directory_fd, lock_fd;
 	int init_waits; /* it has sent 'R' */
 	int network_ready;
@@ -42,5 +43,6 @@ int *input_fd(void);
 void push_input(void);
 void pump(int *fd, int stream);
 void drain(void);
+void take_words(int words_fd);
 
 #endif

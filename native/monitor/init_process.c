@@ -233,9 +233,11 @@ int init_message(struct init_process *init)
 	if (recvmsg(init->control_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1)
 		return errno == EAGAIN ? 0 : -1;
 	header = CMSG_FIRSTHDR(&message);
-	if (kind == 'T' && header && header->cmsg_type == SCM_RIGHTS) {
+	if (kind == PLAN_SENDS_CONSOLE && header && header->cmsg_type == SCM_RIGHTS) {
 		memcpy(&init->stdout_fd, CMSG_DATA(header), sizeof(int));
 		fcntl(init->stdout_fd, F_SETFL, O_NONBLOCK);
 	}
+	if (kind == PLAN_SENDS_FUSE && header && header->cmsg_type == SCM_RIGHTS)
+		memcpy(&init->fuse_fd, CMSG_DATA(header), sizeof(int));
 	return kind;
 }

@@ -53,7 +53,7 @@ static int begin(void)
 		if (network_start(job, &container.init, &container.network) < 0)
 			return fail_before_init("fork"), -1;
 	}
-	if (init_go(&container.init) < 0)
+	if (init_go(&container.init) < 0 && errno != EPIPE) /* killed already: its report says so */
 		return fail_before_init("send"), -1;
 	return 0;
 }
@@ -71,39 +71,6 @@ static int exit_code_of(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static void network_result(int status)
-{
-	ssize_t got;
-
-	container.network.pid = 0;
-	if (container.network_ready)
-		return; /* the helper went while the container runs: its network is down, the container goes on */
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job_has(&container.job, JOB_NETWORK_READY_FD)) {
-		container.network_ready = 1;
-		return;
-	}
-	container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = exit_code_of(status) };
-	got = read(container.network.words_fd, container.failure.words, sizeof(container.failure.words));
-	container.failure.words_length = got > 0 ? (size_t)got : 0;
-	strcpy(container.failure.record.syscall, "network");
-	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
-}
-
-/* We are pid 1 of our namespace: orphans (a daemonised pasta) come to us too. */
-static void reap(void)
-{
-	int status;
-
-	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		if (pid == container.init.pid) {
-			container.exited = 1;
-			container.status = exit_code_of(status);
-		} else if (pid == container.network.pid) {
-			network_result(status);
-		}
-	}
-}
-
 static void on_control(void)
 {
 	struct job_header const *h = container.job.header;
@@ -113,8 +80,10 @@ static void on_control(void)
 	while (container.init.control_fd >= 0 && (kind = init_message(&container.init)) > 0)
 		if (kind == 'R')
 			container.init_waits = 1;
-		else if (kind == 'T' && h->rows && h->columns)
+		else if (kind == PLAN_SENDS_CONSOLE && h->rows && h->columns)
 			ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
+		else if (kind == PLAN_SENDS_FUSE)
+			fuse_start(&container.job, &container.init.fuse_fd, &container.fuse);
 	if (kind < 0)
 		close_fd(&container.init.control_fd);
 }
@@ -158,6 +127,45 @@ static void on_report(void)
 		return;
 	}
 	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
+}
+
+static void network_result(int status)
+{
+	container.network.pid = 0;
+	if (container.network_ready)
+		return; /* the helper went while the container runs: its network is down, the container goes on */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job_has(&container.job, JOB_NETWORK_READY_FD)) {
+		container.network_ready = 1;
+		return;
+	}
+	/* It ends when init has ended as well: then init's word, written before, is the cause. */
+	if (container.init.report_fd >= 0)
+		on_report();
+	if (container.failure.record.step == -2) {
+		container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = exit_code_of(status), .syscall = "network" };
+		take_words(container.network.words_fd);
+	}
+	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+}
+
+/* We are pid 1 of our namespace: orphans (a daemonised pasta) come to us too. */
+static void reap(void)
+{
+	int status;
+
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (pid == container.init.pid) {
+			container.exited = 1;
+			container.status = exit_code_of(status);
+		} else if (pid == container.network.pid) {
+			network_result(status);
+		} else if (pid == container.fuse.pid) {
+			/* Its root file system is gone: whatever the container did next would fail. */
+			container.fuse.pid = 0;
+			if (container.started)
+				sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+		}
+	}
 }
 
 enum { SLOT_SIGNAL, SLOT_CONTROL, SLOT_REPORT, SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_READY, SLOT_CLIENTS };
@@ -226,6 +234,9 @@ static void finish(void)
 		on_control();
 	if (container.init.report_fd >= 0)
 		on_report();
+	fuse_finish(&container.fuse);
+	if (container.failure.record.op == PLAN_fuse_overlay)
+		take_words(container.fuse.words_fd);
 	if (container.started)
 		drain();
 	log_close();
@@ -270,8 +281,8 @@ static int run_monitor(void)
 	signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	container.failure.record.step = -2;
 	container.directory_fd = container.lock_fd = -1;
-	container.network.ready_fd = container.network.words_fd = -1;
-	container.init = (struct init_process){ .pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	container.network.ready_fd = container.network.words_fd = container.fuse.words_fd = -1;
+	container.init = (struct init_process){ .pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .fuse_fd = -1 };
 	clients_init(CLIENT_FD);
 	if (signal_fd < 0 || job_load(&container.job, JOB_FD) < 0) {
 		fail_before_init("job");

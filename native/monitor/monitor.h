@@ -14,7 +14,7 @@
 enum frame {
 	FRAME_HELLO = 'H', /* to client: u8 version */
 	FRAME_STARTED = 'S', /* to client: u32 pid of init, in the user's pid namespace */
-	FRAME_FAILED = 'F', /* to client: struct plan_failure, then what the network program said, if it was that */
+	FRAME_FAILED = 'F', /* to client: struct plan_failure, then what the helper program said, if it was that */
 	FRAME_STDOUT = 'O',
 	FRAME_STDERR = 'E',
 	FRAME_EXIT = 'X', /* to client: u32 exit code */
@@ -32,14 +32,15 @@ struct init_process {
 	int report_fd; /* failure record, or EOF at execve */
 	int stdin_fd; /* write end, or -1 */
 	int stdout_fd, stderr_fd; /* read ends; with a tty stdout_fd is the master and stderr_fd is -1 */
+	int fuse_fd; /* the device of its root file system, when it has just come; or -1 */
 };
 
 /* init_process.c */
 int init_clone(const struct job *job, struct init_process *init);
 int init_write_maps(const struct job *job, const struct init_process *init);
 int init_go(const struct init_process *init);
-/* Handle one message of init on control_fd: 'R' = waits for the go; 'T' = sent its console.  Returns the kind, 0 when
- * there is none now, -1 when there will be none. */
+/* Handle one message of init on control_fd: 'R' = waits for the go; PLAN_SENDS_*.  Returns the kind, 0 when there is none
+ * now, -1 when there will be none. */
 int init_message(struct init_process *init);
 pid_t host_pid_of(int pidfd);
 
@@ -50,6 +51,18 @@ struct network {
 	int words_fd; /* what it says on standard error */
 };
 int network_start(const struct job *job, const struct init_process *init, struct network *network);
+/* In a child: run a helper program; what it says goes to words_fd, descriptor 3 is what the caller has put there. */
+_Noreturn void helper_exec(char **argv, int words_fd);
+
+/* fuse.c */
+struct fuse {
+	pid_t pid; /* 0: not running */
+	int words_fd;
+};
+/* Start the program that answers `device_fd`, which is closed here; a failure shows as ENOTCONN to who waits for it. */
+void fuse_start(const struct job *job, int *device_fd, struct fuse *fuse);
+/* Once nothing of the container is left: wait until all is written. */
+void fuse_finish(struct fuse *fuse);
 
 /* log.c */
 int log_open(const struct job *job, int directory_fd);

@@ -32,28 +32,15 @@ static void substitute(char *out, const char *in, pid_t pid, int ready_fd)
 	out[used] = '\0';
 }
 
-static _Noreturn void network_main(const struct job *job, pid_t init_pid, int ready_fd, int words_fd)
+_Noreturn void helper_exec(char **argv, int words_fd)
 {
-	static char text[ARGUMENTS][ARGUMENT_BYTES];
-	char *argv[ARGUMENTS + 1];
 	char *environment[] = { (char *)(uintptr_t) "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", NULL };
-	const char *argument = job_string(job, job->header->network_argv);
-	uint32_t count = job->header->network_argc;
 	sigset_t none;
 	int null_fd = open("/dev/null", O_RDWR);
 
-	for (uint32_t i = 0; i < count; i++, argument += strlen(argument) + 1) {
-		substitute(text[i], argument, init_pid, 3);
-		argv[i] = text[i];
-	}
-	argv[count] = NULL;
 	dup2(null_fd, 0);
 	dup2(null_fd, 1);
 	dup2(words_fd, 2);
-	/* Both kinds hold the write end: closing it, by exit or by word, is what we wait for. */
-	if (ready_fd != 3)
-		dup2(ready_fd, 3);
-	fcntl(3, F_SETFD, job_has(job, JOB_NETWORK_READY_FD) ? 0 : FD_CLOEXEC);
 	sys_close_range(4, ~0u, 0);
 	/* pasta takes an ignored SIGPIPE for a failure. */
 	signal(SIGPIPE, SIG_DFL);
@@ -61,6 +48,25 @@ static _Noreturn void network_main(const struct job *job, pid_t init_pid, int re
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(argv[0], argv, environment);
 	_exit(127);
+}
+
+static _Noreturn void network_main(const struct job *job, pid_t init_pid, int ready_fd, int words_fd)
+{
+	static char text[ARGUMENTS][ARGUMENT_BYTES];
+	char *argv[ARGUMENTS + 1];
+	const char *argument = job_string(job, job->header->network_argv);
+	uint32_t count = job->header->network_argc;
+
+	for (uint32_t i = 0; i < count; i++, argument += strlen(argument) + 1) {
+		substitute(text[i], argument, init_pid, 3);
+		argv[i] = text[i];
+	}
+	argv[count] = NULL;
+	/* Both kinds hold the write end: closing it, by exit or by word, is what we wait for. */
+	if (ready_fd != 3)
+		dup2(ready_fd, 3);
+	fcntl(3, F_SETFD, job_has(job, JOB_NETWORK_READY_FD) ? 0 : FD_CLOEXEC);
+	helper_exec(argv, words_fd);
 }
 
 int network_start(const struct job *job, const struct init_process *init, struct network *network)

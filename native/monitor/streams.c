@@ -96,3 +96,11 @@ void drain(void)
 		}
 	}
 }
+
+/* What a helper has said goes with the failure. */
+void take_words(int words_fd)
+{
+	ssize_t got = read(words_fd, container.failure.words, sizeof(container.failure.words));
+
+	container.failure.words_length = got > 0 ? (size_t)got : 0;
+}

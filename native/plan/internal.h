@@ -50,6 +50,10 @@ int step_chdir(struct step_context *c);
 int step_exec(struct step_context *c);
 int step_keyring(struct step_context *c);
 int step_own_root(struct step_context *c);
+int step_fuse_overlay(struct step_context *c);
+
+/* step_files.c: hand a descriptor to the parent; `kind` says what it is. */
+int send_descriptor(struct step_context *c, char kind, int fd);
 
 /* paths.c: every path is resolved inside the container's root, whatever its symlinks say. */
 int root_open(struct step_context *c, const char *path, uint64_t flags);

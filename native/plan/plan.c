@@ -31,6 +31,8 @@ static int strings_missing(const struct plan_step *step)
 	switch (step->op) {
 	case PLAN_overlay:
 		return step->s2 == PLAN_NONE || (step->s3 != PLAN_NONE && step->s4 == PLAN_NONE) || step->s1 == PLAN_NONE;
+	case PLAN_fuse_overlay:
+		return step->s1 == PLAN_NONE || step->s2 == PLAN_NONE || step->s3 == PLAN_NONE;
 	case PLAN_fsmount:
 	case PLAN_bind:
 	case PLAN_symlink:

@@ -42,7 +42,8 @@
 	X(25, chdir)                                                                                                    \
 	X(26, exec)                                                                                                     \
 	X(27, keyring)                                                                                            \
-	X(28, own_root)
+	X(28, own_root)                                                                                                 \
+	X(29, fuse_overlay)
 
 enum plan_op {
 #define X(number, name) PLAN_##name = number,
@@ -107,6 +108,10 @@ int plan_load(struct plan *plan, const void *bytes, size_t size);
 int plan_execute(const struct plan *plan, struct plan_run *run, struct plan_failure *failure);
 
 const char *plan_op_name(int op);
+
+/* What a descriptor that comes over control_fd is: the console's master; the FUSE device of the root file system. */
+#define PLAN_SENDS_CONSOLE 'T'
+#define PLAN_SENDS_FUSE 'M'
 
 /* The byte that says, on the report pipe, that only execve(2) is left to do. */
 #define PLAN_EXECUTING 'E'

@@ -131,10 +131,9 @@ int step_readonly(struct step_context *c)
 	return result;
 }
 
-/* Hand the master side to the parent; SCM_RIGHTS: unix(7). */
-static int send_descriptor(struct step_context *c, int fd)
+/* SCM_RIGHTS: unix(7). */
+int send_descriptor(struct step_context *c, char kind, int fd)
 {
-	char kind = 'T';
 	struct iovec iov = { .iov_base = &kind, .iov_len = 1 };
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
@@ -184,7 +183,7 @@ int step_console(struct step_context *c)
 	slave_fd = ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave_fd < 0)
 		return close_keeping_errno(master_fd);
-	result = send_descriptor(c, master_fd);
+	result = send_descriptor(c, PLAN_SENDS_CONSOLE, master_fd);
 	close_keeping_errno(master_fd);
 	if (result < 0)
 		return close_keeping_errno(slave_fd);

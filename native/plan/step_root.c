@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "internal.h"
 #include "syscalls.h"
@@ -152,6 +153,37 @@ int step_root_bind(struct step_context *c)
 	CALL(c, "mount");
 	/* pivot_root(2) wants a mount point that is not the current root's own. */
 	if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return -1;
+	c->run->root_fd = open_directory(c, path);
+	return c->run->root_fd < 0 ? -1 : 0;
+}
+
+/* s1: mount point on the host; for the parent, which runs it: s2: the program, s3: its options.  The file system is made by
+ * us, as its device must have been opened in the mount's own user namespace (allowed there since 4.18). */
+int step_fuse_overlay(struct step_context *c)
+{
+	const char *path = step_string(c, c->step->s1);
+	char options[120];
+	struct statfs fs;
+	int device_fd, result;
+
+	CALL(c, "open(/dev/fuse)");
+	device_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (device_fd < 0)
+		return -1;
+	/* allow_other: for the container's other users; default_permissions: the kernel checks modes, as on any disk. */
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
+		 device_fd);
+	CALL(c, "mount");
+	if (mount("fuse-overlayfs", path, "fuse.fuse-overlayfs", 0, options) < 0)
+		return close_keeping_errno(device_fd);
+	result = send_descriptor(c, PLAN_SENDS_FUSE, device_fd);
+	/* With the program's the last copy goes, and what waits for an answer wakes with an error. */
+	close_keeping_errno(device_fd);
+	if (result < 0)
+		return -1;
+	CALL(c, "statfs");
+	if (statfs(path, &fs) < 0)
 		return -1;
 	c->run->root_fd = open_directory(c, path);
 	return c->run->root_fd < 0 ? -1 : 0;

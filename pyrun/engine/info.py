@@ -10,6 +10,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 import pyrun
+from pyrun.engine import root_choice
 from pyrun.errors import FeatureMissingError
 from pyrun.linux import capabilities, probe
 
@@ -45,7 +46,7 @@ class Info:
 def info(layout: Layout) -> Info:
     """Return what ``pyrun info`` shows; every feature is tried anew."""
     features = probe.features(layout, refresh=True)
-    rows = [*_counts(layout), *_mechanisms(features), *_machine(), ("Root Dir", layout.root)]
+    rows = [*_counts(layout), *_mechanisms(layout, features), *_machine(), ("Root Dir", layout.root)]
     paths = {
         "root": layout.root,
         "runtime": layout.runtime,
@@ -90,16 +91,19 @@ def _status(path: str) -> str:
     return str(state.status(path).status)
 
 
-def _mechanisms(features: Features) -> list[tuple[str, str]]:
+def _mechanisms(layout: Layout, features: Features) -> list[tuple[str, str]]:
     """Say which way each thing goes here, in the order in which pyrun would try them."""
-    if features.ok("overlay lowerdir+"):
+    refused = root_choice.in_use(layout)
+    if refused:
+        overlay = refused
+    elif features.ok("overlay lowerdir+"):
         overlay = "overlay (fsconfig lowerdir+)"
     elif features.ok("overlay userxattr"):
         overlay = "overlay (mount(2))"
     elif features.ok("fuse-overlayfs") and features.ok("/dev/fuse"):
-        overlay = "fuse-overlayfs"
+        overlay = f"fuse-overlayfs (overlay: {features['overlay userxattr'].detail})"
     else:
-        overlay = "copied trees"
+        overlay = f"copied tree (overlay: {features['overlay userxattr'].detail})"
     networks = ["none", "host"]
     if features.ok("/dev/net/tun"):
         networks[:0] = [name for name in ("pasta", "slirp4netns") if features.ok(name)][:1]

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 class Launch:
     """A monitor that has been started with this plan for this container."""
 
-    __slots__ = ("created", "monitor", "plan")
+    __slots__ = ("created", "is_first_on_fuse", "monitor", "plan")
 
-    def __init__(self, created: Created, monitor: Monitor, plan: Plan) -> None:
+    def __init__(self, created: Created, monitor: Monitor, plan: Plan, *, is_first_on_fuse: bool) -> None:
         self.created = created
+        self.is_first_on_fuse = is_first_on_fuse
         self.monitor = monitor
         self.plan = plan
 
@@ -47,25 +48,25 @@ def run_to_exec(
     layout: Layout, created: Created, *, attached: bool, window: tuple[int, int],
     again: Callable[[], Created] | None = None, show_plan: Callable[[str], None] | None = None,
 ) -> Launch:  # fmt: skip
-    """Start a container and wait for execve; once more without overlay where that is refused.
+    """Start a container and wait for execve; again without overlay, then without fuse-overlayfs, where refused.
 
     ``again`` makes a --rm container anew: its monitor has removed what could not be started.
     """
-    started = start(layout, created, attached=attached, window=window)
-    if show_plan is not None:
-        show_plan(started.plan.describe_all())
-    try:
-        started.wait_started()
-    except KernelError as error:
-        from pyrun.engine import plain_root
-
-        if not plain_root.is_refusal(error):
-            raise
-        plain_root.remember(layout)
-        created = again() if again is not None else created
+    while True:
         started = start(layout, created, attached=attached, window=window)
-        started.wait_started()
-    return started
+        if show_plan is not None:
+            show_plan(started.plan.describe_all())
+        try:
+            started.wait_started()
+        except KernelError as error:
+            from pyrun.engine import root_choice
+
+            # Not without end: what was refused is remembered, and a copied tree is the last thing tried.
+            if not root_choice.falls_back(layout, created.directory, error, is_first=started.is_first_on_fuse):
+                raise
+            created = again() if again is not None else created
+        else:
+            return started
 
 
 def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int, int] = (0, 0)) -> Launch:
@@ -82,8 +83,9 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     else:
         config, rootfs = created.bundle
     engine = engine_ns.engine_map()
-    if "tree" not in rootfs and _may_be_refused(layout):
-        rootfs = _without_overlay(layout, directory, rootfs)
+    was_on_fuse = "fuse" in rootfs
+    if was_on_fuse or _may_be_refused(layout):
+        rootfs = _without_overlay(layout, directory, config, rootfs)
     programs = filters.compiled(layout, config, engine)
     filters.keep(directory, programs)
     _prepare(directory)
@@ -97,7 +99,7 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
         orders.flags |= job.NETWORK | (job.NETWORK_READY_FD if link["ready_fd"] else 0)
     _link_live(layout, created)
     monitor = launch.start_monitor(layout.engine, engine, orders, plan)
-    return Launch(created, monitor, plan)
+    return Launch(created, monitor, plan, is_first_on_fuse="fuse" in rootfs and not was_on_fuse)
 
 
 def _orders(
@@ -139,14 +141,14 @@ def _extent(item: dict[str, int]) -> tuple[int, int, int]:
 
 
 def _may_be_refused(layout: Layout) -> bool:
-    """Whether plain_root.py has something to say: it writes that file at the first refusal of overlay."""
+    """Whether root_choice.py has something to say: it writes that file at the first refusal of overlay."""
     return os.path.exists(layout.overlay_refused) or "PYRUN_ROOTFS" in os.environ
 
 
-def _without_overlay(layout: Layout, directory: str, rootfs: dict[str, Any]) -> dict[str, Any]:
-    from pyrun.engine import plain_root
+def _without_overlay(layout: Layout, directory: str, config: dict[str, Any], rootfs: dict[str, Any]) -> dict[str, Any]:
+    from pyrun.engine import root_choice
 
-    return plain_root.ensure_tree(layout, directory, rootfs) if plain_root.is_refused(layout) else rootfs
+    return root_choice.decide(layout, directory, config, rootfs)
 
 
 def _check_lowers(record: dict[str, Any], rootfs: dict[str, Any]) -> None:

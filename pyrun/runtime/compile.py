@@ -112,11 +112,20 @@ def _root(plan: Plan, rootfs: dict[str, Any], mount_point: str) -> None:
     if "tree" in rootfs:
         plan.add(p.OP_ROOT_BIND, rootfs["tree"])
         return
+    if "fuse" in rootfs:
+        plan.add(p.OP_FUSE_OVERLAY, mount_point, rootfs["fuse"], fuse_options(rootfs))
+        return
     lowers = rootfs["lowerdirs"]
     plan.add(
         p.OP_OVERLAY, mount_point, lowers, rootfs["upper"], rootfs["work"],
         a=p.OVERLAY_VOLATILE if rootfs.get("volatile") else 0, count=len(lowers),
     )  # fmt: skip
+
+
+def fuse_options(rootfs: dict[str, Any]) -> str:
+    """Return what fuse-overlayfs is told after -o (fuse-overlayfs(1))."""
+    text = f"lowerdir={':'.join(rootfs['lowerdirs'])},upperdir={rootfs['upper']},workdir={rootfs['work']}"
+    return text + ",volatile" if rootfs.get("volatile") else text
 
 
 def _mount(plan: Plan, mount: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def to_error(
     failure: Failure, plan: Plan | None, command: str
 ) -> KernelError | CommandNotFoundError | CommandNotExecutableError:
     """Return the error for a start or an exec that failed."""
-    from pyrun.runtime.plan import OP_CHDIR, OP_EXEC, OPS
+    from pyrun.runtime.plan import OP_CHDIR, OP_EXEC, OP_FUSE_OVERLAY, OPS
 
     reason = os.strerror(failure.errno).lower()
     if failure.op == OP_EXEC and failure.syscall.startswith("exec"):
@@ -60,6 +60,8 @@ def to_error(
             "cannot start the container: its first process was killed before it could execute the program",
             hint="was memory short? `dmesg` names what the kernel killed",
         )
+    if failure.op == OP_FUSE_OVERLAY and failure.words:
+        reason = f"{reason}: {failure.words.splitlines()[-1]}"
     what = plan.describe(failure.step) if plan is not None and failure.step >= 0 else "start the container"
     if failure.op == OP_CHDIR and failure.errno in (_ENOENT, _ENOTDIR):
         return CommandNotFoundError(command, f"cannot {what}: {reason}", hint="give an existing directory with -w")

@@ -27,12 +27,12 @@ ROOT, mode 0700
       stays                  containers.py / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones
-    ephemeral/ID/            containers.py           disk half of a --rm container: upper/ work/, link `owner` -> TOKEN
+    ephemeral/ID/            containers.py           disk half of a --rm container: upper/ work/, `owner` -> RECORD/TOKEN
     names/NAME               containers.py           symlink to ../containers/ID (or into RUNTIME); names.lock to remove
     volumes/NAME/            volumes.store
     networks/NAME.json       network
     cache/                   linux.probe, linux.seccomp: may be removed at any time
-      overlay-refused        engine.plain_root       the boot in which overlay was refused
+      overlay-refused        engine.root_choice      the boot in which overlay was refused; why
     tmp/TOKEN                anything unfinished; swept when its owner is dead
     leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
     trash/*                  being removed; anyone may go on removing it
