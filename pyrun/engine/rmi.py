@@ -6,18 +6,21 @@ container can appear in between. Cold.
 
 from __future__ import annotations
 
+import os
+
 from pyrun.engine import namespace
 from pyrun.errors import (
     ConflictError,
     ContainerNotFoundError,
     ImageInUseError,
     InvalidReferenceError,
+    StorageFullError,
     StoreCorruptError,
 )
 from pyrun.images import resolve
 from pyrun.oci import reference as references
 from pyrun.runtime import state
-from pyrun.store import containers, gc, index
+from pyrun.store import containers, gc, index, trees
 from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
@@ -54,7 +57,14 @@ def remove_image(layout: Layout, text: str, *, force: bool = False) -> RemovedIm
         index.update(layout, lambda found: _without(layout, found, text, force, result))
 
     image_ids = {entry["digest"]: index.notes_of(entry).get(index.CONFIG, "") for entry in index.entries(layout)}
-    collected = gc.collect(layout, check_and_untag)
+    try:
+        collected = gc.collect(layout, check_and_untag)
+    except StorageFullError:
+        # Who wants to free space must not need some: the caches may go at any time.
+        for name in os.listdir(layout.cache):
+            trees.remove_tree(f"{layout.cache}/{name}")
+        result.untagged.clear()
+        collected = gc.collect(layout, check_and_untag)
     # docker names an image by its config here, too.
     result.deleted += [image_ids.get(manifest) or manifest for manifest in collected.images]
     result.deleted += collected.layers

@@ -106,7 +106,10 @@ class View:
     def _root(self) -> _Directory:
         fds: list[int] = []
         for path in self._layers:
-            fds.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            try:
+                fds.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            except PermissionError:
+                fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))  # as in _Directory.enter
             if _mark(fds[-1], "user.overlay.opaque") == b"y":
                 break
         return _Directory(fds)

@@ -149,8 +149,11 @@ def _log(layout: Layout, old: dict[str, str], new: dict[str, str]) -> None:
         return
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     lines = "".join(f"{now} {name} {old.get(name, '-')} {new.get(name, '-')}\n" for name in moved)
-    fd = os.open(layout.refs_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        fsio.write_all(fd, lines.encode("utf-8"))
-    finally:
-        os.close(fd)
+        fd = os.open(layout.refs_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fsio.write_all(fd, lines.encode("utf-8"))
+        finally:
+            os.close(fd)
+    except OSError:
+        return  # a full disk: the tags have moved, and who moved them must not hear that they have not

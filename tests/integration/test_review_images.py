@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.boxes import push
+from tests.support.boxes import following, push
 from tests.support.features import requires
 from tests.support.images import directory, entry, layer, symlink
 
@@ -49,3 +49,16 @@ def test_keep_id_mends_a_form_that_was_cut_short(pyrun: CommandLine, registry: s
     # As if its maker had been killed between the layers and the patch.
     patches[0].rename(patches[0].with_name("away"))
     assert pyrun.ok(*command) == "751 7"
+
+
+def test_a_root_directory_that_is_closed_to_us(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    """Owned by another id of the map, mode 0700: nothing can be looked up in it, and it runs."""
+    image = push(registry, tmp_path, "closed", {}, layer([directory("./", mode=0o700, owner=(1000, 1000))]))
+    assert pyrun.ok("run", "--rm", "--network", "none", image, "echo", "runs") == "runs"
+    message = pyrun.fails(125, "run", "--rm", "--network", "none", "-u", "ann", image, "id")
+    assert "unable to find user ann" in message
+    script = "chown 5 / && chmod 700 / && echo done; exec sleep 1000"
+    pyrun.ok("run", "-d", "--network", "none", "--name", "own", image, "sh", "-c", script)
+    with following(pyrun, "own") as lines:
+        assert next(lines) == "done"
+    assert pyrun.ok("exec", "-u", "0", "own", "id", "-u") == "0"

@@ -18,6 +18,7 @@ from pyrun.errors import (
     ImageNotFoundError,
     InvalidInputError,
     InvalidReferenceError,
+    StorageFullError,
     StoreCorruptError,
 )
 from pyrun.images import resolve
@@ -222,3 +223,25 @@ def test_inspect_refuses_a_damaged_config(layout: Layout) -> None:
     Path(layout.blob(record["image_id"])).write_bytes(b"{}")
     with pytest.raises(StoreCorruptError, match="blob is corrupt"):
         image_inspect.image_inspect(layout, "a")
+
+
+def test_rmi_on_a_full_disk_makes_room_for_the_index(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what the hint of every full disk names."""
+    add_image(layout, A)
+    Path(layout.cache, "filter").write_bytes(bytes(4000))
+    write = fsio.write_atomic
+
+    def full(path: str, data: bytes, **options: Any) -> None:
+        if os.listdir(layout.cache):
+            raise StorageFullError(f"cannot write: {path}: no space left on the file system", path=path)
+        write(path, data, **options)
+
+    monkeypatch.setattr(fsio, "write_atomic", full)
+    assert rmi.remove_image(layout, "a").untagged == ["a:latest"]
+    assert index.entries(layout) == []
+
+
+def test_a_tag_that_cannot_be_logged_is_moved(layout: Layout) -> None:
+    os.mkdir(layout.refs_log)  # as good as a full disk: it cannot be written
+    add_image(layout, A)
+    assert [index.ref_name(entry) for entry in index.entries(layout)] == [A]
