@@ -200,11 +200,19 @@ def test_overlay_refused(box: Box) -> None:
 
 def test_bad_options_leave_nothing(box: Box) -> None:
     for options, word in (
-        (("--platform", "nonsense/"), "platform"), (("-v", "/a:/b:/c:/d"), "/a:/b:/c:/d"), (("--network", "a b"), "a b"),
-        (("--mount", "type=odd,dst=/x"), "odd"), (("--tmpfs", "relative"), "relative"), (("-e", "=x"), "=x"),
-        (("--env-file", "/no/such/file"), "/no/such/file"), (("--stop-signal", "ODD"), "ODD"), (("-p", "x:y"), "containerPort: y"),
-        (("--ulimit", "nofile=9:3"), "nofile"), (("--add-host", "odd"), "odd"), (("--dns", "odd"), "odd"),
-    ):  # fmt: skip
+        (("--platform", "nonsense/"), "platform"),
+        (("-v", "/a:/b:/c:/d"), "/a:/b:/c:/d"),
+        (("--network", "a b"), "a b"),
+        (("--mount", "type=odd,dst=/x"), "odd"),
+        (("--tmpfs", "relative"), "relative"),
+        (("-e", "=x"), "=x"),
+        (("--env-file", "/no/such/file"), "/no/such/file"),
+        (("--stop-signal", "ODD"), "ODD"),
+        (("-p", "x:y"), "containerPort: y"),
+        (("--ulimit", "nofile=9:3"), "soft: 9, hard: 3"),
+        (("--add-host", "odd"), "odd"),
+        (("--dns", "odd"), "odd"),
+    ):
         sentence(box.pyrun.fails(125, "run", "--rm", *options, box.image, "true"), word)
     assert box.names("-a") == []
     assert not [*(box.pyrun.root / "volumes").glob("*")]
