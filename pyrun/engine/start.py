@@ -18,7 +18,7 @@ _EAGAIN = 11
 def start(
     layout: Layout, name: str, *, attached: bool = False, interactive: bool = False, detach_keys: str | None = None
 ) -> int | None:
-    """Start one container; one that runs already is left as it is. Returns the exit code if ``attached`` saw it end.
+    """Start one container; one that runs already is only attached to. Returns the exit code if ``attached`` saw it end.
 
     Raises: ContainerNotFoundError; as `launch.start`.
     """
@@ -28,9 +28,12 @@ def start(
 
         keys = parse_detach_keys(detach_keys)
     container_id, directory = containers.resolve(layout, name)
-    if state.status(directory).status == "running":
+    now = state.status(directory)
+    if now.status == "running" and not attached:
         return None
     created = Created(container_id, directory, containers.load(directory))
+    if now.status == "running":
+        return _attach_to_running(layout, created, now.pid, interactive, keys)
     tty, window = bool(created.record["tty"]), (0, 0)
     if tty:
         from pyrun.engine.terminal import window_size
@@ -49,3 +52,19 @@ def start(
     from pyrun.engine.attach import attach
 
     return attach(started, interactive and bool(created.record["stdin_open"]), tty, keys, proxy=True)
+
+
+def _attach_to_running(layout: Layout, created: Created, pid: int, interactive: bool, keys: bytes) -> int | None:
+    from pyrun.engine.attach import attach
+    from pyrun.errors import WrongStatusError
+    from pyrun.runtime.launch import connect
+    from pyrun.runtime.plan import Plan
+
+    try:
+        monitor = connect(layout.socket(created.id))
+    except OSError:
+        raise WrongStatusError("attach to", created.record["name"], "not running any more") from None
+    monitor.pid = pid
+    started = launch.Launch(created, monitor, Plan(), is_first_on_fuse=False)
+    tty, stdin = bool(created.record["tty"]), interactive and bool(created.record["stdin_open"])
+    return attach(started, stdin, tty, keys, proxy=True)

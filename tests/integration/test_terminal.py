@@ -192,3 +192,14 @@ def test_no_sig_proxy(box: Box) -> None:
         assert next(lines) == "up"
     assert box.pyrun.ok("stop", "alone") == "alone"
     assert box.pyrun.ok("wait", "alone") == "21"
+
+
+def test_attached_to_what_runs(box: Box) -> None:
+    with terminal(box, *run(box, "-it", "--name", "left"), "sh") as child:
+        child.expect_exact("# ")
+        child.send(CTRL_P + CTRL_Q)
+        assert ended(child) == 0
+    with terminal(box, "start", "-ai", "left") as child:
+        child.sendline("echo back; exit 6")
+        child.expect_exact("\r\nback\r\n")
+        assert ended(child) == 6
