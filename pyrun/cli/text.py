@@ -68,7 +68,17 @@ def ellipsis(text: str, length: int) -> str:
 def quote(text: str) -> str:
     """Quote as Go's strconv.Quote, for what may stand in a command."""
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\x7f": "\\x7f", "\x1b": "\\x1b"}
-    return '"' + "".join(escapes.get(c, c if c >= " " else f"\\x{ord(c):02x}") for c in text) + '"'
+    return '"' + "".join(escapes.get(c) or (c if c.isprintable() else _escape(c)) for c in text) + '"'
+
+
+def _escape(character: str) -> str:
+    # C1 controls too: a terminal obeys U+009B as it does ESC [.
+    number = ord(character)
+    if number < 0x80:
+        return f"\\x{number:02x}"
+    if 0xDC80 <= number < 0xDD00:  # a byte that is no UTF-8: PEP 383
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def container_row(container: Container, *, no_trunc: bool, now: int) -> tuple[str, ...]:

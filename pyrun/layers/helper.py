@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Spawn = Callable[[Sequence[str], int, Sequence[int]], Process]
 
-EXIT_FAILED = 1
-
 
 def program() -> str:
     """Return the path of pyrun-tree."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
-OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -45,21 +44,6 @@ TO_OCI = {
     DOCKER_FOREIGN_LAYER: OCI_FOREIGN_LAYER,
     DOCKER_FOREIGN_LAYER_GZIP: OCI_FOREIGN_LAYER_GZIP,
 }
-
-COMPRESSION = {
-    OCI_LAYER: "",
-    OCI_LAYER_GZIP: "gzip",
-    OCI_LAYER_ZSTD: "zstd",
-    OCI_FOREIGN_LAYER: "",
-    OCI_FOREIGN_LAYER_GZIP: "gzip",
-    OCI_FOREIGN_LAYER_ZSTD: "zstd",
-    DOCKER_LAYER: "",
-    DOCKER_LAYER_GZIP: "gzip",
-    DOCKER_LAYER_ZSTD: "zstd",
-    DOCKER_FOREIGN_LAYER: "",
-    DOCKER_FOREIGN_LAYER_GZIP: "gzip",
-}
-"""How a layer's tar is compressed, by media type; a type that is not here is no layer that can be unpacked."""
 
 
 def essence(content_type: str) -> str:

@@ -40,11 +40,6 @@ def is_dead(name: str) -> bool:
     return not parts[3].isdigit() or start_time(int(parts[3])) != parts[4]
 
 
-def is_token(name: str) -> bool:
-    """Say whether a file name has the shape of a token."""
-    return name.partition(".")[0].count("-") == 5
-
-
 def machine() -> str:
     """Return 12 characters that tell this machine from others that share the store."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):

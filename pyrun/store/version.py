@@ -36,7 +36,20 @@ def open_store(layout: Layout, *, write: bool = True) -> None:
     else:
         if content != _CONTENT:
             _judge(layout, content, write)
+        if os.geteuid() == 0:
+            _check_owner(layout)
     _create_runtime(layout)
+
+
+def _check_owner(layout: Layout) -> None:
+    """Refuse root a user's store (`sudo -E`, `--root`): what root makes there, its owner could not change or remove."""
+    uid = os.stat(layout.version).st_uid
+    if uid != 0:
+        raise StoreError(
+            f"cannot use store: {layout.root}: it belongs to user {uid}",
+            path=layout.root,
+            hint="run pyrun as that user, without sudo; or give root a store of its own with --root DIRECTORY",
+        )
 
 
 def _judge(layout: Layout, content: bytes, write: bool) -> None:

@@ -57,6 +57,12 @@ def test_command_is_cut_and_quoted() -> None:
     assert text.container_command(record, no_trunc=True) == '"sh -c echo \\"a long line\\""'
 
 
+def test_a_command_cannot_speak_to_the_terminal() -> None:
+    assert text.quote("\x1b[31m\x9b1m\x07\u202e\udcff\U000e0001☃\n") == (
+        '"\\x1b[31m\\u009b1m\\x07\\u202e\\xff\\U000e0001☃\\n"'
+    )
+
+
 def test_ports() -> None:
     ports = [
         {"host_ip": "", "host_port": 8080, "container_port": 80, "protocol": "tcp"},

@@ -258,6 +258,13 @@ def test_a_newer_store_is_refused_in_one_sentence(layout: Layout) -> None:
         open_store(layout, write=False)
 
 
+@pytest.mark.root
+def test_root_is_refused_the_store_of_a_user(layout: Layout) -> None:
+    os.chown(layout.version, 1000, 1000)
+    with pytest.raises(StoreError, match="it belongs to user 1000"):
+        open_store(layout)
+
+
 def test_remove_tree_follows_no_symlink(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
