@@ -27,7 +27,7 @@ ROOT, mode 0700
       stays                  containers.py / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones
-    ephemeral/ID/            containers.py           disk half of a --rm container: upper/ work/, `owner` -> RECORD/TOKEN
+    ephemeral/ID/            containers.py           a --rm container's disk half: upper/ work/, `owner` -> RECORD/TOKEN
     names/NAME               containers.py           symlink to ../containers/ID (or into RUNTIME); names.lock to remove
     volumes/NAME/            volumes.store
     networks/NAME.json       network
