@@ -5,7 +5,7 @@ vfat …), by policies. Found out by trying: a refusal is remembered for this st
 try. A container stays with what it was first started on: fuse-overlayfs keeps its own marks in the upper directory,
 which neither the kernel nor a copy obeys. It must not know what a container runs.
 
-A known fault of fuse-overlayfs 1.10, in any engine: where a file of the image was replaced by a rename and then removed,
+A known fault of fuse-overlayfs 1.10, in any engine: where a file of the image was replaced by a rename and removed,
 the image's comes back. PYRUN_ROOTFS=copy, for one command, avoids it.
 """
 
