@@ -151,6 +151,8 @@ class Builder:
         options, image = self.options, self.image
         network = networking.decide(options, image, self.layout.socket(self.id) + ".net")
         hostname = options.hostname or (os.uname().nodename if network.mode == "host" else self.id[:12])
+        if any(character.isspace() for character in hostname):  # it would add lines to /etc/hosts
+            raise InvalidInputError(f"invalid hostname format: {hostname!r}")
         directory = containers.directory(self.layout, self.id, ephemeral=options.rm)
         config = self._config(args, hostname, network, decided_mounts, directory)
         record = self._record(args, hostname, network, decided_mounts)

@@ -46,3 +46,9 @@ def test_a_label_file_that_is_no_text(box: Box, tmp_path: Path) -> None:
     file = tmp_path / "labels"
     file.write_bytes(b"a=\xff\n")
     assert "invalid utf8 bytes" in box.pyrun.fails(125, "create", "--label-file", str(file), box.image)
+
+
+def test_a_hostname_adds_no_lines_to_hosts(box: Box) -> None:
+    message = box.fails(125, "--hostname", "a\n192.0.2.6 evil")
+    assert "invalid hostname format" in message
+    assert box.pyrun.ok("ps", "--all", "--quiet") == ""

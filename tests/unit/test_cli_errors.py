@@ -23,7 +23,7 @@ def test_every_class_is_in_the_table() -> None:
     [
         (errors.ImageNotFoundError("x"), "run", 125),
         (errors.ImageNotFoundError("x"), "create", 125),
-        (errors.ContainerNotFoundError("x"), "exec", 125),
+        (errors.ContainerNotFoundError("x"), "exec", 1),
         (errors.ContainerNotFoundError("x"), "rm", 1),
         (errors.CommandNotFoundError("x", "no such file"), "run", 127),
         (errors.CommandNotExecutableError("x", "permission denied"), "start", 126),
