@@ -58,5 +58,6 @@ def test_many(box: Box, count: int) -> None:
         assert not path.exists() or os.listdir(path) == [], part
     for part in ("live", "sock"):
         assert [*pyrun.runtime.rglob(f"{part}/*")] == [], part
-    # Processes, mounts, descriptors and locks: the fixture's proof. A session keyring ends with its last process.
-    assert keys() <= keys_before + 2
+    # Processes, mounts, descriptors and locks: the fixture's proof. One keyring each would be `count`; the user's other
+    # work may hold a few, and the kernel collects dead ones a little later.
+    assert keys() < keys_before + count // 4
