@@ -70,7 +70,8 @@ static int overlay_new_api(struct step_context *c)
 	if (fsconfig(context_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		goto out;
 	CALL(c, "fsmount");
-	mount_fd = fsmount(context_fd, FSMOUNT_CLOEXEC, 0);
+	/* nodev: without a user namespace the container's root may mknod(2) a disk of the host's. */
+	mount_fd = fsmount(context_fd, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
 	if (mount_fd < 0)
 		goto out;
 	CALL(c, "move_mount");
@@ -125,7 +126,7 @@ static int overlay_old_api(struct step_context *c)
 		return -1;
 	}
 	CALL(c, "mount");
-	return mount("overlay", step_string(c, step->s1), "overlay", 0, options);
+	return mount("overlay", step_string(c, step->s1), "overlay", MS_NODEV, options);
 }
 
 /* s1: mount point on the host; s2: `count` lower directories, highest first; s3, s4: upper and work; a: OVERLAY_*. */
@@ -155,7 +156,11 @@ int step_root_bind(struct step_context *c)
 	if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0)
 		return -1;
 	c->run->root_fd = open_directory(c, path);
-	return c->run->root_fd < 0 ? -1 : 0;
+	if (c->run->root_fd < 0)
+		return -1;
+	CALL(c, "mount_setattr");
+	return mount_setattr(c->run->root_fd, "", AT_EMPTY_PATH, &(struct mount_attr){ .attr_set = MOUNT_ATTR_NODEV },
+			     sizeof(struct mount_attr));
 }
 
 /* s1: mount point on the host; for the parent, which runs it: s2: the program, s3: its options.  The file system is made by
@@ -175,7 +180,7 @@ int step_fuse_overlay(struct step_context *c)
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
 		 device_fd);
 	CALL(c, "mount");
-	if (mount("fuse-overlayfs", path, "fuse.fuse-overlayfs", 0, options) < 0)
+	if (mount("fuse-overlayfs", path, "fuse.fuse-overlayfs", MS_NODEV, options) < 0)
 		return close_keeping_errno(device_fd);
 	result = send_descriptor(c, PLAN_SENDS_FUSE, device_fd);
 	/* With the program's the last copy goes, and what waits for an answer wakes with an error. */

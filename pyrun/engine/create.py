@@ -257,7 +257,10 @@ class Builder:
     def _ping_groups(self) -> str:
         """All groups of the container. Both ends must be mapped (EINVAL): a single-id map need not have 0."""
         if not self.map.gids:
-            return "0 2147483647"
+            # Root without a user namespace of ours; perhaps in somebody else's (a container), whose last id is its own.
+            with open("/proc/self/gid_map", "rb") as file:
+                first, _, size = (int(word) for word in file.read().split(b"\n")[0].split())
+            return f"{first} {min(first + size - 1, 2147483647)}"
         last, _, size = self.map.gids[-1]
         return f"{self.map.gids[0][0]} {last + size - 1}"
 

@@ -5,6 +5,8 @@ It must not mount: it writes the mounts of config.json. Grammar: pyrun/volumes/.
 
 from __future__ import annotations
 
+import os
+
 from pyrun.errors import InvalidInputError
 
 TYPE_CHECKING = False
@@ -25,10 +27,10 @@ class Mounts:
 
     __slots__ = ("anonymous", "oci", "shown", "specs")
 
-    def __init__(self, specs: list[MountSpec], anonymous: list[str]) -> None:
+    def __init__(self, specs: list[MountSpec], anonymous: list[str], *, trusted: bool = False) -> None:
         self.specs = specs
         self.anonymous = anonymous
-        self.oci = [_oci(item) for item in specs]
+        self.oci = [_oci(item, trusted) for item in specs]
         self.shown = [item.record() for item in specs]
 
 
@@ -44,7 +46,7 @@ def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts
         return Mounts([], [])
     from pyrun.volumes import sources
 
-    return Mounts(specs, sources.prepare(layout, specs))
+    return Mounts(specs, sources.prepare(layout, specs), trusted=options.privileged)
 
 
 def _parse(image: dict[str, Any], options: RunOptions) -> list[MountSpec]:
@@ -63,12 +65,15 @@ def _parse(image: dict[str, Any], options: RunOptions) -> list[MountSpec]:
     return specs
 
 
-def _oci(item: MountSpec) -> dict[str, Any]:
+def _oci(item: MountSpec, trusted: bool) -> dict[str, Any]:
     if item.type == "tmpfs":
         return {"destination": item.target, "type": "tmpfs", "source": "tmpfs", "options": item.options}
     options = ["rbind" if item.recursive else "bind", item.propagation or "rprivate"]
     if item.readonly:
         options.append("ro")
+    if not trusted and os.geteuid() == 0:
+        # Root's container may mknod(2), and there is no device cgroup: a node in a volume must open nothing.
+        options.append("nodev")
     return {"destination": item.target, "type": "bind", "source": item.path, "options": options}
 
 

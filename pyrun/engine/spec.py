@@ -104,7 +104,7 @@ def _mounts(decided: Decisions) -> list[dict[str, Any]]:
     readonly = [] if decided.privileged else ["ro"]
     mounts = [
         _mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
-        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        _mount("/dev", "tmpfs", "tmpfs", "nosuid", "nodev", "strictatime", "mode=755", "size=65536k"),
         _mount(
             "/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
         ),
