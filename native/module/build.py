@@ -1,4 +1,4 @@
-"""Write the C source of ``pyrun._native``: ``python build.py OUT.c``. The declarations are in cdef.txt, the code in *.c."""
+"""Write the C source of ``pyrun._native``: ``python build.py OUT.c``. Declarations: cdef.txt; the code is in *.c."""
 
 import sys
 from pathlib import Path
