@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,6 +172,7 @@ def test_no_keyring_left_passes_only_under_a_filter(box: Bundle) -> None:
     assert box.run("true").code == 0
 
 
+@requires("gcc")
 def test_the_session_keyring_is_its_own(box: Bundle) -> None:
     # KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING; /proc/keys would also list those of others.
     source = "#include <stdio.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n"
