@@ -39,7 +39,20 @@ class EngineMap:
 
 
 def engine_map() -> EngineMap:
-    """Return the map that this user can have. ``PYRUN_SINGLE_ID=1`` asks for the single-id map."""
+    """Return the map that this user can have. ``PYRUN_SINGLE_ID=1`` asks for the single-id map.
+
+    Looked up once a process: making and starting a container both ask.
+    """
+    key = (os.geteuid(), os.environ.get("PYRUN_SINGLE_ID"))
+    if key not in _maps:
+        _maps[key] = _look_up_map()
+    return _maps[key]
+
+
+_maps: dict[tuple[int, str | None], EngineMap] = {}
+
+
+def _look_up_map() -> EngineMap:
     from pyrun.linux import subids
 
     uid, gid = os.geteuid(), os.getegid()
