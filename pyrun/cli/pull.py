@@ -34,7 +34,13 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
 
 def fetch_for_run(session: Session, image: str, platform: str | None, policy: str) -> None:
-    """Pull for `run` and `create`: everything is said on stderr, stdout is the container's."""
+    """Pull for `run` and `create`: everything is said on stderr, stdout is the container's.
+
+    Nothing is said of the image that ships with pyrun: it comes from beside us.
+    """
+    if image.startswith("pyrun.local/"):
+        _pull(session, image, platform, policy, quiet=True, stream=sys.stderr)
+        return
     if policy == "missing":
         print(f"Unable to find image {_tagged(image)!r} locally", file=sys.stderr, flush=True)
     result = _pull(session, image, platform, policy, quiet=False, stream=sys.stderr)
