@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyrun.layers.helper import Process, Spawn
+    from pyrun.layers.pyrun_tree import Process, Spawn
     from pyrun.store.layout import Layout
 
 
@@ -22,9 +22,9 @@ def register(layout: Layout) -> None:
 
 def remove(layout: Layout, path: str) -> None:
     """Remove a tree in the engine namespace. Raises: SyscallError."""
-    from pyrun.layers import helper
+    from pyrun.layers import pyrun_tree
 
-    helper.run(["remove", path], spawn=spawner(layout), what=path)
+    pyrun_tree.run(["remove", path], spawn=spawner(layout), what=path)
 
 
 def copy(layout: Layout, source: str, target: str, *options: str) -> None:
@@ -34,7 +34,7 @@ def copy(layout: Layout, source: str, target: str, *options: str) -> None:
     """
     import os
 
-    from pyrun.layers import helper
+    from pyrun.layers import pyrun_tree
 
     # O_PATH: a directory may be closed to us; the helper opens it again as root of the engine namespace.
     flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -42,7 +42,7 @@ def copy(layout: Layout, source: str, target: str, *options: str) -> None:
     to_fd = os.open(target, flags)
     try:
         arguments = ["copy", *options, "--from-fd", str(from_fd), "--to-fd", str(to_fd)]
-        helper.run(arguments, spawn=spawner(layout), pass_fds=[from_fd, to_fd], what=target)
+        pyrun_tree.run(arguments, spawn=spawner(layout), pass_fds=[from_fd, to_fd], what=target)
     finally:
         os.close(from_fd)
         os.close(to_fd)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pyrun.engine.fetch import Progress
     from pyrun.engine.sources import ImageSource
-    from pyrun.layers.helper import Spawn
+    from pyrun.layers.pyrun_tree import Spawn
     from pyrun.oci.descriptor import Descriptor
     from pyrun.oci.reference import Reference
     from pyrun.store.layout import Layout

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.layers import helper, sidecar
+from pyrun.layers import pyrun_tree, sidecar
 from pyrun.layers.lowerdir import TREE, patch_dir
 from pyrun.layers.unpack import SIDECAR
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def make_patch(
     layout: Layout, diff_ids: Sequence[str], form: str, *, temporary: str,
-    spawn: helper.Spawn = helper.spawn_here, program: str | None = None,
+    spawn: pyrun_tree.Spawn = pyrun_tree.spawn_here, program: str | None = None,
 ) -> bool:  # fmt: skip
     """Make the image's patch if it needs one and has none; return whether it has one then.
 
@@ -39,7 +39,9 @@ def make_patch(
     dest = os.open(f"{temporary}/{TREE}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         arguments = ["patch", "--dest-fd", str(dest), *(f"{directory}/{TREE}" for directory in directories)]
-        report = helper.run(arguments, spawn=spawn, pass_fds=[dest], stdin=wanted, what=temporary, program_path=program)
+        report = pyrun_tree.run(
+            arguments, spawn=spawn, pass_fds=[dest], stdin=wanted, what=temporary, program_path=program
+        )
     finally:
         os.close(dest)
     if report.number("entries") == 0:
@@ -53,7 +55,7 @@ def make_patch(
         # Another process was first (rename(2): EEXIST or ENOTEMPTY); its patch is the same.
         if not os.path.isdir(final):
             raise
-        helper.run(["remove", temporary], spawn=spawn, what=temporary, program_path=program)
+        pyrun_tree.run(["remove", temporary], spawn=spawn, what=temporary, program_path=program)
     return True
 
 

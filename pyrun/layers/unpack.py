@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError, StorageFullError, UnsafeLayerError
-from pyrun.layers import compression, helper
+from pyrun.layers import compression, pyrun_tree
 from pyrun.layers.pipeline import BlobReader, Hasher, Source, write_all
 
 TREE = "tree"
@@ -48,7 +48,7 @@ class LayerReport:
         "skipped_xattrs", "tar_bytes", "whiteouts",
     )  # fmt: skip
 
-    def __init__(self, report: helper.Report, *, blob_bytes: int, tar_bytes: int) -> None:
+    def __init__(self, report: pyrun_tree.Report, *, blob_bytes: int, tar_bytes: int) -> None:
         self.blob_bytes = blob_bytes
         self.tar_bytes = tar_bytes
         self.file_bytes = report.number("bytes")
@@ -80,7 +80,7 @@ def unpack_stream(
     dest_dir: str,
     form: str = "full",
     media_type: str = "",
-    spawn: helper.Spawn = helper.spawn_here,
+    spawn: pyrun_tree.Spawn = pyrun_tree.spawn_here,
     blob_fd: int = -1,
     progress: Callable[[int], None] | None = None,
     limits: Limits | None = None,
@@ -116,7 +116,7 @@ def unpack_stream(
                 f"cannot unpack layer {descriptor.digest}: it needs more than the {allowed} bytes that are free",
                 path=dest_dir, hint="free space, or move the store with --root",
             )  # fmt: skip
-        failed = helper.failure(report, status, layer=descriptor.digest, path=dest_dir) if status != 0 else None
+        failed = pyrun_tree.failure(report, status, layer=descriptor.digest, path=dest_dir) if status != 0 else None
         if failed is not None and not _may_be_damage(report):
             raise failed
         # Bytes damaged on the way look like a bad archive: the digest decides which of the two to say.
@@ -153,7 +153,7 @@ def _limit(limits: Limits, descriptor: Descriptor, dest_dir: str) -> tuple[int, 
     return (free, True) if free < allowed else (allowed, False)
 
 
-def _may_be_damage(report: helper.Report) -> bool:
+def _may_be_damage(report: pyrun_tree.Report) -> bool:
     return report.text("error") == "unsafe"
 
 
@@ -177,7 +177,7 @@ class _Job:
     __slots__ = ("_input", "_process", "_report")
 
     def __init__(
-        self, dest_dir: str, form: str, max_bytes: int, max_entries: int, spawn: helper.Spawn, program: str | None
+        self, dest_dir: str, form: str, max_bytes: int, max_entries: int, spawn: pyrun_tree.Spawn, program: str | None
     ) -> None:
         fds: list[int] = []
         try:
@@ -187,11 +187,11 @@ class _Job:
             fds.append(os.open(f"{dest_dir}/{SIDECAR}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             tar_end, self._input, self._report, report_end, tree, sidecar = fds
             argv = [
-                program or helper.program(), "unpack", "--dest-fd", str(tree), "--form", form,
+                program or pyrun_tree.program(), "unpack", "--dest-fd", str(tree), "--form", form,
                 "--sidecar-fd", str(sidecar), "--report-fd", str(report_end),
                 "--max-bytes", str(max_bytes), "--max-entries", str(max_entries),
             ]  # fmt: skip
-            self._process: helper.Process | None = spawn(argv, tar_end, [tree, sidecar, report_end])
+            self._process: pyrun_tree.Process | None = spawn(argv, tar_end, [tree, sidecar, report_end])
         except BaseException:
             for fd in fds:
                 os.close(fd)
@@ -219,11 +219,11 @@ class _Job:
         except compression.errors() as error:
             return error
 
-    def wait(self) -> tuple[int, helper.Report]:
+    def wait(self) -> tuple[int, pyrun_tree.Report]:
         """Close the pipe, take the report, reap the helper."""
         os.close(self._input)
         self._input = -1
-        report = helper.read_report(self._report)
+        report = pyrun_tree.read_report(self._report)
         os.close(self._report)
         self._report = -1
         process, self._process = self._process, None

@@ -79,9 +79,9 @@ class CredentialStore:
         for key in _keys(auths, domain):
             del auths[key]
         if name:
-            from pyrun.registry import helper
+            from pyrun.registry import credential_helper
 
-            helper.store(name, _server(domain), credential.user, credential.password)
+            credential_helper.store(name, _server(domain), credential.user, credential.password)
             auths[_server(domain)] = {}  # as docker does: the entry says that a helper knows more
         else:
             text = f"{credential.user}:{credential.password}".encode()
@@ -97,9 +97,9 @@ class CredentialStore:
         name = _helper_of(document, domain)
         erased = False
         if name:
-            from pyrun.registry import helper
+            from pyrun.registry import credential_helper
 
-            erased = helper.erase(name, _server(domain))
+            erased = credential_helper.erase(name, _server(domain))
         auths = _auths(document)
         keys = _keys(auths, domain)
         for key in keys:
@@ -115,10 +115,10 @@ class CredentialStore:
             self.problems.append(str(error))
 
     def _ask(self, name: str, domain: str) -> Credential | None:
-        from pyrun.registry import helper  # imports subprocess: only for those who have a helper
+        from pyrun.registry import credential_helper  # imports subprocess: only for those who have a helper
 
         try:
-            answer = helper.get(name, _server(domain))
+            answer = credential_helper.get(name, _server(domain))
         except AuthenticationError as error:
             self._note(error)
             return None

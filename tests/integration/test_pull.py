@@ -17,7 +17,7 @@ from pyrun.engine.image_inspect import image_inspect
 from pyrun.engine.pull import ensure_form
 from pyrun.errors import ImageNotFoundError, ManifestUnknownError, NoMatchingPlatformError
 from pyrun.images.resolve import load_record, resolve_image
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 from pyrun.store import index
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
@@ -145,7 +145,7 @@ def test_a_missing_layer_is_unpacked_from_its_blob(domain: str, layout: Layout) 
     found = fetch(layout, f"{domain}/again:1", policy="missing", source=NoNetwork("/nowhere", "x"))
     assert found.manifest == result.manifest
     assert read_layer(layout, digest_of(BASE), "etc/name") == b"base\n"
-    ensure_form(layout, result.record, "flat", spawn=helper.spawn_here)
+    ensure_form(layout, result.record, "flat", spawn=pyrun_tree.spawn_here)
     assert os.path.isdir(layout.layer(digest_of(BASE), "flat"))
     assert os.listdir(layout.tmp) == []
 

@@ -13,7 +13,7 @@ import pytest
 
 from pyrun.engine import fetch as fetch_module
 from pyrun.errors import DigestMismatchError, InvalidConfigError, PyrunError, SizeMismatchError, UnsafeLayerError
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.store import index
@@ -106,7 +106,7 @@ def test_a_failure_stops_the_other_layers_and_starts_no_more(layout: Layout, mon
                 yield image.layers[1][100:]
 
     monkeypatch.setattr(fetch_module, "WORKERS", 2)
-    fetching = fetch_module.Fetch(layout, Place(), FORM, helper.spawn_here, lambda *_: None)
+    fetching = fetch_module.Fetch(layout, Place(), FORM, pyrun_tree.spawn_here, lambda *_: None)
     with pytest.raises(PyrunError, match=bad.digest):
         fetching.stage([(layer, digest_of(tar)) for layer, tar in zip(manifest.layers, image.tars, strict=True)])
     assert told == [True]

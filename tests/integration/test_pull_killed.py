@@ -23,7 +23,7 @@ TARS = tar_of(etc__one=b"1\n"), tar_of(etc__two=os.urandom(20_000))
 PROGRAM = """
 import sys
 from pyrun.engine import rmi
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 from pyrun.store.layout import Layout
 from pyrun.store.version import open_store
 
@@ -33,7 +33,7 @@ open_store(layout)
 from pyrun.engine.pull import pull
 
 if verb == "pull":
-    pull(layout, reference, form=form, spawn=helper.spawn_here)
+    pull(layout, reference, form=form, spawn=pyrun_tree.spawn_here)
 else:
     rmi.remove_image(layout, reference)
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 from tests.support import tar_build as tar
 from tests.support.tar_tree import program, snapshot, unpack
 
@@ -98,7 +98,7 @@ def test_mutations(tmp_path: Path) -> None:
         assert (result.status == 1) == bool(result.error)
         assert snapshot(str(outside)) == before
         assert sorted(os.listdir(tmp_path)) == ["dest", "outside"]
-        helper.run(["remove", str(dest)], spawn=helper.spawn_here, program_path=program(sanitized=True))
+        pyrun_tree.run(["remove", str(dest)], spawn=pyrun_tree.spawn_here, program_path=program(sanitized=True))
     # Mutations that are all refused, or all taken, would test little.
     assert min(endings.values()) > ROUNDS // 20, endings
 

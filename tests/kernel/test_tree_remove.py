@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from pyrun.errors import SyscallError
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 from tests.support.tar_tree import program, snapshot
 
 
-def remove(*paths: Path) -> helper.Report:
-    return helper.run(["remove", *map(str, paths)], spawn=helper.spawn_here, program_path=program())
+def remove(*paths: Path) -> pyrun_tree.Report:
+    return pyrun_tree.run(["remove", *map(str, paths)], spawn=pyrun_tree.spawn_here, program_path=program())
 
 
-def copy(source: Path, target: Path, *options: str) -> helper.Report:
+def copy(source: Path, target: Path, *options: str) -> pyrun_tree.Report:
     fds = [os.open(source, os.O_RDONLY), os.open(target, os.O_RDONLY)]
     try:
         arguments = ["copy", "--from-fd", str(fds[0]), "--to-fd", str(fds[1]), *options]
-        return helper.run(arguments, spawn=helper.spawn_here, pass_fds=fds, program_path=program())
+        return pyrun_tree.run(arguments, spawn=pyrun_tree.spawn_here, pass_fds=fds, program_path=program())
     finally:
         for fd in fds:
             os.close(fd)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pyrun.engine.pull import PullResult, pull
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 from pyrun.store.layout import Layout
 from pyrun.store.version import open_store
 from tests.support.registry_hostile import digest_of, manifest_of
@@ -53,7 +53,7 @@ class Image:
 
 def new_layout(path: Path) -> Layout:
     """Make a store below a directory."""
-    if not os.path.exists(helper.program()):
+    if not os.path.exists(pyrun_tree.program()):
         pytest.fail("pyrun-tree is not built: run scripts/dev-build")
     layout = Layout(str(path / "root"), str(path / "run"))
     open_store(layout)
@@ -62,7 +62,7 @@ def new_layout(path: Path) -> Layout:
 
 def fetch(layout: Layout, reference: str, **options: Any) -> PullResult:
     """Pull without a namespace: as root all owners are ours, else the flat form needs none."""
-    return pull(layout, reference, **{"form": FORM, "spawn": helper.spawn_here, **options})
+    return pull(layout, reference, **{"form": FORM, "spawn": pyrun_tree.spawn_here, **options})
 
 
 def contents(layout: Layout) -> dict[str, int]:

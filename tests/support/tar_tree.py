@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 
 SOURCES = os.path.join(os.path.dirname(__file__), "../../native/tree")
 _STATIC = ["-static", "-O2"]
@@ -31,7 +31,7 @@ def program(*, sanitized: bool = False) -> str:
 class Result:
     """How one run ended."""
 
-    def __init__(self, status: int, report: helper.Report, stderr: str) -> None:
+    def __init__(self, status: int, report: pyrun_tree.Report, stderr: str) -> None:
         self.status = status
         self.report = report
         self.stderr = stderr
@@ -63,7 +63,7 @@ def unpack(tar: bytes, dest: str, *options: str, form: str = "full", sanitized: 
         os.close(write_end)
         os.close(dest_fd)
         os.close(side)
-    report = helper.read_report(read_end)
+    report = pyrun_tree.read_report(read_end)
     os.close(read_end)
     return Result(done.returncode, report, done.stderr.decode(errors="replace"))
 

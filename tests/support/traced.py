@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pyrun.layers import helper
+from pyrun.layers import pyrun_tree
 from pyrun.runtime import launch
 
 
@@ -29,8 +29,8 @@ def main() -> int:
     if which == "monitor":
         launch.LIBEXEC = os.path.dirname(wrap(launch.LIBEXEC + "/pyrun-monitor", options))
     else:
-        traced = wrap(helper.program(), options)
-        helper.program = lambda: traced
+        traced = wrap(pyrun_tree.program(), options)
+        pyrun_tree.program = lambda: traced
     from pyrun.cli import main as command
 
     sys.argv = ["pyrun", *arguments]

@@ -9,7 +9,7 @@ import pytest
 
 from pyrun.errors import StoreCorruptError
 from pyrun.layers import sidecar
-from pyrun.layers.helper import Report, failure
+from pyrun.layers.pyrun_tree import Report, failure
 from pyrun.layers.view import View
 
 
