@@ -85,9 +85,9 @@ def _row(name: str, scene: object, samples: int) -> Row:
 
 def _own_pyrun() -> str:
     built = ROOT / ".venv" / "bin" / "pyrun"
-    if built.exists():
-        return str(built)
-    found = tools.find("pyrun")
+    # An editable build lies in the source tree, which a new copy has replaced.
+    is_built = built.exists() and any((ROOT / "pyrun").glob("_native*.so"))
+    found = str(built) if is_built else None if built.exists() else tools.find("pyrun")
     if found is None:
         if not (ROOT / "scripts" / "setup").exists():
             raise SystemExit("bench: no pyrun: give --pyrun PROGRAM")
