@@ -50,9 +50,6 @@ int pyrun_join(const struct pyrun_join *join, int *report_fd, struct plan_failur
 /* Replay a plan in a child with fresh namespaces (tests, --debug): its exit status, or -1 with `failure`. */
 int pyrun_run_plan(const char *plan, size_t size, unsigned long long clone_flags, struct plan_failure *failure);
 
-/* Whether somebody holds the OFD write lock of the file: 1, 0, or -errno. */
-int pyrun_lock_held(const char *path);
-
 /* Whether the user namespace is the caller's own child: 1, 0, or -errno. */
 int pyrun_userns_owned(int userns_fd);
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "../plan/procfs.h"
 #include "../plan/syscalls.h"
 #include "module.h"
 
@@ -65,21 +66,6 @@ static int mapper_result(pid_t pid)
 	return -1;
 }
 
-static int write_proc(pid_t pid, const char *file, const char *text)
-{
-	char path[64];
-	ssize_t wrote;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	wrote = write(fd, text, strlen(text));
-	close(fd);
-	return wrote == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 static int map_ids(const struct pyrun_spawn *s, pid_t pid, struct plan_failure *failure)
 {
 	pid_t uid_mapper, gid_mapper;
@@ -87,11 +73,11 @@ static int map_ids(const struct pyrun_spawn *s, pid_t pid, struct plan_failure *
 
 	if (!s->newuidmap) {
 		/* gid_map: EPERM unless setgroups is "deny" first, since 3.19: user_namespaces(7). */
-		if (write_proc(pid, "setgroups", "deny") < 0)
+		if (proc_write(pid, "setgroups", "deny") < 0)
 			return fail(failure, "write(setgroups)");
-		if (write_proc(pid, "uid_map", s->uid_map) < 0)
+		if (proc_write(pid, "uid_map", s->uid_map) < 0)
 			return fail(failure, "write(uid_map)");
-		return write_proc(pid, "gid_map", s->gid_map) < 0 ? fail(failure, "write(gid_map)") : 0;
+		return proc_write(pid, "gid_map", s->gid_map) < 0 ? fail(failure, "write(gid_map)") : 0;
 	}
 	/* Side by side: each is a setuid program that takes a millisecond. */
 	uid_mapper = start_mapper(s->newuidmap, pid, s->uid_map);
@@ -255,18 +241,6 @@ int pyrun_spawn(const struct pyrun_spawn *s, struct plan_failure *failure)
 			;
 	}
 	return result < 0 ? -1 : second ? second : (int)pid;
-}
-
-int pyrun_lock_held(const char *path)
-{
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
-	int fd = open(path, O_RDONLY | O_CLOEXEC), result;
-
-	if (fd < 0)
-		return -errno;
-	result = fcntl(fd, F_OFD_GETLK, &lock) < 0 ? -errno : lock.l_type != F_UNLCK;
-	close(fd);
-	return result;
 }
 
 int pyrun_userns_owned(int userns_fd)

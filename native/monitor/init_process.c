@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "../plan/procfs.h"
 #include "../plan/syscalls.h"
 #include "monitor.h"
 
@@ -186,29 +187,13 @@ pid_t host_pid_of(int pidfd)
 	return line ? (pid_t)strtol(line + 5, NULL, 10) : -1;
 }
 
-static int write_map(pid_t pid, const char *file, const char *map)
-{
-	char path[64];
-	ssize_t wrote;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	/* One write(2) for the whole map: user_namespaces(7). */
-	wrote = write(fd, map, strlen(map));
-	close(fd);
-	return wrote == (ssize_t)strlen(map) ? 0 : -1;
-}
-
 int init_write_maps(const struct job *job, const struct init_process *init)
 {
 	const char *uid_map = job_string(job, job->header->uid_map), *gid_map = job_string(job, job->header->gid_map);
 
 	if (!uid_map || !gid_map)
 		return 0;
-	return write_map(init->host_pid, "uid_map", uid_map) < 0 ? -1 : write_map(init->host_pid, "gid_map", gid_map);
+	return proc_write(init->host_pid, "uid_map", uid_map) < 0 ? -1 : proc_write(init->host_pid, "gid_map", gid_map);
 }
 
 int init_go(const struct init_process *init)

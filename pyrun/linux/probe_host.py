@@ -5,7 +5,6 @@ It must not know what pyrun does without a feature (probe.py says).
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import pwd
@@ -16,6 +15,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from pyrun.linux import probe_calls as calls
+from pyrun.linux import subids
 
 if TYPE_CHECKING:
     from pyrun.linux.probe_calls import Outcome
@@ -82,11 +82,7 @@ def subordinate_ranges(kind: str) -> list[tuple[int, int]]:
         ranges = [(int(line[-2]), int(line[-1])) for line in lines if len(line) == 4]
         if result.returncode == 0 and ranges:
             return ranges
-    owners = (user_name(), str(os.getuid()))
-    with contextlib.suppress(FileNotFoundError), open(f"/etc/{kind}", encoding="utf-8") as file:
-        entries = [line.strip().split(":") for line in file]
-        return [(int(e[1]), int(e[2])) for e in entries if len(e) == 3 and e[0] in owners]
-    return []
+    return [(found.start, found.count) for found in subids.ranges(f"/etc/{kind}", os.getuid(), user_name())]
 
 
 def subordinate_ids(kind: str) -> Outcome:

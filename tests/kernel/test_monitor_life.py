@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pyrun._native import lib
 
 from pyrun.errors import CommandNotFoundError, KernelError, SyscallError
 from pyrun.runtime import job, launch, state
@@ -90,15 +89,15 @@ def test_the_lock_is_the_monitors_alone(box: Bundle) -> None:
     running = box.start("sleep", "1000")
     # Neither asking nor closing, nor a lock of another kind by ourselves, disturbs it.
     for _ in range(100):
-        assert lib.pyrun_lock_held(path.encode()) == 1
+        assert state.is_locked(box.directory)
     with open(path, "r+b") as file:
         with pytest.raises(BlockingIOError):
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(file, fcntl.LOCK_EX)
     assert lock_of(path) == fcntl.F_WRLCK
     end(running)
-    assert lib.pyrun_lock_held(path.encode()) == 0
-    assert lib.pyrun_lock_held(b"/not/there") == -2
+    assert not state.is_locked(box.directory)
+    assert not state.is_locked("/not/there")
 
 
 def test_a_second_monitor_is_refused_and_changes_nothing(box: Bundle) -> None:
@@ -203,7 +202,7 @@ def test_a_client_that_dies_before_the_start_leaves_nothing(box: Bundle) -> None
     assert monitor.process.wait() == 0
     assert sleepers(box) == []
     assert state.status(box.directory).status == "created"
-    assert lib.pyrun_lock_held((box.directory + "/lock").encode()) == 0
+    assert not state.is_locked(box.directory)
 
 
 def test_a_client_that_dies_later_leaves_a_container(box: Bundle) -> None:
