@@ -69,8 +69,6 @@ static void flush_out(void)
 	}
 	file_size += done;
 	out_used = 0;
-	if (max_bytes && file_size >= max_bytes)
-		rotate();
 }
 
 int log_open(const struct job *job, int directory_fd)
@@ -153,6 +151,12 @@ static void write_line(int stream, const char *bytes, size_t length, const char 
 
 	if (out_used + 6 * length + 160 > sizeof(out))
 		flush_out();
+	/* By record, not by batch: how much is read at once depends on how busy the machine is. */
+	if (max_bytes && file_size + out_used >= max_bytes) {
+		flush_out();
+		if (file_size >= max_bytes) /* not where the disk is full */
+			rotate();
+	}
 	put("{\"log\":\"", 8);
 	put_escaped(bytes, length);
 	put(tail, (size_t)snprintf(tail, sizeof(tail), "\",\"stream\":\"%s\",\"time\":\"%s\"}\n",

@@ -56,7 +56,8 @@ def test_rotation_keeps_three_files_and_whole_records(box: Bundle) -> None:
         orders.log_max_bytes = 20000
 
     box.job_changes = small
-    assert box.sh("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done").code == 0
+    # One write(2) of all: as on a busy machine, the monitor may read them at once.
+    assert box.sh("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done >/tmp/all; cat /tmp/all").code == 0
     logs = Path(box.directory, "logs")
     assert sorted(os.listdir(logs)) == ["json.log", "json.log.1", "json.log.2"]
     numbers: list[int] = []
@@ -64,9 +65,9 @@ def test_rotation_keeps_three_files_and_whole_records(box: Bundle) -> None:
         lines = (logs / name).read_text().splitlines()
         numbers += [int(json.loads(line)["log"].split()[1]) for line in lines]
     assert numbers == list(range(numbers[0], 2000)), "records are in order, none is lost in between"
-    # A file is closed once it is over the limit: over it by one batch of output at most.
+    # A file is closed by the record that reaches the limit, however much was read at once.
     for name in ("json.log.1", "json.log.2"):
-        assert 20000 <= (logs / name).stat().st_size < 20000 + 400_000
+        assert 20000 <= (logs / name).stat().st_size < 20000 + 100
 
 
 def test_no_log_where_none_is_wanted(box: Bundle) -> None:
