@@ -181,6 +181,25 @@ static void remove_at(int parent_fd, const char *name, int depth)
 	unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
+/* Only while it is still ours, and under the lock of names: once our directory has gone the name is free to be taken over,
+ * and between readlink and unlink it would be another container's (store/containers.py `_take_name`). */
+static void release_name(const struct job *job, const char *name)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[4096];
+	int fd;
+
+	/* ROOT/names/NAME: ROOT/names.lock */
+	snprintf(path, sizeof(path), "%.*s.lock", (int)(strrchr(name, '/') - name), name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	while (fd >= 0 && fcntl(fd, F_OFD_SETLKW, &lock) < 0 && errno == EINTR)
+		;
+	if (is_link_to_us(job, name))
+		unlink(name);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* The container's own directory goes by one rename to where the sweep looks: whenever we are killed, the container is
  * either there, whole and with its name, or not seen at all (its name then leads nowhere, which frees it). */
 static void retire(const struct job *job)
@@ -190,8 +209,8 @@ static void retire(const struct job *job)
 
 	if (retired && rename(directory, retired) == 0)
 		directory = retired;
-	if (name && is_link_to_us(job, name))
-		unlink(name);
+	if (name)
+		release_name(job, name);
 	remove_at(AT_FDCWD, directory, 0);
 }
 

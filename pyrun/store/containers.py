@@ -148,7 +148,7 @@ def resolve(layout: Layout, text: str) -> tuple[str, str]:
                 return wanted, path
     if wanted and "/" not in wanted and wanted not in (".", ".."):
         found = _holder(layout, wanted)
-        if found:
+        if os.path.isdir(found):
             return found.rpartition("/")[2], found
     if wanted and len(wanted) < 64 and not wanted.strip(_HEX):
         matches = [pair for pair in list(layout) if pair[0].startswith(wanted)]
@@ -267,27 +267,43 @@ def _take_name(layout: Layout, name: str, target: str, container_id: str) -> Non
     except OSError as error:
         raise fsio.full_or(error, link) from error
     with fsio.FileLock(layout.names_lock, exclusive=True):
-        _refuse_taken(layout, name)
-        # Its container is gone (a reboot took the runtime directory): replaced by rename, so the name is never free.
-        temporary = f"{layout.tmp}/{owner.token()}"
-        os.symlink(value, temporary)
-        os.rename(temporary, link)
+        while not _replace_dead(layout, name, value):
+            # It became free just now. Not by rename: others take a free name without the lock, and would lose it.
+            try:
+                os.symlink(value, link)
+            except FileExistsError:
+                continue
+            return
 
 
-def _refuse_taken(layout: Layout, name: str) -> None:
+def _replace_dead(layout: Layout, name: str, value: str) -> bool:
+    """Take over, under the lock, a name whose container is gone (a reboot took the runtime directory).
+
+    By rename, so that it is never free. Returns False where it is. Raises: NameInUseError.
+    """
+    if not _refuse_taken(layout, name):
+        return False
+    temporary = f"{layout.tmp}/{owner.token()}"
+    os.symlink(value, temporary)
+    os.rename(temporary, layout.name(name))
+    return True
+
+
+def _refuse_taken(layout: Layout, name: str) -> bool:
+    """Raise NameInUseError if a container has the name; True if it leads to one that is gone, False if it is free."""
     holder = _holder(layout, name)
-    if holder:
+    if os.path.isdir(holder):
         raise NameInUseError(name, holder.rpartition("/")[2])
+    return bool(holder)
 
 
 def _holder(layout: Layout, name: str) -> str:
-    """Return the directory of the container that has a name, or nothing."""
+    """Return the directory, perhaps gone, of the container that a name leads to; nothing where the name is free."""
     try:
         value = os.readlink(layout.name(name))
     except OSError:
         return ""
-    path = value if value.startswith("/") else layout.container(value.rpartition("/")[2])
-    return path if os.path.isdir(path) else ""
+    return value if value.startswith("/") else layout.container(value.rpartition("/")[2])
 
 
 def _name_of(layout: Layout, container_id: str) -> str:

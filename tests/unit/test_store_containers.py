@@ -81,10 +81,9 @@ def test_lost_race_for_a_name_takes_the_directory_back(layout: Layout, monkeypat
     real = containers._refuse_taken
     calls: list[str] = []
 
-    def blind_once(where: Layout, name: str) -> None:
+    def blind_once(where: Layout, name: str) -> bool:
         calls.append(name)
-        if len(calls) > 1:
-            real(where, name)
+        return len(calls) > 1 and real(where, name)
 
     monkeypatch.setattr(containers, "_refuse_taken", blind_once)
     with pytest.raises(NameInUseError):
@@ -101,6 +100,30 @@ def test_dead_name_is_replaced(layout: Layout) -> None:
     container_id, path = make(layout, "web")
     assert containers.resolve(layout, "web") == (container_id, path)
     assert os.readlink(layout.name("web")) == f"../containers/{container_id}"
+
+
+def test_a_name_that_became_free_is_not_taken_from_who_was_faster(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, first_path = make(layout, "web")
+    faster: list[str] = []
+    real = containers._holder
+
+    def after_the_first_has_gone(where: Layout, name: str) -> str:
+        if containers.list(layout) == [(first, first_path)]:
+            return ""  # not taken yet, when the second container begins
+        if not faster:  # symlink(2) has said EEXIST, the names are locked: now the name is given away
+            faster.append("")
+            os.unlink(layout.name("web"))
+            assert real(where, name) == ""
+            faster[0], _ = make(layout, "web")
+            return ""
+        return real(where, name)
+
+    monkeypatch.setattr(containers, "_holder", after_the_first_has_gone)
+    with pytest.raises(NameInUseError):
+        make(layout, "web")
+    assert containers.resolve(layout, "web")[0] == faster[0]
 
 
 @pytest.mark.parametrize("name", ["a", "-ab", ".ab", "a/b", "a b", "é1", "", "/", "a\n", "_x", "//ab"])
@@ -228,10 +251,10 @@ def test_sixteen_processes_create_and_remove_the_same_names(layout: Layout) -> N
     workers = [context.Process(target=_create_and_delete, args=(layout, 40, results)) for _ in range(16)]
     for worker in workers:
         worker.start()
-    totals = [results.get(timeout=120) for _ in workers]
-    for worker in workers:
+    for worker in workers:  # what they put fits into the pipe: they end before anybody reads
         worker.join()
         assert worker.exitcode == 0
+    totals = [results.get(timeout=120) for _ in workers]
     assert sum(made + refused for made, refused in totals) == 16 * 40
     assert sum(made for made, _ in totals) >= 40
     assert containers.list(layout) == []
