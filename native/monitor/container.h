@@ -1,7 +1,8 @@
-/* The one container of this monitor; private to main.c and streams.c. */
+/* The one container of this monitor; private to main.c, start.c and streams.c. */
 #ifndef PYRUN_CONTAINER_H
 #define PYRUN_CONTAINER_H
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "monitor.h"
@@ -36,6 +37,21 @@ static inline void close_fd(int *fd)
 		close(*fd);
 	*fd = -1;
 }
+
+static inline int exit_code_of(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* start.c */
+void fail_before_init(const char *call);
+int begin(void);
+void give_go_when_ready(void);
+void on_control(void);
+void on_report(void);
+void network_result(int status);
+/* End a start that has not come to execve; `call` is what is said to have failed. */
+void abandon(const char *call, int error);
 
 /* streams.c */
 int on_frame(int is_first, char kind, const char *bytes, size_t length);

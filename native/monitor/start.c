@@ -1,0 +1,134 @@
+/* The start of the container, from the lock to execve: what must be ready, what init says, what failed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../plan/syscalls.h"
+#include "clients.h"
+#include "container.h"
+
+/* The first failure is the one that is told. */
+void fail_before_init(const char *call)
+{
+	container.failure.record = (struct plan_failure){ .step = -1, .error = errno };
+	strncpy(container.failure.record.syscall, call, sizeof(container.failure.record.syscall) - 1);
+}
+
+int begin(void)
+{
+	struct job *job = &container.job;
+
+	container.directory_fd = open(job_string(job, job->header->directory), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (container.directory_fd < 0)
+		return fail_before_init("open"), -1;
+	container.lock_fd = state_lock(container.directory_fd);
+	if (container.lock_fd < 0)
+		return fail_before_init("fcntl(OFD_SETLK)"), -1;
+	if (state_clear(container.directory_fd) < 0)
+		return fail_before_init("open(exit)"), -1;
+	if (clients_listen(job) < 0)
+		return fail_before_init("bind"), -1;
+	if (job_has(job, JOB_LOG) && log_open(job, container.directory_fd) < 0)
+		return fail_before_init("open(log)"), -1;
+	if (init_clone(job, &container.init) < 0)
+		return fail_before_init("clone3"), -1;
+	if (init_write_maps(job, &container.init) < 0)
+		return fail_before_init("write(uid_map)"), -1;
+	container.network_ready = 1;
+	if (job_has(job, JOB_NETWORK)) {
+		container.network_ready = 0;
+		if (network_start(job, &container.init, &container.network) < 0)
+			return fail_before_init("fork"), -1;
+	}
+	if (init_go(&container.init) < 0 && errno != EPIPE) /* killed already: its report says so */
+		return fail_before_init("send"), -1;
+	return 0;
+}
+
+void give_go_when_ready(void)
+{
+	if (!container.init_waits || !container.network_ready)
+		return;
+	container.init_waits = 0;
+	init_go(&container.init);
+}
+
+void on_control(void)
+{
+	struct job_header const *h = container.job.header;
+	struct winsize window = { .ws_row = h->rows, .ws_col = h->columns };
+	int kind = -1;
+
+	while (container.init.control_fd >= 0 && (kind = init_message(&container.init)) > 0)
+		if (kind == 'R')
+			container.init_waits = 1;
+		else if (kind == PLAN_SENDS_CONSOLE && h->rows && h->columns)
+			ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
+		else if (kind == PLAN_SENDS_FUSE)
+			fuse_start(&container.job, &container.init.fuse_fd, &container.fuse);
+	if (kind < 0)
+		close_fd(&container.init.control_fd);
+}
+
+void abandon(const char *call, int error)
+{
+	if (container.failure.record.step == -2) {
+		errno = error;
+		fail_before_init(call);
+	}
+	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+}
+
+/* What init says: PLAN_EXECUTING, then EOF: the program runs.  A record: it does not, and this is why.  EOF alone: it
+ * was killed before it could do either.  Each is one write(2), so a read gets whole ones. */
+void on_report(void)
+{
+	char bytes[1 + sizeof(struct plan_failure)];
+	uint32_t pid = (uint32_t)container.init.host_pid;
+	ssize_t got;
+
+	while ((got = read(container.init.report_fd, bytes, sizeof(bytes))) == 1)
+		container.executing = 1;
+	if (got < 0 && errno == EAGAIN && !container.exited)
+		return;
+	close_fd(&container.init.report_fd);
+	if (got >= (ssize_t)sizeof(struct plan_failure)) {
+		if (container.failure.record.step == -2)
+			memcpy(&container.failure.record, bytes + got - sizeof(struct plan_failure), sizeof(struct plan_failure));
+		return;
+	}
+	if (!container.executing)
+		abandon("killed", ECHILD);
+	if (container.failure.record.step != -2)
+		return; /* we ended it ourselves before it could execute anything */
+	container.started = 1;
+	if (state_write(&container.job, container.directory_fd, &container.init) < 0) {
+		abandon("write(state)", errno);
+		container.started = 0;
+		return;
+	}
+	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
+}
+
+void network_result(int status)
+{
+	container.network.pid = 0;
+	if (container.network_ready)
+		return; /* the helper went while the container runs: its network is down, the container goes on */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !job_has(&container.job, JOB_NETWORK_READY_FD)) {
+		container.network_ready = 1;
+		return;
+	}
+	/* It ends when init has ended as well: then init's word, written before, is the cause. */
+	if (container.init.report_fd >= 0)
+		on_report();
+	if (container.failure.record.step == -2) {
+		container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = exit_code_of(status), .syscall = "network" };
+		take_words(container.network.words_fd);
+	}
+	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+}
