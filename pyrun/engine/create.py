@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from time import gmtime, strftime, time_ns
 
-from pyrun.engine import environment, idmap, security, spec
+from pyrun.engine import configuration, idmap, security
 from pyrun.engine.users import User, look_up
 from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
-from pyrun.linux import capabilities
 from pyrun.oci import json
 from pyrun.runtime import engine_ns
 from pyrun.store import containers, fsio
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _DEFAULT_STOP_SIGNAL = "SIGTERM"
-_APT_DIRECTORY = "/etc/apt/apt.conf.d"
-_APT_FILE = "99-single-id"
 
 
 def create(layout: Layout, options: RunOptions) -> Created:
@@ -154,7 +151,7 @@ class Builder:
         if any(character.isspace() for character in hostname):  # it would add lines to /etc/hosts
             raise InvalidInputError(f"invalid hostname format: {hostname!r}")
         directory = containers.directory(self.layout, self.id, ephemeral=options.rm)
-        config = self._config(args, hostname, network, decided_mounts, directory)
+        config = configuration.decide(self, args, hostname, network, decided_mounts, directory)
         record = self._record(args, hostname, network, decided_mounts)
         data = containers.data_directory(self.layout, self.id, ephemeral=options.rm)
         rootfs = self._rootfs(data)
@@ -162,9 +159,8 @@ class Builder:
             "config.json": json.dumps(config).encode(),
             "rootfs.json": json.dumps(rootfs).encode(),
             **networking.files(options, network, hostname),
+            **configuration.apt_files(self),
         }
-        if self._needs_apt_setting():
-            files[_APT_FILE] = b'APT::Sandbox::User "root";\n'
         if self.stays:
             files[containers.STAYS] = b""
         # A collector (rmi, prune) has either not begun or has finished: the container holds the image from here on.
@@ -206,63 +202,6 @@ class Builder:
         if any("\0" in arg for arg in args):
             raise InvalidInputError("invalid argument: it contains a NUL byte")
         return args
-
-    def _config(
-        self, args: list[str], hostname: str, network: Any, decided_mounts: Any, directory: str
-    ) -> dict[str, Any]:
-        options = self.options
-        decided = spec.Decisions()
-        decided.args = args
-        given = environment.from_options(options.env, options.env_file)
-        decided.env = environment.container_environment(
-            self.image["env"], given, hostname=hostname, tty=options.tty, home=self.user.home
-        )
-        if not any(item.startswith("HOME=") for item in (*self.image["env"], *given)):
-            decided.home = self.user.home
-        decided.cwd = _working_directory(options.workdir or self.image["workdir"] or "/")
-        decided.uid, decided.gid = self.user.uid, self.user.gid
-        # setgroups(2) is denied in a single-id map: user_namespaces(7).
-        decided.additional_gids = None if self.engine.size == 1 else self.user.groups
-        decided.capabilities = capabilities.evaluate(options.cap_add, options.cap_drop, privileged=options.privileged)
-        decided.no_new_privs = self.security.no_new_privs
-        decided.privileged = options.privileged
-        decided.unmasked = options.privileged or self.security.unmasked
-        decided.readonly = options.read_only
-        decided.terminal = options.tty
-        decided.hostname = hostname
-        decided.seccomp = (
-            "unconfined" if options.privileged and self.security.seccomp == "default" else self.security.seccomp
-        )
-        decided.namespaces = ["pid", "mount", "ipc", "uts", "cgroup"]
-        if network.mode != "host":
-            decided.namespaces.append("network")
-            # Docker's: no port of the container's own network is privileged, and ping needs no capability.
-            decided.sysctls = {
-                "net.ipv4.ip_unprivileged_port_start": "0",
-                "net.ipv4.ping_group_range": self._ping_groups(),
-            }
-        if self.engine.size:
-            decided.namespaces.append("user")
-        decided.uid_extents, decided.gid_extents = self.map.uids, self.map.gids
-        decided.rlimits = _rlimits(options.ulimit)
-        decided.mounts = [*_etc_files(directory), *decided_mounts.oci]
-        if self._needs_apt_setting():
-            decided.mounts.append(_file_mount(f"{directory}/{_APT_FILE}", f"{_APT_DIRECTORY}/{_APT_FILE}"))
-        return spec.build(decided)
-
-    def _needs_apt_setting(self) -> bool:
-        """Apt fetches as the user _apt, whom a single-id map has not, and fails; it is told to stay root."""
-        return self.engine.size == 1 and self.view.is_dir(_APT_DIRECTORY)
-
-    def _ping_groups(self) -> str:
-        """All groups of the container. Both ends must be mapped (EINVAL): a single-id map need not have 0."""
-        if not self.map.gids:
-            # Root without a user namespace of ours; perhaps in somebody else's (a container), whose last id is its own.
-            with open("/proc/self/gid_map", "rb") as file:
-                first, _, size = (int(word) for word in file.read().split(b"\n")[0].split())
-            return f"{first} {min(first + size - 1, 2147483647)}"
-        last, _, size = self.map.gids[-1]
-        return f"{self.map.gids[0][0]} {last + size - 1}"
 
     def _rootfs(self, data: str) -> dict[str, Any]:
         return {
@@ -322,29 +261,6 @@ def now() -> str:
     """The time as docker writes it: RFC 3339, nanoseconds, UTC."""
     stamp = time_ns()
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(stamp // 1_000_000_000)) + f".{stamp % 1_000_000_000:09}Z"
-
-
-def _working_directory(path: str) -> str:
-    if not path.startswith("/"):
-        raise InvalidInputError(f"invalid working directory: {path!r}: it needs to be an absolute path")
-    return os.path.normpath(path)
-
-
-def _etc_files(directory: str) -> list[dict[str, Any]]:
-    return [_file_mount(f"{directory}/{name}", f"/etc/{name}") for name in ("hosts", "hostname", "resolv.conf")]
-
-
-def _file_mount(source: str, destination: str) -> dict[str, Any]:
-    return {"destination": destination, "type": "bind", "source": source, "options": ["rbind", "rprivate"]}
-
-
-def _rlimits(texts: list[str]) -> list[dict[str, Any]]:
-    if not texts:
-        return []
-    from pyrun.volumes import ulimit
-
-    limits = ulimit.resolve(texts, privileged=os.geteuid() == 0)
-    return [{"type": limit.type, "soft": limit.soft, "hard": limit.hard} for limit in limits]
 
 
 def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:
