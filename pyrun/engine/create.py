@@ -13,7 +13,7 @@ from pyrun.engine.users import User, look_up
 from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
 from pyrun.oci import json
 from pyrun.runtime import engine_ns
-from pyrun.store import containers, fsio
+from pyrun.store import containers, fsio, new_container
 from pyrun.store.containers import Created
 
 TYPE_CHECKING = False
@@ -105,7 +105,7 @@ class Builder:
         self.options = options
         self.engine = engine
         self.image = image
-        self.id = containers.new_id()
+        self.id = new_container.new_id()
         self.security = security.parse(options.security_opt)
         diff_ids = [layer["diff_id"] for layer in image["layers"]]
         self.lowerdirs = lowerdirs(layout, diff_ids, engine.form)
@@ -173,7 +173,7 @@ class Builder:
     def _place(self, record: dict[str, Any], files: dict[str, bytes]) -> None:
         while True:
             try:
-                containers.create(self.layout, record, files)
+                new_container.create(self.layout, record, files)
             except NameInUseError:
                 if self.options.name:
                     raise

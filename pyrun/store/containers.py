@@ -1,8 +1,8 @@
-"""Container directories: made, found, listed, removed. Their state is the kernel's business (`runtime/state.py`).
+"""Container directories: found, listed, removed; their names. State is the kernel's business (`runtime/state.py`).
 
 It must not know what a record's fields mean beyond id, name and ephemeral. Hot: no json, re, pathlib, shutil.
 
-A directory is built in tmp/ under its owner's token and appears by one rename; its name is then taken by symlink(2).
+A directory appears by one rename (store/new_container.py); its name is then taken by symlink(2).
 So a name never dangles while its container is alive, and nobody ever sees half a container. A --rm container has two
 halves: the record in the runtime directory, upper/ and work/ on disk (`layout.ephemeral_data`).
 """
@@ -18,12 +18,10 @@ from pyrun.store import fsio, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from pyrun.store.layout import Layout
 
-EXIT_SLOT_BYTES = 64
 STAYS = "stays"  # an empty file in the directory of a --rm container that is not to be started by who made it
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _HEX = "0123456789abcdef"
@@ -47,17 +45,6 @@ class Created:
         self.bundle = bundle
 
 
-def new_id() -> str:
-    """Return 64 random hexadecimal digits that are not all decimal in the first 12.
-
-    A hostname of digits alone reads as a number in too many programs: docker draws again too.
-    """
-    while True:
-        candidate = os.urandom(32).hex()
-        if not candidate[:12].isdigit():
-            return candidate
-
-
 def check_name(name: str) -> str:
     """Return a container name without the leading slash that docker shows. Raises: InvalidInputError."""
     bare = name.removeprefix("/")
@@ -69,36 +56,6 @@ def check_name(name: str) -> str:
     if len(bare) > 255:  # NAME_MAX: the name is a file name
         raise InvalidInputError(f"invalid container name ({bare[:20]}...): longer than 255 characters")
     return bare
-
-
-def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
-    """Make a container's directory and take its name; return the directory.
-
-    ``record`` becomes container.json; its id, name and ephemeral decide where. ``files`` are written beside it
-    (config.json, rootfs.json). An empty name in the record gets none. All or nothing; safe against kill -9.
-    Raises: NameInUseError; InvalidInputError for the name; StorageFullError.
-    """
-    container_id: str = record["id"]
-    name = check_name(record["name"]) if record.get("name") else ""
-    ephemeral = bool(record.get("ephemeral"))
-    if name:
-        _refuse_taken(layout, name)
-    building = f"{layout.runtime_tmp if ephemeral else layout.tmp}/{owner.token(container_id)}"
-    target = directory(layout, container_id, ephemeral=ephemeral)
-    try:
-        _build(building, record, files, ephemeral=ephemeral)
-        if ephemeral:
-            _build_data(layout, container_id)
-        os.rename(building, target)
-        if name:
-            _take_name(layout, name, target, container_id)
-    except BaseException:
-        from pyrun.store import trees
-
-        trees.remove_tree(building)
-        _drop(layout, container_id, ephemeral=ephemeral)
-        raise
-    return target
 
 
 def directory(layout: Layout, container_id: str, *, ephemeral: bool) -> str:
@@ -202,7 +159,7 @@ def delete(layout: Layout, container_id: str, path: str) -> None:
     if name:
         release_name(layout, name, container_id)
     fsio.unlink_quietly(layout.live_entry(container_id))
-    _drop(layout, container_id, ephemeral=ephemeral)
+    drop(layout, container_id, ephemeral=ephemeral)
 
 
 def release_name(layout: Layout, name: str, container_id: str) -> None:
@@ -216,47 +173,8 @@ def release_name(layout: Layout, name: str, container_id: str) -> None:
             return
 
 
-def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, ephemeral: bool) -> None:
-    try:
-        for part in ("", "/rootfs", "/logs") if ephemeral else ("", "/rootfs", "/logs", "/work"):
-            os.mkdir(building + part, 0o700)
-        if not ephemeral:
-            _make_upper(building)
-    except OSError as error:
-        raise fsio.full_or(error, building) from error
-    for name, data in files.items():
-        fsio.write_new(f"{building}/{name}", data)
-    fsio.write_new(f"{building}/lock", b"")
-    # Written, not truncated to length: a hole could not be filled on a full disk, and the exit code would be lost.
-    fsio.write_new(f"{building}/exit", bytes(EXIT_SLOT_BYTES))
-    # Last and synced: who finds this file whole after a power loss finds a container.
-    fsio.write_new(f"{building}/container.json", json.dumps(dict(record)).encode("ascii"), sync=not ephemeral)
-
-
-def _make_upper(parent: str) -> None:
-    # The mode of upper is the mode of "/" inside: 0755 whatever our umask is.
-    os.mkdir(f"{parent}/upper", 0o755)
-    os.chmod(f"{parent}/upper", 0o755)  # noqa: S103
-
-
-def _build_data(layout: Layout, container_id: str) -> None:
-    """Make the disk half of a --rm container; its `owner` link lets a sweep tell what a reboot left behind.
-
-    It leads to RECORD/TOKEN: the other half may be in the runtime directory of another session.
-    """
-    token = owner.token(container_id)
-    building = f"{layout.tmp}/{token}"
-    try:
-        os.mkdir(building, 0o700)
-        os.mkdir(f"{building}/work", 0o700)
-        _make_upper(building)
-        os.symlink(f"{layout.ephemeral_container(container_id)}/{token}", f"{building}/owner")
-        os.rename(building, layout.ephemeral_data(container_id))
-    except OSError as error:
-        raise fsio.full_or(error, building) from error
-
-
-def _take_name(layout: Layout, name: str, target: str, container_id: str) -> None:
+def take_name(layout: Layout, name: str, target: str, container_id: str) -> None:
+    """Give a name to the container whose directory ``target`` is. Raises: NameInUseError; StorageFullError."""
     link = layout.name(name)
     value = target if target.startswith(layout.ephemeral + "/") else f"../containers/{container_id}"
     try:
@@ -281,7 +199,7 @@ def _replace_dead(layout: Layout, name: str, value: str) -> bool:
 
     By rename, so that it is never free. Returns False where it is. Raises: NameInUseError.
     """
-    if not _refuse_taken(layout, name):
+    if not refuse_taken(layout, name):
         return False
     temporary = f"{layout.tmp}/{owner.token()}"
     os.symlink(value, temporary)
@@ -289,7 +207,7 @@ def _replace_dead(layout: Layout, name: str, value: str) -> bool:
     return True
 
 
-def _refuse_taken(layout: Layout, name: str) -> bool:
+def refuse_taken(layout: Layout, name: str) -> bool:
     """Raise NameInUseError if a container has the name; True if it leads to one that is gone, False if it is free."""
     holder = _holder(layout, name)
     if os.path.isdir(holder):
@@ -316,7 +234,8 @@ def _name_of(layout: Layout, container_id: str) -> str:
     return ""
 
 
-def _drop(layout: Layout, container_id: str, *, ephemeral: bool) -> None:
+def drop(layout: Layout, container_id: str, *, ephemeral: bool) -> None:
+    """Remove the directories of a container, wherever it stands in its life; its name is not looked at."""
     from pyrun.store import trees
 
     if not ephemeral:

@@ -17,17 +17,17 @@ ROOT, mode 0700
       blobs/sha256/HEX       blobs.py / layers       no lock: one rename of a verified file; read-only after
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs, pre-digested      JSON
-    containers/ID/           containers.py           built in tmp/, appears by one rename
-      container.json         containers.py / ps run  immutable, fsynced once                                  JSON
+    containers/ID/           new_container.py        built in tmp/, appears by one rename
+      container.json         new_container.py / ps   immutable, fsynced once                                  JSON
       config.json            engine.run / runtime    OCI runtime-spec                                         JSON
       rootfs.json            engine.run / runtime    what to mount                                            JSON
       lock                   the monitor             OFD write lock on byte 0 while it lives
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
       state                  the monitor             by rename                                                JSON
-      stays                  containers.py / sweep   empty; a --rm container made to be started by another process
+      stays                  engine.create / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones
-    ephemeral/ID/            containers.py           a --rm container's disk half: upper/ work/, `owner` -> RECORD/TOKEN
+    ephemeral/ID/            new_container.py        a --rm container's disk half: upper/ work/, `owner` -> RECORD/TOKEN
     names/NAME               containers.py           symlink to ../containers/ID (or into RUNTIME); names.lock to remove
     volumes/NAME/            volumes.store
     networks/NAME.json       network
@@ -40,7 +40,7 @@ ROOT, mode 0700
 
 RUNTIME, mode 0700, gone after a reboot
     live/ID                  client, monitor / ps    symlink to the container's directory while it runs; may be stale
-    ephemeral/ID/            containers.py           the record half of a --rm container: all files of containers/ID/
+    ephemeral/ID/            new_container.py        the record half of a --rm container: all files of containers/ID/
     sock/ID32                the monitor             attach socket; the first 32 digits: sun_path holds 107 bytes
     tmp/TOKEN                containers.py           as ROOT/tmp
     network/                 network

@@ -13,7 +13,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 from pyrun.errors import StorageFullError
-from pyrun.store import containers, index
+from pyrun.store import index, new_container
 from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document
 from tests.support.store_images import Image, contents, directories, fetch, new_layout, tar_of
 
@@ -39,7 +39,7 @@ free = os.statvfs(layout.root)
 Path(layout.cache, "filler").write_bytes(bytes(free.f_bavail * free.f_frsize))
 before = contents(layout).keys(), directories(layout)
 try:
-    containers.create(layout, {"id": "a" * 64, "name": "web"}, {"config.json": bytes(9000)})
+    new_container.create(layout, {"id": "a" * 64, "name": "web"}, {"config.json": bytes(9000)})
 except StorageFullError:
     print("no container")
 assert (contents(layout).keys(), directories(layout)) == before

@@ -144,7 +144,7 @@ class Bundle:
         self.fresh_records()
 
     def fresh_records(self) -> None:
-        """What store/containers.py makes for each container."""
+        """What store/new_container.py makes for each container."""
         Path(self.directory, "lock").write_bytes(b"")
         Path(self.directory, "exit").write_bytes(bytes(64))
 

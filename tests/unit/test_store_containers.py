@@ -20,7 +20,7 @@ from pyrun.errors import (
     StoreError,
     StoreVersionError,
 )
-from pyrun.store import containers, names, owner, trees
+from pyrun.store import containers, names, new_container, owner, trees
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
 from pyrun.store.version import open_store
@@ -34,9 +34,9 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def make(layout: Layout, name: str = "", *, ephemeral: bool = False, container_id: str = "") -> tuple[str, str]:
-    container_id = container_id or containers.new_id()
+    container_id = container_id or new_container.new_id()
     record = {"id": container_id, "name": name, "ephemeral": ephemeral}
-    return container_id, containers.create(layout, record, {"config.json": b"{}", "rootfs.json": b"{}"})
+    return container_id, new_container.create(layout, record, {"config.json": b"{}", "rootfs.json": b"{}"})
 
 
 def left_over(layout: Layout) -> list[str]:
@@ -78,14 +78,14 @@ def test_name_in_use_names_the_holder_and_leaves_nothing(layout: Layout) -> None
 
 def test_lost_race_for_a_name_takes_the_directory_back(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = make(layout, "web")
-    real = containers._refuse_taken
+    real = containers.refuse_taken
     calls: list[str] = []
 
     def blind_once(where: Layout, name: str) -> bool:
         calls.append(name)
         return len(calls) > 1 and real(where, name)
 
-    monkeypatch.setattr(containers, "_refuse_taken", blind_once)
+    monkeypatch.setattr(containers, "refuse_taken", blind_once)
     with pytest.raises(NameInUseError):
         make(layout, "web")
     assert len(calls) == 2

@@ -23,7 +23,7 @@ from pyrun.errors import (
 )
 from pyrun.images import resolve
 from pyrun.oci.digest import of
-from pyrun.store import containers, fsio, gc, index, leases, owner
+from pyrun.store import containers, fsio, gc, index, leases, new_container, owner
 from pyrun.store.layout import Layout
 from pyrun.store.version import open_store
 
@@ -167,8 +167,8 @@ def test_rmi_by_id_of_several_names_is_a_conflict_unless_forced(layout: Layout) 
 @pytest.mark.parametrize("live", [False, True])
 def test_rmi_refuses_while_a_container_uses_it(layout: Layout, live: bool) -> None:
     record = add_image(layout, A)
-    container_id = containers.new_id()
-    path = containers.create(layout, {"id": container_id, "name": "user", "manifest": record["manifest"]}, {})
+    container_id = new_container.new_id()
+    path = new_container.create(layout, {"id": container_id, "name": "user", "manifest": record["manifest"]}, {})
     monitor: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     if live:  # what a monitor does: its state, and its lock for as long as it lives
         state = {"pid": 1, "starttime": 1, "monitor": 1, "monitor_starttime": 1, "started": "", "boot_id": ""}

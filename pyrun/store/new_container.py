@@ -1,0 +1,101 @@
+"""A container's directory in the making: built in tmp/ under its owner's token, in place by one rename.
+
+It must not know what a record's fields mean beyond id, name and ephemeral. Once it is there: store/containers.py.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.oci import json
+from pyrun.store import containers, fsio, owner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from pyrun.store.layout import Layout
+
+EXIT_SLOT_BYTES = 64
+
+
+def new_id() -> str:
+    """Return 64 random hexadecimal digits that are not all decimal in the first 12.
+
+    A hostname of digits alone reads as a number in too many programs: docker draws again too.
+    """
+    while True:
+        candidate = os.urandom(32).hex()
+        if not candidate[:12].isdigit():
+            return candidate
+
+
+def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """Make a container's directory and take its name; return the directory.
+
+    ``record`` becomes container.json; its id, name and ephemeral decide where. ``files`` are written beside it
+    (config.json, rootfs.json). An empty name in the record gets none. All or nothing; safe against kill -9.
+    Raises: NameInUseError; InvalidInputError for the name; StorageFullError.
+    """
+    container_id: str = record["id"]
+    name = containers.check_name(record["name"]) if record.get("name") else ""
+    ephemeral = bool(record.get("ephemeral"))
+    if name:
+        containers.refuse_taken(layout, name)
+    building = f"{layout.runtime_tmp if ephemeral else layout.tmp}/{owner.token(container_id)}"
+    target = containers.directory(layout, container_id, ephemeral=ephemeral)
+    try:
+        _build(building, record, files, ephemeral=ephemeral)
+        if ephemeral:
+            _build_data(layout, container_id)
+        os.rename(building, target)
+        if name:
+            containers.take_name(layout, name, target, container_id)
+    except BaseException:
+        from pyrun.store import trees
+
+        trees.remove_tree(building)
+        containers.drop(layout, container_id, ephemeral=ephemeral)
+        raise
+    return target
+
+
+def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, ephemeral: bool) -> None:
+    try:
+        for part in ("", "/rootfs", "/logs") if ephemeral else ("", "/rootfs", "/logs", "/work"):
+            os.mkdir(building + part, 0o700)
+        if not ephemeral:
+            _make_upper(building)
+    except OSError as error:
+        raise fsio.full_or(error, building) from error
+    for name, data in files.items():
+        fsio.write_new(f"{building}/{name}", data)
+    fsio.write_new(f"{building}/lock", b"")
+    # Written, not truncated to length: a hole could not be filled on a full disk, and the exit code would be lost.
+    fsio.write_new(f"{building}/exit", bytes(EXIT_SLOT_BYTES))
+    # Last and synced: who finds this file whole after a power loss finds a container.
+    fsio.write_new(f"{building}/container.json", json.dumps(dict(record)).encode("ascii"), sync=not ephemeral)
+
+
+def _make_upper(parent: str) -> None:
+    # The mode of upper is the mode of "/" inside: 0755 whatever our umask is.
+    os.mkdir(f"{parent}/upper", 0o755)
+    os.chmod(f"{parent}/upper", 0o755)  # noqa: S103
+
+
+def _build_data(layout: Layout, container_id: str) -> None:
+    """Make the disk half of a --rm container; its `owner` link lets a sweep tell what a reboot left behind.
+
+    It leads to RECORD/TOKEN: the other half may be in the runtime directory of another session.
+    """
+    token = owner.token(container_id)
+    building = f"{layout.tmp}/{token}"
+    try:
+        os.mkdir(building, 0o700)
+        os.mkdir(f"{building}/work", 0o700)
+        _make_upper(building)
+        os.symlink(f"{layout.ephemeral_container(container_id)}/{token}", f"{building}/owner")
+        os.rename(building, layout.ephemeral_data(container_id))
+    except OSError as error:
+        raise fsio.full_or(error, building) from error
