@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.engine.create import Builder
+    from pyrun.engine.options import RunOptions
+    from pyrun.engine.spec import Mounts
 
 _APT_DIRECTORY = "/etc/apt/apt.conf.d"
 _APT_FILE = "99-single-id"
 
 
 def decide(
-    builder: Builder, args: list[str], hostname: str, network: Any, decided_mounts: Any, directory: str
+    builder: Builder, args: list[str], hostname: str, network: Any, decided_mounts: Mounts, directory: str
 ) -> dict[str, Any]:
     """Return the content of config.json. ``directory``: where the container's own files will be."""
     options, image, user, engine = builder.options, builder.image, builder.user, builder.engine
@@ -39,7 +41,7 @@ def decide(
     # setgroups(2) is denied in a single-id map: user_namespaces(7).
     decided.additional_gids = None if engine.size == 1 else user.groups
     decided.capabilities = capabilities.evaluate(options.cap_add, options.cap_drop, privileged=options.privileged)
-    _decide_security(builder, decided)
+    _decide_security(options, decided)
     decided.readonly = options.read_only
     decided.terminal = options.tty
     decided.hostname = hostname
@@ -67,12 +69,17 @@ def apt_files(builder: Builder) -> dict[str, bytes]:
     return {}
 
 
-def _decide_security(builder: Builder, decided: spec.Decisions) -> None:
-    privileged, chosen = builder.options.privileged, builder.security
-    decided.no_new_privs = chosen.no_new_privs
-    decided.privileged = privileged
-    decided.unmasked = privileged or chosen.unmasked
-    decided.seccomp = "unconfined" if privileged and chosen.seccomp == "default" else chosen.seccomp
+def _decide_security(options: RunOptions, decided: spec.Decisions) -> None:
+    decided.privileged = decided.unmasked = options.privileged
+    if options.security_opt:
+        from pyrun.engine import security
+
+        chosen = security.parse(options.security_opt)
+        decided.no_new_privs = chosen.no_new_privs
+        decided.unmasked = options.privileged or chosen.unmasked
+        decided.seccomp = chosen.seccomp
+    if options.privileged and decided.seccomp == "default":
+        decided.seccomp = "unconfined"
 
 
 def _ping_groups(extents: list[tuple[int, int, int]]) -> str:

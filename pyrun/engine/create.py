@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from time import gmtime, strftime, time_ns
 
-from pyrun.engine import configuration, idmap, security
+from pyrun.engine import configuration, idmap
+from pyrun.engine.spec import Mounts
 from pyrun.engine.users import User, look_up
 from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
 from pyrun.oci import json
@@ -95,7 +96,7 @@ def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:
 class Builder:
     """One container in the making."""
 
-    __slots__ = ("engine", "id", "image", "layout", "lowerdirs", "map", "options", "security", "stays", "user", "view")
+    __slots__ = ("engine", "id", "image", "layout", "lowerdirs", "map", "options", "stays", "user", "view")
 
     def __init__(self, layout: Layout, options: RunOptions, engine: EngineMap, image: dict[str, Any]) -> None:
         from pyrun.layers.lowerdir import lowerdirs
@@ -106,7 +107,6 @@ class Builder:
         self.engine = engine
         self.image = image
         self.id = new_container.new_id()
-        self.security = security.parse(options.security_opt)
         diff_ids = [layer["diff_id"] for layer in image["layers"]]
         self.lowerdirs = lowerdirs(layout, diff_ids, engine.form)
         self.view: View = View(self.lowerdirs, None)
@@ -121,14 +121,15 @@ class Builder:
 
     def create(self) -> Created:
         """Decide everything, then write it all at once."""
+        args = self._arguments()
+        options = self.options
+        if not (options.volume or options.mount or options.tmpfs or self.image["volumes"]):
+            return self._write(args, Mounts())
         from pyrun.engine import mounts
 
-        args = self._arguments()
-        if not (self.options.volume or self.options.mount or self.image["volumes"]):
-            return self._write(args, mounts.decide(self.layout, self.image, self.options))
         # Until the container is in place nobody may remove the volumes that it names (volumes/store.py `remove`).
         with fsio.FileLock(self.layout.gc_lock, exclusive=False):
-            decided = mounts.decide(self.layout, self.image, self.options)
+            decided = mounts.decide(self.layout, self.image, options)
             try:
                 mounts.fill(self.layout, decided, self._view_in_map())
                 return self._write(args, decided)
@@ -141,7 +142,7 @@ class Builder:
 
         return View(self.lowerdirs, None)
 
-    def _write(self, args: list[str], decided_mounts: Any) -> Created:
+    def _write(self, args: list[str], decided_mounts: Mounts) -> Created:
         from pyrun.engine import networking
         from pyrun.images import resolve
 
@@ -214,7 +215,7 @@ class Builder:
             "readonly": self.options.read_only,
         }
 
-    def _record(self, args: list[str], hostname: str, network: Any, decided_mounts: Any) -> dict[str, Any]:
+    def _record(self, args: list[str], hostname: str, network: Any, decided_mounts: Mounts) -> dict[str, Any]:
         from pyrun.runtime.state import boot_id
 
         options, image = self.options, self.image

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyrun.engine.spec import Mounts
 from pyrun.errors import InvalidInputError
 
 TYPE_CHECKING = False
@@ -22,31 +23,21 @@ if TYPE_CHECKING:
 _RESERVED = ("/proc", "/sys")
 
 
-class Mounts:
-    """What was decided. ``oci``: for config.json; ``shown``: for inspect; ``anonymous``: volumes made for it."""
-
-    __slots__ = ("anonymous", "oci", "shown", "specs")
-
-    def __init__(self, specs: list[MountSpec], anonymous: list[str], *, trusted: bool = False) -> None:
-        self.specs = specs
-        self.anonymous = anonymous
-        self.oci = [_oci(item, trusted) for item in specs]
-        self.shown = [item.record() for item in specs]
-
-
 def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts:
     """Read the options and make what is missing: anonymous and named volumes, host directories of ``-v``.
 
     Raises: InvalidInputError with docker's words.
     """
-    if not (options.volume or options.mount or options.tmpfs or image["volumes"]):
-        return Mounts([], [])
     specs = _parse(image, options)
-    if not specs:
-        return Mounts([], [])
-    from pyrun.volumes import sources
+    decided = Mounts()
+    if specs:
+        from pyrun.volumes import sources
 
-    return Mounts(specs, sources.prepare(layout, specs), trusted=options.privileged)
+        decided.specs = specs
+        decided.anonymous = sources.prepare(layout, specs)
+        decided.oci = [_oci(item, options.privileged) for item in specs]
+        decided.shown = [item.record() for item in specs]
+    return decided
 
 
 def _parse(image: dict[str, Any], options: RunOptions) -> list[MountSpec]:

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.volumes.spec import MountSpec
+
 MASKED_PATHS = [
     "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
     "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
@@ -23,6 +25,21 @@ _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 SECCOMP_ANNOTATION = "org.pyrun.seccomp"
 # HOME is the user's own, not one that the image or a flag gave: `exec -u` has another.
 HOME_ANNOTATION = "org.pyrun.home"
+
+
+class Mounts:
+    """A container's own mounts, decided (engine/mounts.py, which a container without any does not load).
+
+    ``oci``: for config.json; ``shown``: for inspect; ``anonymous``: volumes made for it.
+    """
+
+    __slots__ = ("anonymous", "oci", "shown", "specs")
+
+    def __init__(self) -> None:
+        self.specs: list[MountSpec] = []
+        self.anonymous: list[str] = []
+        self.oci: list[dict[str, Any]] = []
+        self.shown: list[dict[str, Any]] = []
 
 
 class Decisions:
