@@ -22,6 +22,8 @@
 
 /* n = where the directories end in argv; then the command line follows. */
 static const char BOOT[] = "import sys;a=sys.argv;n=int(a[1]);sys.path+=a[2:n];del a[1:n];a[0]='pyrun'\n"
+			   "from pyrun.cli.finder import install\n"
+			   "install()\n"
 			   "from pyrun.cli.main import run\n"
 			   "run(a[1:])";
 

@@ -43,6 +43,7 @@ def package(site_packages: Path) -> Path:
     (site_packages / "pyrun" / "cli").mkdir(parents=True)
     (site_packages / "pyrun" / "__init__.py").touch()
     (site_packages / "pyrun" / "cli" / "__init__.py").touch()
+    (site_packages / "pyrun" / "cli" / "finder.py").write_text("def install(): pass\n")
     (site_packages / "pyrun" / "cli" / "main.py").write_text(MAIN)
     return site_packages
 
