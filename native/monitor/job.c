@@ -21,17 +21,22 @@ static int list_ok(const struct job_header *h, const char *data, uint32_t offset
 
 static int header_ok(const struct job_header *h, size_t size, const char *base)
 {
-	const uint32_t strings[] = { h->id,	 h->directory, h->live_link,	h->name_link, h->socket_path,
-				     h->uid_map, h->gid_map,   h->network_argv, h->remove,    h->boot_id, h->retired };
+	const uint32_t strings[] = { h->id,	       h->directory, h->live_link, h->name_link, h->socket_path, h->uid_map, h->gid_map,
+				     h->network_argv, h->remove,    h->boot_id,   h->retired,	 h->events,	 h->event };
 
 	if (h->magic != JOB_MAGIC || h->version != JOB_VERSION)
 		return 0;
-	if ((uint64_t)h->data_offset + h->data_size > size || (uint64_t)h->plan_offset + h->plan_size > size)
+	/* A shorter header is an older client's: who starts us is as new as we are. */
+	if (h->data_offset < sizeof(*h) || (uint64_t)h->data_offset + h->data_size > size ||
+	    (uint64_t)h->plan_offset + h->plan_size > size)
 		return 0;
 	if (h->data_size == 0 || base[h->data_offset + h->data_size - 1] != '\0' || h->plan_offset % 8)
 		return 0;
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		if (strings[i] != PLAN_NONE && strings[i] >= h->data_size)
+			return 0;
+	for (size_t i = 0; i < JOB_EVENT_LISTS; i++)
+		if (!list_ok(h, base + h->data_offset, h->event_lists[i].first, h->event_lists[i].count))
 			return 0;
 	return h->id != PLAN_NONE && h->directory != PLAN_NONE && h->network_argc < 120 &&
 	       list_ok(h, base + h->data_offset, h->network_argv, h->network_argc) &&

@@ -22,6 +22,14 @@ enum job_flag {
 	JOB_NETWORK_READY_FD = 128, /* it writes to {ready} (slirp4netns); else it exits 0 when ready (pasta) */
 };
 
+/* Events that are prepared whole, but for their time (events.c). */
+enum job_event_list {
+	JOB_EVENTS_STARTED, /* before its `start`: volumes are mounted */
+	JOB_EVENTS_ENDED, /* after its `die` */
+	JOB_EVENTS_REMOVED, /* an ephemeral container is gone */
+	JOB_EVENT_LISTS,
+};
+
 struct job_header {
 	uint32_t magic, version;
 	uint32_t flags, network_argc, remove_count, log_max_files;
@@ -31,8 +39,12 @@ struct job_header {
 	uint32_t data_offset, data_size, plan_offset, plan_size;
 	uint16_t rows, columns;
 	uint32_t boot_id, retired; /* retired: where an ephemeral container's directory is moved before it is removed */
+	uint32_t events, event; /* the record of events; the container's event up to its attributes, which go on */
+	struct {
+		uint32_t first, count;
+	} event_lists[JOB_EVENT_LISTS];
 };
-_Static_assert(sizeof(struct job_header) == 104, "wire format");
+_Static_assert(sizeof(struct job_header) == 136, "wire format");
 
 struct job {
 	const struct job_header *header;

@@ -111,12 +111,16 @@ static void finish(void)
 	if (container.started)
 		drain();
 	log_close();
-	if (container.started)
+	if (container.started) {
 		state_exit(&container.job, container.directory_fd, container.status);
+		event_die(&container.job, container.status);
+	}
 	if (container.lock_fd >= 0)
 		state_unlink(&container.job);
-	if (job_has(&container.job, JOB_EPHEMERAL) && container.lock_fd >= 0)
+	if (job_has(&container.job, JOB_EPHEMERAL) && container.lock_fd >= 0) {
 		state_remove_tree(&container.job);
+		event_list(&container.job, JOB_EVENTS_REMOVED);
+	}
 	close_fd(&container.lock_fd);
 	clients_accept_last();
 	if (container.started)

@@ -78,6 +78,12 @@ void state_unlink(const struct job *job);
 void state_remove_tree(const struct job *job);
 void format_time(char *text, size_t size);
 
+/* events.c; attributes: further ones as JSON, `,"key":"value"`, or "" */
+void event_emit(const struct job *job, const char *action, const char *attributes);
+void event_list(const struct job *job, enum job_event_list which);
+void event_start(const struct job *job);
+void event_die(const struct job *job, int exit_code);
+
 /* clients.c */
 void clients_init(int inherited_fd);
 int clients_listen(const struct job *job);

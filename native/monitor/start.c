@@ -111,6 +111,7 @@ void on_report(void)
 		container.started = 0;
 		return;
 	}
+	event_start(&container.job);
 	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
 }
 

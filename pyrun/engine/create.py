@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from time import gmtime, strftime, time_ns
 
-from pyrun.engine import configuration, idmap
+from pyrun.engine import configuration, events, idmap
 from pyrun.engine.spec import Mounts
 from pyrun.engine.users import User, look_up
 from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
@@ -169,6 +169,7 @@ class Builder:
             if not resolve.has_layers(self.layout, image, self.map.form):
                 raise ImageNotFoundError(options.image, hint="it was removed just now; `pyrun pull` fetches it again")
             self._place(record, files)
+        events.container(self.layout, "create", record)
         return Created(self.id, directory, record, (config, rootfs))
 
     def _place(self, record: dict[str, Any], files: dict[str, bytes]) -> None:

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _FILE = "seccomp.bpf"
+# The annotation that names the bundle's profile to whoever runs it.
+ANNOTATION = "org.pyrun.seccomp"
 
 
 def compiled(layout: Layout, config: dict[str, Any], engine: EngineMap) -> list[bytes]:
     """Return the programs of a container, the one to install first first."""
-    from pyrun.engine import spec
     from pyrun.linux import seccomp
 
     process = config["process"]
     held = process["capabilities"]["bounding"]
     # A single-id map cannot chown: there the filter makes it seem to succeed (design: linux/seccomp_pretend.py).
     pretend = (process["user"]["uid"], process["user"]["gid"]) if engine.size == 1 else False
-    profile = config["annotations"][spec.SECCOMP_ANNOTATION]
+    profile = config["annotations"][ANNOTATION]
     program = seccomp.compiled(layout.cache, profile, held, None, pretend)
     return [program] if program else []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import lifecycle
+from pyrun.engine import events, lifecycle
 from pyrun.errors import WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers
@@ -20,6 +20,9 @@ def kill(layout: Layout, name: str, signal: str = "KILL") -> None:
     number = lifecycle.signal_number(signal)
     _, directory = containers.resolve(layout, name)
     now = state.status(directory)
+    if now.status == "running":
+        # Recorded first: the container's `die` follows at once.
+        events.container(layout, "kill", containers.load(directory), signal=str(number))
     if now.status != "running" or not lifecycle.send_signal(now, number):
         raise WrongStatusError("kill", name, "not running")
     if number == lifecycle.SIGKILL:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import filters, idmap
+from pyrun.engine import events, filters, idmap
 from pyrun.errors import KernelError, NotFoundError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, job, launch, state
@@ -132,6 +132,7 @@ def _orders(
         # Not named after the container: the sweep would take that for one under construction.
         orders.retired = f"{layout.runtime_tmp}/{owner.token()}"
     orders.rows, orders.columns = window
+    events.prepare(layout, orders, record)
     orders.boot_id = state.boot_id()  # not the record's: that is of the boot that created it
     return orders
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import lifecycle, namespace
+from pyrun.engine import events, lifecycle, namespace
 from pyrun.errors import ConflictError, ContainerNotFoundError, StoreBusyError, StoreCorruptError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers, fsio
@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
 
 _PAUSE_SECONDS = 0.005
@@ -27,7 +28,7 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     """
     namespace.register(layout)
     container_id, directory = containers.resolve(layout, name)
-    lock = _end(name, directory, force)
+    lock = _end(layout, name, directory, force)
     try:
         record = _record(directory, force)
         containers.delete(layout, container_id, directory)
@@ -38,6 +39,7 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     finally:
         if lock >= 0:
             os.close(lock)
+    events.container(layout, "destroy", record)
     if volumes:
         remove_volumes(layout, record)
     # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
@@ -53,7 +55,7 @@ def _record(directory: str, force: bool) -> dict[str, Any]:
         return {"anonymous_volumes": []}  # nobody knows them any more
 
 
-def _end(name: str, directory: str, force: bool) -> int:
+def _end(layout: Layout, name: str, directory: str, force: bool) -> int:
     """Return the container's lock, held so that nobody starts it any more; -1 where there is none (left).
 
     Raises: WrongStatusError if it runs and may not be ended; StoreBusyError.
@@ -64,8 +66,7 @@ def _end(name: str, directory: str, force: bool) -> int:
             if not force:
                 hint = f"stop it first: `pyrun stop {name}`, or use `pyrun rm -f {name}`"
                 raise WrongStatusError("remove", name, "running", hint=hint)
-            lifecycle.send_signal(now, lifecycle.SIGKILL)
-            lifecycle.wait_end(now)
+            _kill(layout, directory, now)
         try:
             lock = fsio.try_lock(f"{directory}/lock")
         except OSError:
@@ -77,6 +78,12 @@ def _end(name: str, directory: str, force: bool) -> int:
             raise WrongStatusError("remove", name, "being started", hint="try again, or use `pyrun rm -f`")
         _pause()
     raise StoreBusyError(f"{directory}/lock")
+
+
+def _kill(layout: Layout, directory: str, now: State) -> None:
+    events.container(layout, "kill", _record(directory, force=True), signal=str(lifecycle.SIGKILL))
+    lifecycle.send_signal(now, lifecycle.SIGKILL)
+    lifecycle.wait_end(now)
 
 
 def _pause() -> None:

@@ -94,8 +94,9 @@ def _make_again(layout: Layout, options: RunOptions) -> Created:
 def _remove(layout: Layout, created: Created) -> None:
     """What a failed --rm leaves: the monitor removes it, unless it never came so far."""
     if os.path.isdir(created.directory) and state.status(created.directory).status != "running":
-        from pyrun.engine import namespace, rm
+        from pyrun.engine import events, namespace, rm
 
         namespace.register(layout)
         containers.delete(layout, created.id, created.directory)
+        events.container(layout, "destroy", created.record)
         rm.remove_volumes(layout, created.record)

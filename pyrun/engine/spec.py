@@ -6,6 +6,7 @@ masked and read-only paths); OCI runtime-spec 1.2 config.md.
 
 from __future__ import annotations
 
+from pyrun.engine import filters
 from pyrun.linux import capabilities
 
 TYPE_CHECKING = False
@@ -21,9 +22,7 @@ MASKED_PATHS = [
 ]  # fmt: skip
 READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-# The annotation that names the bundle's compiled filter to whoever runs it.
-SECCOMP_ANNOTATION = "org.pyrun.seccomp"
-# HOME is the user's own, not one that the image or a flag gave: `exec -u` has another.
+# The annotation that says: HOME is the user's own, not one that the image or a flag gave: `exec -u` has another.
 HOME_ANNOTATION = "org.pyrun.home"
 
 
@@ -99,7 +98,7 @@ def build(decided: Decisions) -> dict[str, Any]:
             "maskedPaths": [] if decided.unmasked else MASKED_PATHS,
             "readonlyPaths": [] if decided.unmasked else READONLY_PATHS,
         },
-        "annotations": {SECCOMP_ANNOTATION: decided.seccomp, HOME_ANNOTATION: decided.home},
+        "annotations": {filters.ANNOTATION: decided.seccomp, HOME_ANNOTATION: decided.home},
     }
     return config
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import lifecycle
+from pyrun.engine import events, lifecycle
 from pyrun.runtime import state
 from pyrun.store import containers
 
@@ -24,6 +24,9 @@ def stop(layout: Layout, name: str, timeout: int | None = None, signal: str | No
         return
     seconds = record["stop_timeout"] if timeout is None else timeout
     chosen = number or lifecycle.signal_number(record["stop_signal"])
+    events.container(layout, "kill", record, signal=str(chosen))
     if lifecycle.send_signal(now, chosen) and not lifecycle.wait_init(now, None if seconds < 0 else seconds):
+        events.container(layout, "kill", record, signal=str(lifecycle.SIGKILL))
         lifecycle.send_signal(now, lifecycle.SIGKILL)
     lifecycle.wait_end(now)
+    events.container(layout, "stop", record)

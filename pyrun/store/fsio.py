@@ -5,7 +5,6 @@ It must not know which files the store has (`layout.py` does). Hot: no tempfile,
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sys
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 # struct flock of a 64-bit Linux is 32 bytes: type, whence, (pad), start, len, pid. Everything but the type is 0 here:
 # whole file, counted from its start; F_OFD_* demands pid 0. fcntl(2) "Open file description locks", since 3.15.
 _FLOCK_REST = bytes(62)
+# asm-generic/errno.h
+_ENOSPC, _EROFS, _EDQUOT = 28, 30, 122
 
 
 def _flock(kind: int) -> bytes:
@@ -181,18 +182,18 @@ def sync_file_system(path: str) -> None:
 
 def full_or(error: OSError, path: str) -> Exception:
     """Translate ENOSPC and EDQUOT, which name no file when write(2) reports them; return others unchanged."""
-    if error.errno == errno.ENOSPC:
+    if error.errno == _ENOSPC:
         return StorageFullError(
             f"cannot write: {path}: no space left on the file system",
             path=path,
             hint="free some space (`pyrun rmi IMAGE`), or use another place: --root DIRECTORY",
         )
-    if error.errno == errno.EDQUOT:
+    if error.errno == _EDQUOT:
         return StorageFullError(
             f"cannot write: {path}: disk quota exceeded",
             path=path,
             hint="remove files of yours, or use another place: --root DIRECTORY",
         )
-    if error.errno == errno.EROFS:
+    if error.errno == _EROFS:
         return StoreError(f"cannot write: {path}: read-only file system", path=path, hint="use --root DIRECTORY")
     return error

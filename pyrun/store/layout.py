@@ -36,6 +36,7 @@ ROOT, mode 0700
     tmp/TOKEN                anything unfinished; swept when its owner is dead
     leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
     trash/*                  being removed; anyone may go on removing it
+    events/record            engine.events, the monitor: appended by one write, rotated to record.1 at 1 MB
     refs.log                 index.py                where tags pointed, appended under index.lock
 
 RUNTIME, mode 0700, gone after a reboot
@@ -72,6 +73,9 @@ class Layout:
         "engine",
         "ephemeral",
         "ephemeral_disk",
+        "events",
+        "events_directory",
+        "events_older",
         "gc_lock",
         "images",
         "index",
@@ -120,6 +124,9 @@ class Layout:
         self.tmp = root + "/tmp"
         self.leases = root + "/leases"
         self.trash = root + "/trash"
+        self.events_directory = root + "/events"
+        self.events = root + "/events/record"
+        self.events_older = root + "/events/record.1"
         self.refs_log = root + "/refs.log"
         self.runtime = runtime
         self.live = runtime + "/live"

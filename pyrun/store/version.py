@@ -86,6 +86,7 @@ def _create(layout: Layout) -> None:
             layout.volumes,
             layout.networks,
             layout.cache,
+            layout.events_directory,
             layout.tmp,
             layout.leases,
             layout.trash,

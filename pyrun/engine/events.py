@@ -1,0 +1,108 @@
+"""The record of events: written here and by the monitor (native/monitor/events.c), read by event_log.py.
+
+It must not know who reads. HOT. A line is an event, appended by one write(2) to a file opened O_APPEND, so that lines
+of several writers do not mix; two files of 1 MB bound it. What cannot be recorded never hurts the verb.
+Line: ``{"Type", "ID", "Attributes", "Action", "timeNano"}``, in an order that lets the monitor go on where Python ends.
+"""
+
+from __future__ import annotations
+
+import os
+from time import time_ns
+
+from pyrun.oci.json import dumps
+from pyrun.store import fsio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from pyrun.runtime.job import Job
+    from pyrun.store.layout import Layout
+
+MAX_BYTES = 1 << 20
+# Labels may be of any size; with more than that an event does without them.
+_MAX_ATTRIBUTES = 65536
+
+
+def emit(layout: Layout, kind: str, action: str, identity: str, attributes: Mapping[str, str] | None = None) -> None:
+    """Record an event of a ``kind`` (container, image, volume, network, daemon), with docker's words for the action."""
+    line = f'{_prepared(kind, action, identity, attributes or {})},"timeNano":{time_ns()}}}\n'
+    try:
+        fd = _open(layout)
+        try:
+            os.write(fd, line.encode("ascii"))
+            is_full = os.fstat(fd).st_size >= MAX_BYTES
+        finally:
+            os.close(fd)
+        if is_full:
+            _rotate(layout)
+    except OSError:
+        return  # a full disk: the event is lost, the verb goes on
+
+
+def container(layout: Layout, action: str, record: Mapping[str, Any], **attributes: str) -> None:
+    """Record an event of a container, whose labels, image and name docker adds to the attributes.
+
+    One whose record cannot be read (``rm -f`` takes it) has nothing that could be told.
+    """
+    if "id" in record:
+        emit(layout, "container", action, record["id"], _of_container(record, attributes))
+
+
+def prepare(layout: Layout, orders: Job, record: Mapping[str, Any]) -> None:
+    """Give the monitor what it records without Python: start, die, the volumes' mounts, what a --rm takes along."""
+    orders.events = layout.events
+    orders.event = _body("container", record["id"], _of_container(record, {}))
+    for mount in record["mounts"]:
+        if mount["type"] != "volume":
+            continue
+        used = {"container": record["id"], "driver": "local"}
+        mounted = {"destination": mount["destination"], "propagation": "", "read/write": str(mount["rw"]).lower()}
+        orders.events_started.append(_prepared("volume", "mount", mount["name"], {**used, **mounted}))
+        orders.events_ended.append(_prepared("volume", "unmount", mount["name"], used))
+    if record["ephemeral"]:
+        orders.events_removed = [
+            orders.event + '},"Action":"destroy"',
+            *(_prepared("volume", "destroy", name, {"driver": "local"}) for name in record["anonymous_volumes"]),
+        ]
+
+
+def _of_container(record: Mapping[str, Any], more: Mapping[str, str]) -> dict[str, str]:
+    return {**record["labels"], **more, "image": record["image"], "name": record["name"]}
+
+
+def _prepared(kind: str, action: str, identity: str, attributes: Mapping[str, str]) -> str:
+    """Return a line but for its time and end."""
+    return _body(kind, identity, attributes) + f'}},"Action":{dumps(action)}'
+
+
+def _body(kind: str, identity: str, attributes: Mapping[str, str]) -> str:
+    """Return the line as far as its attributes, which may go on."""
+    text = dumps(dict(attributes))
+    if len(text) > _MAX_ATTRIBUTES:
+        text = dumps({key: attributes[key] for key in ("image", "name") if key in attributes})
+    return f'{{"Type":"{kind}","ID":{dumps(identity)},"Attributes":{text[:-1]}'
+
+
+def _open(layout: Layout) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(layout.events, flags, 0o600)
+    except FileNotFoundError:
+        os.mkdir(layout.events_directory, 0o700)  # a store of an older pyrun has none
+        return os.open(layout.events, flags, 0o600)
+
+
+def _rotate(layout: Layout) -> None:
+    """Move a full record away. Of several who find it full, the one that gets its lock does, once."""
+    lock = fsio.try_lock(layout.events)
+    if lock < 0:
+        return
+    try:
+        full = os.fstat(lock)
+        if full.st_size >= MAX_BYTES and full.st_ino == os.stat(layout.events).st_ino:
+            os.rename(layout.events, layout.events_older)
+    finally:
+        os.close(lock)
