@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 VERBS = {
     "create": "create", "exec": "exec", "image-inspect": "image_inspect", "images": "images", "info": "info",
     "inspect": "inspect", "kill": "kill", "login": "login", "logout": "logout", "logs": "logs", "ps": "ps",
-    "pull": "pull", "rm": "rm", "rmi": "rmi", "run": "run", "start": "start", "stop": "stop", "tag": "tag",
-    "version": "version", "wait": "wait",
+    "pull": "pull", "rename": "rename", "rm": "rm", "rmi": "rmi", "run": "run", "start": "start", "stop": "stop",
+    "tag": "tag", "version": "version", "wait": "wait",
 }  # fmt: skip
 CONTAINER_VERBS = {
     "create": "create", "exec": "exec", "inspect": "container_inspect", "kill": "kill", "list": "ps", "logs": "logs",
-    "ls": "ps", "ps": "ps", "rm": "rm", "run": "run", "start": "start", "stop": "stop", "wait": "wait",
+    "ls": "ps", "ps": "ps", "rename": "rename", "rm": "rm", "run": "run", "start": "start", "stop": "stop",
+    "wait": "wait",
 }  # fmt: skip
 IMAGE_VERBS = {
     "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
@@ -36,7 +37,7 @@ IMAGE_VERBS = {
 # Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
 NOT_YET = (
     "attach", "build", "builder", "buildx", "commit", "compose", "container", "context", "cp", "diff", "events",
-    "export", "history", "import", "load", "network", "pause", "plugin", "port", "push", "rename", "restart",
+    "export", "history", "import", "load", "network", "pause", "plugin", "port", "push", "restart",
     "save", "search", "stats", "swarm", "system", "top", "unpause", "update", "volume",
 )  # fmt: skip
 

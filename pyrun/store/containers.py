@@ -104,7 +104,7 @@ def resolve(layout: Layout, text: str) -> tuple[str, str]:
             if os.path.isdir(path):
                 return wanted, path
     if wanted and "/" not in wanted and wanted not in (".", ".."):
-        found = _holder(layout, wanted)
+        found = holder(layout, wanted)
         if os.path.isdir(found):
             return found.rpartition("/")[2], found
     if wanted and len(wanted) < 64 and not wanted.strip(_HEX):
@@ -176,22 +176,33 @@ def release_name(layout: Layout, name: str, container_id: str) -> None:
 def take_name(layout: Layout, name: str, target: str, container_id: str) -> None:
     """Give a name to the container whose directory ``target`` is. Raises: NameInUseError; StorageFullError."""
     link = layout.name(name)
-    value = target if target.startswith(layout.ephemeral + "/") else f"../containers/{container_id}"
     try:
-        os.symlink(value, link)
+        os.symlink(_link_value(layout, target, container_id), link)
         return
     except FileExistsError:
         pass
     except OSError as error:
         raise fsio.full_or(error, link) from error
     with fsio.FileLock(layout.names_lock, exclusive=True):
-        while not _replace_dead(layout, name, value):
-            # It became free just now. Not by rename: others take a free name without the lock, and would lose it.
-            try:
-                os.symlink(value, link)
-            except FileExistsError:
-                continue
-            return
+        take_name_locked(layout, name, target, container_id)
+
+
+def take_name_locked(layout: Layout, name: str, target: str, container_id: str) -> None:
+    """Give a name as `take_name` does, by a caller who holds names.lock. Raises: NameInUseError; StorageFullError."""
+    value = _link_value(layout, target, container_id)
+    while not _replace_dead(layout, name, value):
+        # It is free. Not by rename: others take a free name without the lock, and would lose it.
+        try:
+            os.symlink(value, layout.name(name))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise fsio.full_or(error, layout.name(name)) from error
+        return
+
+
+def _link_value(layout: Layout, target: str, container_id: str) -> str:
+    return target if target.startswith(layout.ephemeral + "/") else f"../containers/{container_id}"
 
 
 def _replace_dead(layout: Layout, name: str, value: str) -> bool:
@@ -208,14 +219,27 @@ def _replace_dead(layout: Layout, name: str, value: str) -> bool:
 
 
 def refuse_taken(layout: Layout, name: str) -> bool:
-    """Raise NameInUseError if a container has the name; True if it leads to one that is gone, False if it is free."""
-    holder = _holder(layout, name)
-    if os.path.isdir(holder):
-        raise NameInUseError(name, holder.rpartition("/")[2])
-    return bool(holder)
+    """Raise NameInUseError if a container has the name; False if it is free.
+
+    True if it may be taken over: it leads to a container that is gone, or to one that was renamed by a process that
+    was killed before it could remove the old link (under names.lock: nobody is just doing that).
+    """
+    found = holder(layout, name)
+    if os.path.isdir(found) and _is_named(found, name):
+        raise NameInUseError(name, found.rpartition("/")[2])
+    return bool(found)
 
 
-def _holder(layout: Layout, name: str) -> str:
+def _is_named(path: str, name: str) -> bool:
+    try:
+        return load(path).get("name") == name
+    except ContainerNotFoundError:
+        return False
+    except StoreCorruptError:
+        return True
+
+
+def holder(layout: Layout, name: str) -> str:
     """Return the directory, perhaps gone, of the container that a name leads to; nothing where the name is free."""
     try:
         value = os.readlink(layout.name(name))

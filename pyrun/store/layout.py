@@ -10,7 +10,7 @@ ROOT, mode 0700
     version                  store format            version.py / every verb / written once, by rename       JSON
     index.lock               OFD lock, never removed: held over re-read, modify, write, rename of index.json
     gc.lock                  OFD lock, never removed: shared to add a lease, exclusive to mark and rename to trash
-    names.lock               OFD lock, never removed: held to remove a name or to replace a dead one
+    names.lock               OFD lock, never removed: held to remove a name, to replace a dead one, to change a record
     oci/                     an OCI image layout that skopeo and trivy read as it is
       oci-layout             version.py              once
       index.json             index.py / images.resolve / index.lock, by rename; readers lock nothing          JSON
@@ -18,7 +18,7 @@ ROOT, mode 0700
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs, pre-digested      JSON
     containers/ID/           new_container.py        built in tmp/, appears by one rename
-      container.json         new_container.py / ps   immutable, fsynced once                                  JSON
+      container.json         new_container.py / ps   fsynced; record_change.py: by rename under names.lock    JSON
       config.json            engine.run / runtime    OCI runtime-spec                                         JSON
       rootfs.json            engine.run / runtime    what to mount                                            JSON
       lock                   the monitor             OFD write lock on byte 0 while it lives

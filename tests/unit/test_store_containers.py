@@ -20,7 +20,7 @@ from pyrun.errors import (
     StoreError,
     StoreVersionError,
 )
-from pyrun.store import containers, names, new_container, owner, trees
+from pyrun.store import containers, names, new_container, owner, record_change, trees
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
 from pyrun.store.version import open_store
@@ -107,7 +107,7 @@ def test_a_name_that_became_free_is_not_taken_from_who_was_faster(
 ) -> None:
     first, first_path = make(layout, "web")
     faster: list[str] = []
-    real = containers._holder
+    real = containers.holder
 
     def after_the_first_has_gone(where: Layout, name: str) -> str:
         if containers.list(layout) == [(first, first_path)]:
@@ -120,7 +120,7 @@ def test_a_name_that_became_free_is_not_taken_from_who_was_faster(
             return ""
         return real(where, name)
 
-    monkeypatch.setattr(containers, "_holder", after_the_first_has_gone)
+    monkeypatch.setattr(containers, "holder", after_the_first_has_gone)
     with pytest.raises(NameInUseError):
         make(layout, "web")
     assert containers.resolve(layout, "web")[0] == faster[0]
@@ -401,3 +401,85 @@ def test_sweep_spares_an_ephemeral_container_of_another_session(layout: Layout) 
     assert os.listdir(layout.ephemeral_disk) == [container_id]
     assert sweep(other) == []
     assert os.listdir(layout.ephemeral_disk) == []
+
+
+def rename(layout: Layout, container_id: str, new: str) -> None:
+    record_change.rename(layout, container_id, layout.container(container_id), new)
+
+
+def test_rename(layout: Layout) -> None:
+    container_id, path = make(layout, "old")
+    rename(layout, container_id, "new")
+    assert os.listdir(layout.names) == ["new"]
+    assert containers.resolve(layout, "new") == (container_id, path)
+    assert containers.load(path)["name"] == "new"
+    assert left_over(layout) == []
+    make(layout, "old")
+    with pytest.raises(NameInUseError):
+        rename(layout, container_id, "old")
+    with pytest.raises(InvalidInputError):
+        rename(layout, container_id, "new")
+    with pytest.raises(InvalidInputError):
+        rename(layout, container_id, "no/slash")
+    assert sorted(os.listdir(layout.names)) == ["new", "old"]
+
+
+def test_rename_of_a_removed_one_leaves_no_name(layout: Layout) -> None:
+    container_id, path = make(layout, "old")
+    containers.delete(layout, container_id, path)
+    with pytest.raises(ContainerNotFoundError):
+        rename(layout, container_id, "new")
+    assert os.listdir(layout.names) == []
+    assert left_over(layout) == []
+
+
+@pytest.mark.parametrize(("call", "said"), [("symlink", "old"), ("rename", "old"), ("unlink", "new")])
+def test_rename_killed_before_a_step(layout: Layout, call: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found, has one name in its record, and neither name is lost to others for ever."""
+    container_id, path = make(layout, "old")
+
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as patched:
+
+        def killed(*_: object) -> None:
+            patched.setattr(os, "unlink", killed)  # nothing is cleaned up either
+            raise Killed
+
+        patched.setattr(os, call, killed)
+        with pytest.raises(Killed):
+            rename(layout, container_id, "new")
+    assert containers.load(path)["name"] == said
+    assert containers.resolve(layout, said) == (container_id, path)
+    other = {"old": "new", "new": "old"}[said]
+    second, _ = make(layout, other)
+    assert containers.resolve(layout, other)[0] == second
+    assert containers.resolve(layout, said)[0] == container_id
+    rename(layout, container_id, "third")
+    assert sorted(os.listdir(layout.names)) == sorted([other, "third"])
+
+
+def _rename_in_process(root: str, runtime: str, container_id: str, name: str) -> None:
+    layout = Layout(root, runtime)
+    for number in range(20):
+        try:
+            rename(layout, container_id, f"{name}{number % 3}")
+        except (NameInUseError, InvalidInputError):
+            continue
+
+
+def test_many_renames_at_once(layout: Layout) -> None:
+    """Two processes for each of three containers, all after the same names: one name each, each its own."""
+    made = [make(layout, f"start{number}")[0] for number in range(3)]
+    processes = [
+        multiprocessing.Process(target=_rename_in_process, args=(layout.root, layout.runtime, container_id, "name"))
+        for container_id in (*made, *made)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    held = {name: containers.resolve(layout, name)[0] for name in os.listdir(layout.names)}
+    assert {containers.load(layout.container(i))["name"]: i for i in made} == held
