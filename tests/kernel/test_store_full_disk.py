@@ -13,7 +13,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 from pyrun.errors import StorageFullError
-from pyrun.store import index, new_container
+from pyrun.store import containers, index, new_container
 from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document
 from tests.support.store_images import Image, contents, directories, fetch, new_layout, tar_of
 
