@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # verb -> module of pyrun.cli whose `command()` defines it
 VERBS = {
-    "create": "create", "exec": "exec", "image-inspect": "image_inspect", "images": "images", "info": "info",
+    "create": "create", "events": "events", "exec": "exec", "image-inspect": "image_inspect", "images": "images",
+    "info": "info",
     "inspect": "inspect", "kill": "kill", "login": "login", "logout": "logout", "logs": "logs", "ps": "ps",
     "pull": "pull", "rename": "rename", "rm": "rm", "rmi": "rmi", "run": "run", "start": "start", "stop": "stop",
     "tag": "tag", "version": "version", "wait": "wait",
@@ -34,11 +35,12 @@ CONTAINER_VERBS = {
 IMAGE_VERBS = {
     "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
 }  # fmt: skip
+SYSTEM_VERBS = {"events": "events", "info": "info"}
 # Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
 NOT_YET = (
-    "attach", "build", "builder", "buildx", "commit", "compose", "container", "context", "cp", "diff", "events",
+    "attach", "build", "builder", "buildx", "commit", "compose", "container", "context", "cp", "diff",
     "export", "history", "import", "load", "network", "pause", "plugin", "port", "push", "restart",
-    "save", "search", "stats", "swarm", "system", "top", "unpause", "update", "volume",
+    "save", "search", "stats", "swarm", "top", "unpause", "update", "volume",
 )  # fmt: skip
 
 
@@ -96,6 +98,7 @@ def root() -> Verbs:
     )  # fmt: skip
     group.add_command(Verbs("container", CONTAINER_VERBS, help="Manage containers", no_args_is_help=True))
     group.add_command(Verbs("image", IMAGE_VERBS, help="Manage images", no_args_is_help=True))
+    group.add_command(Verbs("system", SYSTEM_VERBS, help="Manage pyrun", no_args_is_help=True))
     return group
 
 

@@ -51,6 +51,32 @@ def container(layout: Layout, action: str, record: Mapping[str, Any], **attribut
         emit(layout, "container", action, record["id"], _of_container(record, attributes))
 
 
+class Exec:
+    """Records what becomes of one ``exec``: called with each of its actions."""
+
+    __slots__ = ("_command", "_id", "_layout", "_record")
+
+    def __init__(self, layout: Layout, record: Mapping[str, Any], command: list[str]) -> None:
+        self._layout = layout
+        self._record = record
+        self._command = " ".join(command)
+        self._id = os.urandom(32).hex()
+
+    def __call__(self, action: str, **attributes: str) -> None:
+        words = f"{action}: {self._command}" if action in ("exec_create", "exec_start") else action
+        container(self._layout, words, self._record, execID=self._id, **attributes)
+
+
+def image(layout: Layout, action: str, identity: str, name: str, labels: Mapping[str, str] | None = None) -> None:
+    """Record an event of an image. As docker does, pull and push name it by reference, all else by id."""
+    emit(layout, "image", action, identity, {**(labels or {}), "name": name})
+
+
+def volume(layout: Layout, action: str, name: str) -> None:
+    """Record that a volume was created or destroyed."""
+    emit(layout, "volume", action, name, {"driver": "local"})
+
+
 def prepare(layout: Layout, orders: Job, record: Mapping[str, Any]) -> None:
     """Give the monitor what it records without Python: start, die, the volumes' mounts, what a --rm takes along."""
     orders.events = layout.events

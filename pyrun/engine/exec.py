@@ -9,7 +9,7 @@ import _socket
 import os
 
 from pyrun._native import ffi, lib
-from pyrun.engine import filters, lifecycle
+from pyrun.engine import events, filters, lifecycle
 from pyrun.engine.exec_streams import Streams
 from pyrun.errors import InvalidInputError, WrongStatusError
 from pyrun.runtime import compile as compiler
@@ -46,12 +46,12 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
             "exec in", options.container, "not running", hint=f"`pyrun start {options.container}` starts it"
         )
     try:
-        return _run(directory, options, pidfd, keys)
+        return _run(layout, directory, options, pidfd, keys)
     finally:
         os.close(pidfd)
 
 
-def _run(directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
+def _run(layout: Layout, directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
     config = containers.load_file(directory, "config.json")
     programs = [] if options.privileged else filters.kept(directory)
     plan = compiler.compile_exec(process_of(directory, config, options), programs)
@@ -59,11 +59,19 @@ def _run(directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
     with Streams(
         interactive=options.interactive, tty=options.tty, detached=options.detach, detach_keys=keys
     ) as streams:
+        record_event = events.Exec(layout, containers.load(directory), options.args)
+        record_event("exec_create")
         pid = _join(pidfd, flags, plan, streams, options.args[0])
+        record_event("exec_start")
         if options.detach:
             os.waitpid(pid, 0)  # the one in between: the process is the container's own
             return 0
-        return streams.pump(pid)
+        code = streams.pump(pid)
+        if streams.is_detached:
+            record_event("exec_detach")
+        else:
+            record_event("exec_die", exitCode=str(code))
+        return code
 
 
 def process_of(directory: str, config: dict[str, Any], options: ExecOptions) -> dict[str, Any]:

@@ -114,12 +114,14 @@ class Streams:
                 self._loop(pidfd)
         finally:
             os.close(pidfd)
-        if self._is_detached():
+        if self.is_detached:
             return 0
         _, status = os.waitpid(pid, 0)
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
-    def _is_detached(self) -> bool:
+    @property
+    def is_detached(self) -> bool:
+        """Whether the detach keys have been typed."""
         return self._detacher is not None and self._detacher.is_detached
 
     def _resize(self) -> None:
@@ -132,7 +134,7 @@ class Streams:
 
     def _loop(self, pidfd: int) -> None:
         pending = b""
-        while not self._is_detached():
+        while not self.is_detached:
             poll = select.poll()
             poll.register(pidfd, _POLLIN)
             for fd in self._pairs:

@@ -31,10 +31,14 @@ def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts
     specs = _parse(image, options)
     decided = Mounts()
     if specs:
-        from pyrun.volumes import sources
+        from pyrun.engine import events
+        from pyrun.volumes import sources, store
 
         decided.specs = specs
+        new = [item for item in specs if item.type == "volume" and not store.exists(layout, item.source)]
         decided.anonymous = sources.prepare(layout, specs)
+        for item in new:
+            events.volume(layout, "create", item.source)
         decided.oci = [_oci(item, options.privileged) for item in specs]
         decided.shown = [item.record() for item in specs]
     return decided
@@ -88,7 +92,9 @@ def fill(layout: Layout, decided: Mounts, view: View) -> None:
 
 def forget(layout: Layout, decided: Mounts) -> None:
     """Remove the anonymous volumes of a container that was not made after all."""
+    from pyrun.engine import events
     from pyrun.store import trees
 
     for name in decided.anonymous:
         trees.discard(layout, layout.volume(name))
+        events.volume(layout, "destroy", name)

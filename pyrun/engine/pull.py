@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import namespace, sources
+from pyrun.engine import events, namespace, sources
 from pyrun.engine.fetch import Fetch
 from pyrun.errors import ImageNotFoundError, InvalidConfigError, InvalidInputError, NoMatchingPlatformError
 from pyrun.images import record as records
@@ -263,6 +263,9 @@ class _Pull:
             return index.put(found, entry, tag)
 
         index.update(self._layout, change)
+        events.image(
+            self._layout, "pull", self._reference.familiar, self._reference.familiar_name, record.get("labels")
+        )
         return PullResult(self._reference, record, digest, up_to_date=unchanged[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrun.engine import events
 from pyrun.errors import InvalidInputError
 from pyrun.store import containers, record_change
 
@@ -15,4 +16,6 @@ def rename(layout: Layout, name: str, new: str) -> None:
     if not name.strip() or not new.strip():
         raise InvalidInputError("cannot rename container: neither old nor new names may be empty")
     container_id, directory = containers.resolve(layout, name)
+    old = containers.load(directory)["name"]
     record_change.rename(layout, container_id, directory, new)
+    events.container(layout, "rename", containers.load(directory), oldName=f"/{old}")

@@ -103,3 +103,4 @@ def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:
             store.remove(layout, name, force=True)
         except ConflictError:
             continue
+        events.volume(layout, "destroy", name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import namespace
+from pyrun.engine import events, namespace
 from pyrun.errors import (
     ConflictError,
     ContainerNotFoundError,
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 class RemovedImage:
     """What rmi did, as docker prints it: ``Untagged: NAME`` for each name, ``Deleted: DIGEST`` for what is gone."""
 
-    __slots__ = ("deleted", "untagged")
+    __slots__ = ("deleted", "image_id", "untagged")
 
     def __init__(self) -> None:
+        self.image_id = ""
         self.untagged: list[str] = []
         self.deleted: list[str] = []
 
@@ -66,8 +67,12 @@ def remove_image(layout: Layout, text: str, *, force: bool = False) -> RemovedIm
         result.untagged.clear()
         collected = gc.collect(layout, check_and_untag)
     # docker names an image by its config here, too.
-    result.deleted += [image_ids.get(manifest) or manifest for manifest in collected.images]
-    result.deleted += collected.layers
+    gone = [image_ids.get(manifest) or manifest for manifest in collected.images]
+    result.deleted += [*gone, *collected.layers]
+    for _ in result.untagged:
+        events.image(layout, "untag", result.image_id, result.image_id)
+    for image_id in gone:
+        events.image(layout, "delete", image_id, image_id)
     sweep(layout)
     return result
 
@@ -81,6 +86,7 @@ def _without(
 ) -> list[Entry]:
     """Return the index without what ``text`` names. Raises: as `remove_image`."""
     entry = resolve.find_in(found, text)
+    result.image_id = index.notes_of(entry).get(index.CONFIG) or entry["digest"]
     same = [other for other in found if other["digest"] == entry["digest"]]
     name = _name_meant(text, entry)
     if name and len(same) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import launch
+from pyrun.engine import events, launch
 from pyrun.engine.create import create, make
 from pyrun.errors import InvalidInputError
 from pyrun.runtime import state
@@ -46,6 +46,9 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     if warn is not None and made[0].record["uplink"]["warning"]:
         warn(made[0].record["uplink"]["warning"])
 
+    if attached:
+        events.container(layout, "attach", made[0].record)
+
     def again() -> Created:
         made.append(_make_again(layout, options))
         return made[-1]
@@ -63,7 +66,10 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
         return RunResult(started.created.id, None)
     from pyrun.engine.attach import attach
 
-    return RunResult(started.created.id, attach(started, options.interactive, options.tty, keys, options.sig_proxy))
+    code = attach(started, options.interactive, options.tty, keys, options.sig_proxy)
+    if code is None:
+        events.container(layout, "detach", started.created.record)
+    return RunResult(started.created.id, code)
 
 
 def _terminal(options: RunOptions) -> tuple[bytes, tuple[int, int]]:
@@ -94,7 +100,7 @@ def _make_again(layout: Layout, options: RunOptions) -> Created:
 def _remove(layout: Layout, created: Created) -> None:
     """What a failed --rm leaves: the monitor removes it, unless it never came so far."""
     if os.path.isdir(created.directory) and state.status(created.directory).status != "running":
-        from pyrun.engine import events, namespace, rm
+        from pyrun.engine import namespace, rm
 
         namespace.register(layout)
         containers.delete(layout, created.id, created.directory)

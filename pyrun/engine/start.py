@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import launch
+from pyrun.engine import events, launch
 from pyrun.errors import SyscallError
 from pyrun.runtime import state
 from pyrun.store import containers
@@ -32,8 +32,10 @@ def start(
     if now.status == "running" and not attached:
         return None
     created = Created(container_id, directory, containers.load(directory))
+    if attached:
+        events.container(layout, "attach", created.record)
     if now.status == "running":
-        return _attach_to_running(layout, created, now.pid, interactive, keys)
+        return _told(layout, created, _attach_to_running(layout, created, now.pid, interactive, keys))
     tty, window = bool(created.record["tty"]), (0, 0)
     if tty:
         from pyrun.engine.terminal import window_size
@@ -51,7 +53,14 @@ def start(
         return None
     from pyrun.engine.attach import attach
 
-    return attach(started, interactive and bool(created.record["stdin_open"]), tty, keys, proxy=True)
+    code = attach(started, interactive and bool(created.record["stdin_open"]), tty, keys, proxy=True)
+    return _told(layout, created, code)
+
+
+def _told(layout: Layout, created: Created, code: int | None) -> int | None:
+    if code is None:
+        events.container(layout, "detach", created.record)
+    return code
 
 
 def _attach_to_running(layout: Layout, created: Created, pid: int, interactive: bool, keys: bytes) -> int | None:

@@ -5,6 +5,7 @@ It must not know registries: a tag is local until it is pushed. Cold.
 
 from __future__ import annotations
 
+from pyrun.engine import events
 from pyrun.errors import InvalidReferenceError
 from pyrun.images import resolve
 from pyrun.oci import reference as references
@@ -25,8 +26,14 @@ def tag(layout: Layout, source: str, target: str) -> str:
         raise InvalidReferenceError(target, "refusing to create a tag with a digest reference")
     name = wanted.with_default_tag().string
 
+    image_id = ""
+
     def change(found: list[index.Entry]) -> list[index.Entry]:
-        return index.put(found, resolve.find_in(found, source), name)
+        nonlocal image_id
+        entry = resolve.find_in(found, source)
+        image_id = index.notes_of(entry).get(index.CONFIG) or entry["digest"]
+        return index.put(found, entry, name)
 
     index.update(layout, change)
+    events.image(layout, "tag", image_id, references.parse_normalized(name).familiar)
     return name

@@ -36,7 +36,7 @@ ROOT, mode 0700
     tmp/TOKEN                anything unfinished; swept when its owner is dead
     leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
     trash/*                  being removed; anyone may go on removing it
-    events/record            engine.events, the monitor: appended by one write, rotated to record.1 at 1 MB
+    events/record            engine.events, the monitor / event_log: a line by one write; at 1 MB it becomes record.1
     refs.log                 index.py                where tags pointed, appended under index.lock
 
 RUNTIME, mode 0700, gone after a reboot

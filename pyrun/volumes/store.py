@@ -66,7 +66,7 @@ def get(layout: Layout, name: str) -> dict[str, Any]:
 
     Raises: VolumeNotFoundError.
     """
-    if not _exists(layout, name):
+    if not exists(layout, name):
         raise VolumeNotFoundError(name, hint="`pyrun run -v NAME:/path` makes one")
     record: dict[str, Any] = {"name": name, "created": "", "anonymous": _looks_anonymous(name), "labels": {}}
     try:
@@ -109,7 +109,7 @@ def remove(layout: Layout, name: str, *, force: bool = False) -> None:
 
     Raises: VolumeNotFoundError; ConflictError while a container uses it.
     """
-    if not _exists(layout, name):
+    if not exists(layout, name):
         if force:
             return
         raise VolumeNotFoundError(name)
@@ -187,7 +187,8 @@ def was_cut_short(layout: Layout, name: str) -> bool:
     return os.path.lexists(layout.volume(name) + "/copying")
 
 
-def _exists(layout: Layout, name: str) -> bool:
+def exists(layout: Layout, name: str) -> bool:
+    """Say whether there is such a volume."""
     # A name is checked before it becomes a path: "" would be the directory of all volumes.
     return bool(name) and "/" not in name and not name.startswith(".") and os.path.isdir(data_path(layout, name))
 

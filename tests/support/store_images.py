@@ -71,7 +71,7 @@ def contents(layout: Layout) -> dict[str, int]:
     for parent, _, names in os.walk(layout.root):
         for name in names:
             path = f"{parent}/{name}"
-            if path not in (layout.refs_log, layout.index_lock, layout.gc_lock, layout.names_lock):
+            if path not in (layout.refs_log, layout.events, layout.index_lock, layout.gc_lock, layout.names_lock):
                 found[path] = os.lstat(path).st_size
     return found
 
