@@ -26,7 +26,7 @@ assert call is not None
 main._load("pyrun.cli." + call[0])
 print("\\n".join(sorted(set(sys.modules) - before)))
 """
-ARGUMENTS = {"run": ["image"], "create": ["image"], "exec": ["c", "true"], "ps": []}
+ARGUMENTS = {"run": ["image"], "create": ["image"], "exec": ["c", "true"], "ps": [], "rename": ["c", "d"]}
 
 
 def modules(verb: str) -> set[str]:
