@@ -73,18 +73,33 @@ static int open_stdio(const struct job *job, struct init_process *init, struct s
 	return 0;
 }
 
+/* The id outside of `id` inside a map, "INSIDE OUTSIDE SIZE" a line; -1: it has none. */
+static uid_t id_outside(const char *map, uint64_t id)
+{
+	unsigned long long inside, outside, size;
+	int length;
+
+	for (; sscanf(map, "%llu %llu %llu%n", &inside, &outside, &size, &length) == 3; map += length)
+		if (id >= inside && id - inside < size)
+			return (uid_t)(outside + (id - inside));
+	return (uid_t)-1;
+}
+
 /* The image's user may not be who owns the pipes: /dev/stdout is opened by path by nginx and others.  Pipes only: the
  * null device is the host's. */
 static void give_stdio(const struct job *job, const struct stdio_pipes *pipes)
 {
+	const char *map = job_string(job, job->header->uid_map);
+
 	for (uint32_t i = 0; i < job->plan.step_count; i++)
 		if (job->plan.steps[i].op == PLAN_ids)
 			for (int fd = 0; fd < 3; fd++) {
+				uint64_t id = job->plan.steps[i].a;
 				struct stat st;
 
 				if (pipes->child[fd] < 0 || fstat(pipes->child[fd], &st) < 0 || !S_ISFIFO(st.st_mode))
 					continue;
-				if (fchown(pipes->child[fd], (uid_t)job->plan.steps[i].a, (gid_t)-1) < 0)
+				if (fchown(pipes->child[fd], map ? id_outside(map, id) : (uid_t)id, (gid_t)-1) < 0)
 					return; /* a single-id map has nobody else */
 			}
 }
@@ -110,6 +125,10 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 	prctl(PR_SET_NAME, "pyrun:[init]");
 	if (recv(control_fd, &byte, 1, 0) != 1 || byte != 'G')
 		_exit(127); /* the monitor is gone */
+	if (plan_open_first(&job->plan, &run, &failure) < 0) {
+		(void)!write(report_fd, &failure, sizeof(failure));
+		_exit(127);
+	}
 	/* Root of the new namespace where it has one: what we make belongs to the container's root. */
 	if (job_string(job, job->header->uid_map)) {
 		if (sys_setresgid(0) < 0 && errno != EINVAL)
@@ -120,7 +139,6 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 	/* The network program opens our /proc/PID/ns/net without CAP_SYS_PTRACE, so we must be dumpable, which a change
 	 * of ids ends.  Nobody else is in this container yet; whoever joins it later is not dumpable (native/module). */
 	prctl(PR_SET_DUMPABLE, 1);
-	give_stdio(job, pipes);
 	for (int fd = 0; fd < 3; fd++)
 		if (pipes->child[fd] >= 0 && dup2(pipes->child[fd], fd) < 0)
 			fail(report_fd, "dup2");
@@ -144,6 +162,7 @@ int init_clone(const struct job *job, struct init_process *init)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0 || pipe2(report, O_CLOEXEC) < 0 ||
 	    fcntl(report[0], F_SETFL, O_NONBLOCK) < 0 || open_stdio(job, init, &pipes) < 0)
 		return -1;
+	give_stdio(job, &pipes);
 	pid = sys_clone3(&args);
 	if (pid == 0) {
 		close(control[0]);

@@ -18,6 +18,11 @@ static inline const char *step_string(const struct step_context *c, uint32_t off
 	return offset == PLAN_NONE ? NULL : c->plan->data + offset;
 }
 
+static inline uint32_t string_offset(const struct step_context *c, const char *string)
+{
+	return (uint32_t)(string - c->plan->data);
+}
+
 /* The string after `s` in a list. */
 const char *next_string(const char *s);
 
@@ -51,6 +56,13 @@ int step_exec(struct step_context *c);
 int step_keyring(struct step_context *c);
 int step_own_root(struct step_context *c);
 int step_fuse_overlay(struct step_context *c);
+
+/* plan.c: the record of the step that has just failed; from errno and the last CALL. */
+void plan_failed(const struct step_context *c, struct plan_failure *failure);
+
+/* host_paths.c: a path of the host that the step names, or that of its descriptor if it was opened first. */
+enum { HOST_PATH_MAX = 288 };
+const char *host_path(const struct step_context *c, uint32_t offset, char name[HOST_PATH_MAX]);
 
 /* step_files.c: hand a descriptor to the parent; `kind` says what it is. */
 int send_descriptor(struct step_context *c, char kind, int fd);

@@ -154,6 +154,15 @@ static int execute_step(struct step_context *c)
 	}
 }
 
+void plan_failed(const struct step_context *c, struct plan_failure *failure)
+{
+	failure->step = (int32_t)(c->step - c->plan->steps);
+	failure->op = c->step->op;
+	failure->error = errno;
+	memset(failure->syscall, 0, sizeof(failure->syscall));
+	strncpy(failure->syscall, c->run->syscall, sizeof(failure->syscall) - 1);
+}
+
 int plan_execute(const struct plan *plan, struct plan_run *run, struct plan_failure *failure)
 {
 	for (uint32_t i = 0; i < plan->step_count; i++) {
@@ -170,11 +179,7 @@ int plan_execute(const struct plan *plan, struct plan_run *run, struct plan_fail
 			continue;
 		if ((flags & PLAN_IGNORE_MISSING) && (errno == ENOENT || errno == ENOTDIR))
 			continue;
-		failure->step = (int32_t)i;
-		failure->op = plan->steps[i].op;
-		failure->error = errno;
-		memset(failure->syscall, 0, sizeof(failure->syscall));
-		strncpy(failure->syscall, run->syscall, sizeof(failure->syscall) - 1);
+		plan_failed(&context, failure);
 		return -1;
 	}
 	return 0;

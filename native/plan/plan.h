@@ -54,6 +54,7 @@ enum plan_op {
 /* Step flags common to all operations. */
 #define PLAN_OR_ELSE 1u /* the next step is the fallback: run it only if this one failed */
 #define PLAN_IGNORE_MISSING 2u /* ENOENT, ENOTDIR: nothing to do */
+#define PLAN_OPEN_FIRST 4u /* paths of the host are opened by plan_open_first */
 
 struct plan_header {
 	uint32_t magic;
@@ -103,6 +104,10 @@ struct plan_run {
 
 /* Check a plan of `size` bytes; every offset is validated here so that the executor need not.  0 or -EINVAL. */
 int plan_load(struct plan *plan, const void *bytes, size_t size);
+
+/* Before becoming root of a namespace that may not have our id: open what steps with PLAN_OPEN_FIRST need of the host.
+ * 0 or -1 with `failure` filled. */
+int plan_open_first(const struct plan *plan, struct plan_run *run, struct plan_failure *failure);
 
 /* Execute all steps; a plan that ends with `exec` does not return on success.  0 or -1 with `failure` filled. */
 int plan_execute(const struct plan *plan, struct plan_run *run, struct plan_failure *failure);

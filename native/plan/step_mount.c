@@ -131,11 +131,12 @@ int step_bind(struct step_context *c)
 {
 	const struct plan_step *step = c->step;
 	int recursive = (step->b & BIND_RECURSIVE) != 0;
+	char source[HOST_PATH_MAX];
 	struct stat st;
 	int tree_fd, target_fd, result = -1;
 
 	CALL(c, "open_tree");
-	tree_fd = open_tree(AT_FDCWD, step_string(c, step->s1),
+	tree_fd = open_tree(AT_FDCWD, host_path(c, step->s1, source),
 			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
 	if (tree_fd < 0)
 		return -1;

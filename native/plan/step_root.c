@@ -25,11 +25,18 @@ static int open_directory(struct step_context *c, const char *path)
 	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+static int open_layer(struct step_context *c, uint32_t path)
+{
+	char name[HOST_PATH_MAX];
+
+	return open_directory(c, host_path(c, path, name));
+}
+
 /* Layers are named /proc/self/fd/N: fsconfig(2) takes strings of 255 bytes, mount(2) one page for all options. */
-static int overlay_layer(struct step_context *c, int context_fd, const char *key, const char *path)
+static int overlay_layer(struct step_context *c, int context_fd, const char *key, uint32_t path)
 {
 	char name[40];
-	int fd = open_directory(c, path), result;
+	int fd = open_layer(c, path), result;
 
 	if (fd < 0)
 		return -1;
@@ -45,6 +52,7 @@ static int overlay_new_api(struct step_context *c)
 {
 	const struct plan_step *step = c->step;
 	const char *lower = step_string(c, step->s2);
+	char point[HOST_PATH_MAX];
 	int context_fd, mount_fd = -1, saved;
 
 	CALL(c, "fsopen");
@@ -55,10 +63,10 @@ static int overlay_new_api(struct step_context *c)
 	if (fsconfig(context_fd, FSCONFIG_SET_STRING, "source", "overlay", 0) < 0)
 		goto out;
 	for (uint32_t i = 0; i < step->count; i++, lower = next_string(lower))
-		if (overlay_layer(c, context_fd, "lowerdir+", lower) < 0)
+		if (overlay_layer(c, context_fd, "lowerdir+", string_offset(c, lower)) < 0)
 			goto out;
-	if (step->s3 != PLAN_NONE && (overlay_layer(c, context_fd, "upperdir", step_string(c, step->s3)) < 0 ||
-				      overlay_layer(c, context_fd, "workdir", step_string(c, step->s4)) < 0))
+	if (step->s3 != PLAN_NONE && (overlay_layer(c, context_fd, "upperdir", step->s3) < 0 ||
+				      overlay_layer(c, context_fd, "workdir", step->s4) < 0))
 		goto out;
 	CALL(c, "fsconfig");
 	/* userxattr: overlay's own attributes are user.overlay.*, the only ones a user namespace may set; since 5.11. */
@@ -75,7 +83,7 @@ static int overlay_new_api(struct step_context *c)
 	if (mount_fd < 0)
 		goto out;
 	CALL(c, "move_mount");
-	if (move_mount(mount_fd, "", AT_FDCWD, step_string(c, step->s1), MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+	if (move_mount(mount_fd, "", AT_FDCWD, host_path(c, step->s1, point), MOVE_MOUNT_F_EMPTY_PATH) < 0) {
 		saved = errno;
 		close(mount_fd);
 		mount_fd = -1;
@@ -90,9 +98,9 @@ out:
 	return mount_fd < 0 ? -1 : 0;
 }
 
-static int append_layer(struct step_context *c, char *options, size_t *used, const char *prefix, const char *path)
+static int append_layer(struct step_context *c, char *options, size_t *used, const char *prefix, uint32_t path)
 {
-	int fd = open_directory(c, path), wrote;
+	int fd = open_layer(c, path), wrote;
 
 	if (fd < 0)
 		return -1;
@@ -110,14 +118,14 @@ static int overlay_old_api(struct step_context *c)
 {
 	const struct plan_step *step = c->step;
 	const char *lower = step_string(c, step->s2);
-	char options[4096];
+	char options[4096], point[HOST_PATH_MAX];
 	size_t used = 0;
 
 	for (uint32_t i = 0; i < step->count; i++, lower = next_string(lower))
-		if (append_layer(c, options, &used, i ? ":" : "lowerdir=", lower) < 0)
+		if (append_layer(c, options, &used, i ? ":" : "lowerdir=", string_offset(c, lower)) < 0)
 			return -1;
-	if (step->s3 != PLAN_NONE && (append_layer(c, options, &used, ",upperdir=", step_string(c, step->s3)) < 0 ||
-				      append_layer(c, options, &used, ",workdir=", step_string(c, step->s4)) < 0))
+	if (step->s3 != PLAN_NONE && (append_layer(c, options, &used, ",upperdir=", step->s3) < 0 ||
+				      append_layer(c, options, &used, ",workdir=", step->s4) < 0))
 		return -1;
 	used += (size_t)snprintf(options + used, sizeof(options) - used, ",userxattr%s",
 				 (step->a & OVERLAY_VOLATILE) ? ",volatile" : "");
@@ -126,12 +134,13 @@ static int overlay_old_api(struct step_context *c)
 		return -1;
 	}
 	CALL(c, "mount");
-	return mount("overlay", step_string(c, step->s1), "overlay", MS_NODEV, options);
+	return mount("overlay", host_path(c, step->s1, point), "overlay", MS_NODEV, options);
 }
 
 /* s1: mount point on the host; s2: `count` lower directories, highest first; s3, s4: upper and work; a: OVERLAY_*. */
 int step_overlay(struct step_context *c)
 {
+	char point[HOST_PATH_MAX];
 	int result = -1;
 
 	errno = ENOSYS;
@@ -142,14 +151,15 @@ int step_overlay(struct step_context *c)
 		result = overlay_old_api(c);
 	if (result < 0)
 		return -1;
-	c->run->root_fd = open_directory(c, step_string(c, c->step->s1));
+	c->run->root_fd = open_directory(c, host_path(c, c->step->s1, point));
 	return c->run->root_fd < 0 ? -1 : 0;
 }
 
 /* s1: a directory on the host that is the root file system as it is. */
 int step_root_bind(struct step_context *c)
 {
-	const char *path = step_string(c, c->step->s1);
+	char point[HOST_PATH_MAX];
+	const char *path = host_path(c, c->step->s1, point);
 
 	CALL(c, "mount");
 	/* pivot_root(2) wants a mount point that is not the current root's own. */

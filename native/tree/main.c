@@ -22,7 +22,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } verbs[] = {{"unpack", verb_unpack}, {"remove", verb_remove}, {"copy", verb_copy}, {"patch", verb_patch}};
+    } verbs[] = {{"unpack", verb_unpack}, {"remove", verb_remove}, {"copy", verb_copy}, {"patch", verb_patch},
+               {"own", verb_own}};
     struct rlimit files;
 
     /* select(2) is not used here: the soft limit of 1024 protects nothing. */
@@ -35,5 +36,5 @@ int main(int argc, char **argv)
             return verbs[i].run(argc - 2, argv + 2);
         }
     }
-    usage("usage: pyrun-tree unpack|remove|copy|patch …");
+    usage("usage: pyrun-tree unpack|remove|copy|patch|own …");
 }

@@ -189,6 +189,7 @@ int verb_unpack(int argc, char **argv);
 int verb_remove(int argc, char **argv);
 int verb_copy(int argc, char **argv);
 int verb_patch(int argc, char **argv);
+int verb_own(int argc, char **argv);
 uint64_t option_number(const char *text);
 
 #endif

@@ -96,7 +96,7 @@ def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:
 class Builder:
     """One container in the making."""
 
-    __slots__ = ("engine", "id", "image", "layout", "lowerdirs", "map", "options", "stays", "user", "view")
+    __slots__ = ("directory", "engine", "id", "image", "layout", "lowerdirs", "map", "options", "stays", "user", "view")
 
     def __init__(self, layout: Layout, options: RunOptions, engine: EngineMap, image: dict[str, Any]) -> None:
         from pyrun.layers.lowerdir import lowerdirs
@@ -107,20 +107,30 @@ class Builder:
         self.engine = engine
         self.image = image
         self.id = new_container.new_id()
-        diff_ids = [layer["diff_id"] for layer in image["layers"]]
-        self.lowerdirs = lowerdirs(layout, diff_ids, engine.form)
+        self.directory = containers.directory(layout, self.id, ephemeral=options.rm)
+        self.lowerdirs = lowerdirs(layout, self._diff_ids(), engine.form)
         self.view: View = View(self.lowerdirs, None)
         self.user: User = look_up(self.view, _user_text(options, image))
-        self.map = idmap.decide(options.userns, engine, self.user.uid, self.user.gid)
-        if self.map.form != engine.form:
-            from pyrun.engine import forms
-
-            forms.ensure(layout, image, self.map)
-            self.lowerdirs = lowerdirs(layout, diff_ids, self.map.form)
         self.stays = False
 
     def create(self) -> Created:
         """Decide everything, then write it all at once."""
+        if idmap.mode_of(self.options.userns) != "auto":
+            self.map = idmap.decide(self.options.userns, self.engine, self.user.uid, self.user.gid)
+            return self._create()
+        from pyrun.engine import auto_map
+
+        with auto_map.Range(self.layout, self.directory) as taken:
+            self.map = taken.map(self.options.userns or "", self.engine, self.view, self.user)
+            return self._create()
+
+    def _create(self) -> Created:
+        if self.map.form != self.engine.form:
+            from pyrun.engine import forms
+            from pyrun.layers.lowerdir import lowerdirs
+
+            forms.ensure(self.layout, self.image, self.map)
+            self.lowerdirs = lowerdirs(self.layout, self._diff_ids(), self.map.form)
         args = self._arguments()
         options = self.options
         if not (options.volume or options.mount or options.tmpfs or self.image["volumes"]):
@@ -132,10 +142,17 @@ class Builder:
             decided = mounts.decide(self.layout, self.image, options)
             try:
                 mounts.fill(self.layout, decided, self._view_in_map())
+                if self.map.uids and all(outside for _, outside, _ in self.map.uids):
+                    from pyrun.engine import foreign_root
+
+                    foreign_root.give_volumes(self.layout, decided, self.map.uids[0][1], self.map.gids[0][1])
                 return self._write(args, decided)
             except BaseException:
                 mounts.forget(self.layout, decided)
                 raise
+
+    def _diff_ids(self) -> list[str]:
+        return [layer["diff_id"] for layer in self.image["layers"]]
 
     def _view_in_map(self) -> View:
         from pyrun.layers.view import View
@@ -151,8 +168,7 @@ class Builder:
         hostname = options.hostname or (os.uname().nodename if network.mode == "host" else self.id[:12])
         if any(character.isspace() for character in hostname):  # it would add lines to /etc/hosts
             raise InvalidInputError(f"invalid hostname format: {hostname!r}")
-        directory = containers.directory(self.layout, self.id, ephemeral=options.rm)
-        config = configuration.decide(self, args, hostname, network, decided_mounts, directory)
+        config = configuration.decide(self, args, hostname, network, decided_mounts, self.directory)
         record = self._record(args, hostname, network, decided_mounts)
         data = containers.data_directory(self.layout, self.id, ephemeral=options.rm)
         rootfs = self._rootfs(data)
@@ -170,7 +186,7 @@ class Builder:
                 raise ImageNotFoundError(options.image, hint="it was removed just now; `pyrun pull` fetches it again")
             self._place(record, files)
         events.container(self.layout, "create", record)
-        return Created(self.id, directory, record, (config, rootfs))
+        return Created(self.id, self.directory, record, (config, rootfs))
 
     def _place(self, record: dict[str, Any], files: dict[str, bytes]) -> None:
         while True:
@@ -253,9 +269,9 @@ class Builder:
 def _user_text(options: RunOptions, image: dict[str, Any]) -> str:
     if options.user is not None:
         return options.user
-    if options.userns == "keep-id" and os.geteuid() != 0:
+    if idmap.mode_of(options.userns) == "keep-id" and os.geteuid() != 0:
         # As podman: the point of the mode is to be oneself inside.
-        return f"{os.geteuid()}:{os.getegid()}"
+        return "{}:{}".format(*idmap.kept_ids(options.userns))
     return str(image["user"])
 
 

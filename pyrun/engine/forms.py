@@ -1,7 +1,7 @@
 """Layers in the form that a map needs: derived once by copy, never changed in place.
 
-A layer's ``full`` form has file owner n as engine id n. Under keep-id, container id n is another engine id, so owners
-must be shifted on disk: an unprivileged user cannot idmap a mount of his own file system (mount_setattr(2)).
+A layer's ``full`` form has file owner n as engine id n. Under keep-id, nomap and auto container id n is another engine
+id, so owners must be shifted on disk: an unprivileged user cannot idmap a mount of his own files (mount_setattr(2)).
 It must not know how a container is made. The first container under such a map pays for the copy, the others nothing.
 """
 
@@ -28,7 +28,7 @@ def ensure(layout: Layout, image: dict[str, Any], id_map: IdMap) -> None:
     Raises: StorageFullError, SyscallError. What was begun is swept.
     """
     diff_ids = [layer["diff_id"] for layer in image["layers"]]
-    if not id_map.form.startswith("keep-") or not diff_ids:
+    if not diff_ids:
         return
     wanted = [(layout.layer(item, FORM_FULL), layout.layer(item, id_map.form)) for item in diff_ids]
     if has_patches(wanted[-1][0]):

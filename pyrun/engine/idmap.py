@@ -6,7 +6,9 @@ engine namespace has two: 0 is the user, 1 and up are his subordinate ids.
 
 from __future__ import annotations
 
-from pyrun.errors import FeatureMissingError, InvalidInputError, UnsupportedFlagError
+import os
+
+from pyrun.errors import FeatureMissingError, InvalidInputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,20 +34,44 @@ class IdMap:
 def decide(userns: str | None, engine: EngineMap, uid: int, gid: int) -> IdMap:
     """Return the map for ``--userns``; ``uid``, ``gid``: who the process will be, the one id of a single-id map.
 
+    Not for ``auto``, whose range depends on other containers: engine/auto_map.py.
     Raises: InvalidInputError for a mode that does not exist; FeatureMissingError where it needs subordinate ids.
     """
-    mode = userns or "host"
-    if mode not in ("host", "keep-id", "nomap", "auto", "private"):
-        raise InvalidInputError(f"invalid --userns: {mode}", hint="host, keep-id, nomap or auto")
+    mode = mode_of(userns)
     if engine.size == 0:
         if mode not in ("host", "private"):
             raise FeatureMissingError(f"--userns={mode}", "root runs containers without a user namespace")
         return IdMap([], [], engine.form)
+    if mode == "nomap":
+        return shifted(1, subordinate_ids(mode, engine))
     if engine.size == 1:
-        return _single(mode, engine, uid, gid)
+        if mode == "keep-id":
+            uid, gid = kept_ids(userns)
+        return IdMap([(uid, 0, 1)], [(gid, 0, 1)], engine.form)
     if mode in ("host", "private"):
         return IdMap(_extents(engine.uid_map), _extents(engine.gid_map), engine.form)
-    return _shifted(mode, engine)
+    rest = subordinate_ids(mode, engine)
+    uid, gid = kept_ids(userns)
+    return IdMap(_keep(uid, rest), _keep(gid, rest), f"keep-{uid}-{gid}")
+
+
+def mode_of(userns: str | None) -> str:
+    """Return the mode of a ``--userns``, without its options. Raises: InvalidInputError."""
+    mode, separator, _ = (userns or "host").partition(":")
+    if mode not in ("host", "keep-id", "nomap", "auto", "private") or (separator and mode not in ("keep-id", "auto")):
+        raise InvalidInputError(f"invalid --userns: {userns}", hint="host, keep-id, nomap or auto")
+    return mode
+
+
+def kept_ids(userns: str | None) -> tuple[int, int]:
+    """Return who the user is inside under ``keep-id`` or ``keep-id:uid=N,gid=N``. Raises: InvalidInputError."""
+    ids = {"uid": os.geteuid(), "gid": os.getegid()}
+    for option in filter(None, (userns or "").partition(":")[2].split(",")):
+        key, _, value = option.partition("=")
+        if key not in ids or not (value.isascii() and value.isdigit() and len(value) <= 9):
+            raise InvalidInputError(f"invalid --userns: {userns}", hint="keep-id or keep-id:uid=N,gid=N")
+        ids[key] = int(value)
+    return ids["uid"], ids["gid"]
 
 
 def _extents(map_text: str) -> Extents:
@@ -58,28 +84,24 @@ def _extents(map_text: str) -> Extents:
     return extents
 
 
-def _single(mode: str, engine: EngineMap, uid: int, gid: int) -> IdMap:
-    import os
-
-    if mode in ("nomap", "auto"):
-        raise UnsupportedFlagError(f"--userns={mode}")
-    if mode == "keep-id":
-        uid, gid = os.geteuid(), os.getegid()
-    return IdMap([(uid, 0, 1)], [(gid, 0, 1)], engine.form)
-
-
-def _shifted(mode: str, engine: EngineMap) -> IdMap:
-    """A map under which layers unpacked one to one would have wrong owners: they need a form of their own."""
-    import os
-
-    if mode != "keep-id":
-        raise UnsupportedFlagError(f"--userns={mode}")
+def subordinate_ids(mode: str, engine: EngineMap) -> int:
+    """Return how many subordinate ids there are, all in one range. Raises: FeatureMissingError."""
+    if engine.size <= 1:
+        raise FeatureMissingError(
+            f"--userns={mode}",
+            "it needs subordinate ids" if engine.size else "root runs containers without a user namespace",
+            hint="`pyrun info` says why there are none, and the command that gives some",
+        )
     if len(engine.uid_map.split("\n")) > 2 or len(engine.gid_map.split("\n")) > 2:
         raise FeatureMissingError(
-            "--userns=keep-id", "it needs all subordinate ids in one range", hint="edit /etc/subuid"
+            f"--userns={mode}", "it needs all subordinate ids in one range", hint="edit /etc/subuid and /etc/subgid"
         )
-    uid, gid, rest = os.geteuid(), os.getegid(), engine.size - 1
-    return IdMap(_keep(uid, rest), _keep(gid, rest), f"keep-{uid}-{gid}")
+    return engine.size - 1
+
+
+def shifted(start: int, size: int) -> IdMap:
+    """Return the map of a container that has ``size`` subordinate ids from ``start`` on; the user has none inside."""
+    return IdMap([(0, start, size)], [(0, start, size)], f"shift-{start}-{size}")
 
 
 def _keep(own: int, rest: int) -> Extents:

@@ -88,7 +88,12 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
         rootfs = _without_overlay(layout, directory, config, rootfs)
     programs = filters.compiled(layout, config, engine)
     filters.keep(directory, programs)
-    _prepare(directory)
+    if compiler.lacks_user(config):
+        from pyrun.engine import foreign_root
+
+        foreign_root.prepare(layout, directory, config, rootfs)
+    else:
+        _prepare(directory)
     link = record["uplink"]
     plan = compiler.compile_start(
         config, rootfs, directory + "/rootfs", programs, init=record["options"]["init"], wait=bool(link["argv"])

@@ -48,6 +48,13 @@ def copy(layout: Layout, source: str, target: str, *options: str) -> None:
         os.close(to_fd)
 
 
+def own(layout: Layout, uid: int, gid: int, paths: Sequence[str]) -> None:
+    """Give files and directories, none of what is in them, to ids of the engine namespace. Raises: SyscallError."""
+    from pyrun.layers import pyrun_tree
+
+    pyrun_tree.run(["own", f"{uid}:{gid}", *paths], spawn=spawner(layout), what=paths[0])
+
+
 def spawner(layout: Layout) -> Spawn:
     """Return the function that starts a program of ours in the engine namespace of this user."""
     from pyrun.runtime import engine_ns

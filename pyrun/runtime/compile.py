@@ -46,6 +46,12 @@ def clone_flags(config: dict[str, Any]) -> int:
     return flags
 
 
+def lacks_user(config: dict[str, Any]) -> bool:
+    """Whether the map leaves out the user himself, 0 of the engine namespace: nobody inside is him."""
+    maps = config["linux"].get("uidMappings") or ()
+    return bool(maps) and all(item["hostID"] for item in maps)
+
+
 def compile_start(
     config: dict[str, Any], rootfs: dict[str, Any], mount_point: str, filters: list[bytes], *, init: bool, wait: bool
 ) -> Plan:
@@ -59,15 +65,17 @@ def compile_start(
     user = process["user"]
     plan.add(p.OP_PROPAGATION, a=p.MS_REC | p.MS_SLAVE)
     plan.add(p.OP_KEYRING, a=1 if filters else 0)
-    _root(plan, rootfs, mount_point)
+    opened = p.OPEN_FIRST if lacks_user(config) else 0
+    _root(plan, rootfs, mount_point, opened)
     maps = config["linux"].get("uidMappings") or [{"containerID": 0, "hostID": 0}]
     if (
         not any(item["containerID"] == 0 and item["hostID"] == 0 for item in maps)
         and rootfs.get("form", "flat") != "flat"
+        and not opened  # there the upper directory is its own
     ):
         plan.add(p.OP_OWN_ROOT)
     for mount in config["mounts"]:
-        _mount(plan, mount)
+        _mount(plan, mount, opened)
     for name, target in _DEV_LINKS:
         plan.add(p.OP_SYMLINK, target, f"/dev/{name}")
     if process.get("terminal"):
@@ -108,9 +116,9 @@ def compile_exec(process: dict[str, Any], filters: list[bytes]) -> Plan:
     return plan
 
 
-def _root(plan: Plan, rootfs: dict[str, Any], mount_point: str) -> None:
+def _root(plan: Plan, rootfs: dict[str, Any], mount_point: str, opened: int) -> None:
     if "tree" in rootfs:
-        plan.add(p.OP_ROOT_BIND, rootfs["tree"])
+        plan.add(p.OP_ROOT_BIND, rootfs["tree"], flags=opened)
         return
     if "fuse" in rootfs:
         plan.add(p.OP_FUSE_OVERLAY, mount_point, rootfs["fuse"], fuse_options(rootfs))
@@ -118,7 +126,7 @@ def _root(plan: Plan, rootfs: dict[str, Any], mount_point: str) -> None:
     lowers = rootfs["lowerdirs"]
     plan.add(
         p.OP_OVERLAY, mount_point, lowers, rootfs["upper"], rootfs["work"],
-        a=p.OVERLAY_VOLATILE if rootfs.get("volatile") else 0, count=len(lowers),
+        a=p.OVERLAY_VOLATILE if rootfs.get("volatile") else 0, count=len(lowers), flags=opened,
     )  # fmt: skip
 
 
@@ -128,12 +136,12 @@ def fuse_options(rootfs: dict[str, Any]) -> str:
     return text + ",volatile" if rootfs.get("volatile") else text
 
 
-def _mount(plan: Plan, mount: dict[str, Any]) -> None:
+def _mount(plan: Plan, mount: dict[str, Any], opened: int) -> None:
     destination, kind = mount["destination"], mount.get("type", "none")
     attributes, propagation, data, bind = _options(mount.get("options") or ())
     if bind or kind == "bind":
         recursive = p.BIND_RECURSIVE if bind != "bind" else 0
-        plan.add(p.OP_BIND, mount["source"], destination, a=attributes, b=recursive, count=propagation)
+        plan.add(p.OP_BIND, mount["source"], destination, a=attributes, b=recursive, count=propagation, flags=opened)
         return
     if kind == "cgroup":
         kind = "cgroup2"

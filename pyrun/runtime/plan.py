@@ -27,6 +27,7 @@ OPS = (
 
 OR_ELSE = 1  # the next step is the fallback
 IGNORE_MISSING = 2
+OPEN_FIRST = 4  # paths of the host are opened before the process is root of a namespace that has not our id
 
 # mount(2), mount_setattr(2)
 MS_REC = 1 << 14
@@ -112,6 +113,8 @@ class Plan:
                 if step.flags & OR_ELSE
                 else " (if it is there)"
                 if step.flags & IGNORE_MISSING
+                else " (opened first)"
+                if step.flags & OPEN_FIRST
                 else ""
             )
             extra = " ".join(

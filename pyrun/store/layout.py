@@ -29,6 +29,7 @@ ROOT, mode 0700
       logs/                  the monitor             json.log and rotated ones
     ephemeral/ID/            new_container.py        a --rm container's disk half: upper/ work/, `owner` -> RECORD/TOKEN
     names/NAME               containers.py           symlink to ../containers/ID (or into RUNTIME); names.lock to remove
+    idranges/START-SIZE      id_ranges.py            symlink to RECORD/TOKEN of the --userns=auto container; names.lock
     volumes/NAME/            volumes.store
     networks/NAME.json       network
     cache/                   linux.probe, linux.seccomp: may be removed at any time
@@ -77,6 +78,7 @@ class Layout:
         "events_directory",
         "events_older",
         "gc_lock",
+        "id_ranges",
         "images",
         "index",
         "index_lock",
@@ -117,6 +119,7 @@ class Layout:
         self.containers = root + "/containers"
         self.ephemeral_disk = root + "/ephemeral"
         self.names = root + "/names"
+        self.id_ranges = root + "/idranges"
         self.volumes = root + "/volumes"
         self.networks = root + "/networks"
         self.cache = root + "/cache"
@@ -186,6 +189,10 @@ class Layout:
     def name(self, name: str) -> str:
         """Return the path of the symlink that holds a container's name."""
         return self.names + "/" + name
+
+    def id_range(self, name: str) -> str:
+        """Return the path of the symlink that holds a range of ids, START-SIZE."""
+        return self.id_ranges + "/" + name
 
     def volume(self, name: str) -> str:
         """Return the directory of a named or anonymous volume."""

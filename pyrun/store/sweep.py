@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import PyrunError, StoreError
-from pyrun.store import containers, fsio, owner, trees
+from pyrun.store import containers, fsio, id_ranges, owner, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def sweep(layout: Layout) -> list[PyrunError]:
         if owner.is_dead(name):
             fsio.unlink_quietly(f"{layout.leases}/{name}")
     _sweep_names(layout)
+    id_ranges.sweep(layout)
     _sweep_live(layout)
     _sweep_sockets(layout)
     return failures
