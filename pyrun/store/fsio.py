@@ -13,6 +13,7 @@ from pyrun.errors import StorageFullError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -117,6 +118,27 @@ def write_new(path: str, data: bytes, *, mode: int = 0o600, sync: bool = False) 
             os.close(fd)
     except OSError as error:
         raise full_or(error, path) from error
+
+
+def sync_files(paths: Sequence[str]) -> None:
+    """Bring the contents of files to the disk. Raises: StorageFullError; other OSErrors as they come.
+
+    All are on their way before the first is waited for: one commit of the file system's journal serves them all.
+    """
+    fds: list[int] = []
+    try:
+        for path in paths:
+            fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            # mm/fadvise.c: what is to be dropped is written first, without waiting.
+            os.posix_fadvise(fds[-1], 0, 0, os.POSIX_FADV_DONTNEED)
+        for fd, path in zip(fds, paths, strict=True):
+            try:
+                os.fdatasync(fd)
+            except OSError as error:
+                raise full_or(error, path) from error
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def write_atomic(path: str, data: bytes, *, temporary: str, mode: int = 0o600, sync: bool = True) -> None:

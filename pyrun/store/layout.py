@@ -17,7 +17,7 @@ ROOT, mode 0700
       blobs/sha256/HEX       blobs.py / layers       no lock: one rename of a verified file; read-only after
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs, pre-digested      JSON
-    containers/ID/           new_container.py        built in tmp/, appears by one rename
+    containers/ID/           new_container.py        built in tmp/, appears by one rename once its files are on disk
       container.json         new_container.py / ps   fsynced; record_change.py: by rename under names.lock    JSON
       config.json            engine.run / runtime    OCI runtime-spec                                         JSON
       rootfs.json            engine.run / runtime    what to mount                                            JSON

@@ -74,8 +74,10 @@ def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes],
     fsio.write_new(f"{building}/lock", b"")
     # Written, not truncated to length: a hole could not be filled on a full disk, and the exit code would be lost.
     fsio.write_new(f"{building}/exit", bytes(EXIT_SLOT_BYTES))
-    # Last and synced: who finds this file whole after a power loss finds a container.
-    fsio.write_new(f"{building}/container.json", json.dumps(dict(record)).encode("ascii"), sync=not ephemeral)
+    fsio.write_new(f"{building}/container.json", json.dumps(dict(record)).encode("ascii"))
+    if not ephemeral:
+        # Before the directory has its name: who finds a container after a power loss finds it whole.
+        fsio.sync_files([f"{building}/{name}" for name in (*files, "container.json")])
 
 
 def _make_upper(parent: str) -> None:

@@ -55,6 +55,29 @@ def test_create_makes_every_file_of_the_layout(layout: Layout) -> None:
     assert left_over(layout) == []
 
 
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_what_a_start_needs_is_on_disk_before_the_directory_has_its_name(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, ephemeral: bool
+) -> None:
+    synced: list[str] = []
+    at_rename: list[list[str]] = []
+    fdatasync, rename = os.fdatasync, os.rename
+
+    def note_sync(fd: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+        fdatasync(fd)
+
+    def note_rename(source: str, target: str) -> None:
+        at_rename.append(sorted(synced))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fdatasync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    make(layout, "web", ephemeral=ephemeral)
+    # A --rm container does not outlive the machine.
+    assert at_rename[-1] == ([] if ephemeral else ["config.json", "container.json", "rootfs.json"])
+
+
 def test_ephemeral_has_its_record_in_runtime_and_its_data_on_disk(layout: Layout) -> None:
     container_id, path = make(layout, "once", ephemeral=True)
     assert path == layout.ephemeral_container(container_id)
