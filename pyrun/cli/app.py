@@ -21,27 +21,82 @@ if TYPE_CHECKING:
 
 # verb -> module of pyrun.cli whose `command()` defines it
 VERBS = {
-    "create": "create", "events": "events", "exec": "exec", "image-inspect": "image_inspect", "images": "images",
+    "create": "create",
+    "events": "events",
+    "exec": "exec",
+    "image-inspect": "image_inspect",
+    "images": "images",
     "info": "info",
-    "inspect": "inspect", "kill": "kill", "login": "login", "logout": "logout", "logs": "logs", "ps": "ps",
-    "pull": "pull", "rename": "rename", "rm": "rm", "rmi": "rmi", "run": "run", "start": "start", "stop": "stop",
-    "tag": "tag", "version": "version", "wait": "wait",
-}  # fmt: skip
-CONTAINER_VERBS = {
-    "create": "create", "exec": "exec", "inspect": "container_inspect", "kill": "kill", "list": "ps", "logs": "logs",
-    "ls": "ps", "ps": "ps", "rename": "rename", "rm": "rm", "run": "run", "start": "start", "stop": "stop",
+    "inspect": "inspect",
+    "kill": "kill",
+    "login": "login",
+    "logout": "logout",
+    "logs": "logs",
+    "pause": "pause",
+    "ps": "ps",
+    "pull": "pull",
+    "rename": "rename",
+    "rm": "rm",
+    "rmi": "rmi",
+    "run": "run",
+    "start": "start",
+    "stop": "stop",
+    "tag": "tag",
+    "unpause": "unpause",
+    "version": "version",
     "wait": "wait",
-}  # fmt: skip
+}
+CONTAINER_VERBS = {
+    "create": "create",
+    "exec": "exec",
+    "inspect": "container_inspect",
+    "kill": "kill",
+    "list": "ps",
+    "logs": "logs",
+    "ls": "ps",
+    "pause": "pause",
+    "ps": "ps",
+    "rename": "rename",
+    "rm": "rm",
+    "run": "run",
+    "start": "start",
+    "stop": "stop",
+    "unpause": "unpause",
+    "wait": "wait",
+}
 IMAGE_VERBS = {
     "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
 }  # fmt: skip
 SYSTEM_VERBS = {"events": "events", "info": "info"}
 # Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
 NOT_YET = (
-    "attach", "build", "builder", "buildx", "commit", "compose", "container", "context", "cp", "diff",
-    "export", "history", "import", "load", "network", "pause", "plugin", "port", "push", "restart",
-    "save", "search", "stats", "swarm", "top", "unpause", "update", "volume",
-)  # fmt: skip
+    "attach",
+    "build",
+    "builder",
+    "buildx",
+    "commit",
+    "compose",
+    "container",
+    "context",
+    "cp",
+    "diff",
+    "export",
+    "history",
+    "import",
+    "load",
+    "network",
+    "plugin",
+    "port",
+    "push",
+    "restart",
+    "save",
+    "search",
+    "stats",
+    "swarm",
+    "top",
+    "update",
+    "volume",
+)
 
 
 class Verbs(click.Group):

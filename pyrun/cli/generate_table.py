@@ -16,7 +16,21 @@ import click
 from pyrun.cli.app import CONTAINER_VERBS, VERBS, define, root
 from pyrun.cli.definitions import Unsupported, Verb, option_rows
 
-HOT = ("create", "exec", "kill", "logs", "ps", "rename", "rm", "run", "start", "stop", "wait")
+HOT = (
+    "create",
+    "exec",
+    "kill",
+    "logs",
+    "pause",
+    "ps",
+    "rename",
+    "rm",
+    "run",
+    "start",
+    "stop",
+    "unpause",
+    "wait",
+)
 TARGET = Path(__file__).with_name("table.py")
 _HEAD = '''"""The hot verbs' options for `fastparse`. HOT.
 

@@ -63,6 +63,6 @@ def fields(container: Container, *, no_trunc: bool, now: int) -> dict[str, Any]:
         "Ports": ports,
         "RunningFor": age,
         "Size": "0B",
-        "State": container.state.status,
+        "State": container.state.word,
         "Status": status,
     }

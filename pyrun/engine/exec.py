@@ -40,6 +40,10 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
         raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
     _, directory = containers.resolve(layout, options.container)
     now = state.status(directory)
+    if now.paused:
+        raise WrongStatusError(
+            "exec in", options.container, "paused", hint=f"unpause it first: `pyrun unpause {options.container}`"
+        )
     pidfd = lifecycle.open_process(now.pid, now.starttime) if now.status == "running" else -1
     if pidfd < 0:
         raise WrongStatusError(
@@ -62,6 +66,10 @@ def _run(layout: Layout, directory: str, options: ExecOptions, pidfd: int, keys:
         record_event = events.Exec(layout, containers.load(directory), options.args)
         record_event("exec_create")
         pid = _join(pidfd, flags, plan, streams, options.args[0])
+        if state.pause_begun(directory):
+            from pyrun.runtime import pause
+
+            pause.stop_newcomers(directory)
         record_event("exec_start")
         if options.detach:
             os.waitpid(pid, 0)  # the one in between: the process is the container's own

@@ -70,11 +70,13 @@ def _counts(layout: Layout) -> list[tuple[str, str]]:
     statuses = [_status(path) for path in _container_directories(layout)]
     running = statuses.count("running")
     created = statuses.count("created")
+    paused = statuses.count("paused")
     return [
         ("Containers", str(len(statuses))),
         (" Running", str(running)),
+        (" Paused", str(paused)),
         (" Created", str(created)),
-        (" Stopped", str(len(statuses) - running - created)),
+        (" Stopped", str(len(statuses) - running - paused - created)),
         ("Images", str(len(_entries(layout.images)))),
         ("Volumes", str(len(_entries(layout.volumes)))),
     ]
@@ -88,7 +90,7 @@ def _status(path: str) -> str:
     # Imported here: runtime/ is a sibling that `info` needs for one line.
     from pyrun.runtime import state
 
-    return str(state.status(path).status)
+    return str(state.status(path).word)
 
 
 def _mechanisms(layout: Layout, features: Features) -> list[tuple[str, str]]:
@@ -112,6 +114,7 @@ def _mechanisms(layout: Layout, features: Features) -> list[tuple[str, str]]:
         ("Id Map", "full (subordinate ids)" if features.ok("full id map") else "single id"),
         ("Network", ", ".join(networks)),
         ("Cgroup Version", "2" if features.ok("cgroup delegation") else "none delegated"),
+        ("Pause", "cgroup freezer" if features.ok("freezer") else "signals (SIGSTOP)"),
         ("Security Options", ", ".join(_security(features))),
         ("Default Capabilities", " ".join(name[4:].lower() for name in capabilities.names(capabilities.DEFAULT))),
     ]

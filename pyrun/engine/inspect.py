@@ -54,9 +54,9 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
 def _state(state: State) -> dict[str, Any]:
     is_running = state.status == "running"
     return {
-        "Status": state.status,
+        "Status": state.word,
         "Running": is_running,
-        "Paused": False,
+        "Paused": state.paused,
         "Restarting": False,
         "OOMKilled": state.oom,
         "Dead": state.status == "dead",

@@ -78,6 +78,10 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     if created.bundle is None:
         if state.status(directory).status == "running":
             raise WrongStatusError("start", record["name"], "running")
+        if state.pause_begun(directory):  # it was killed from outside while it was paused
+            from pyrun.engine import lifecycle
+
+            lifecycle.remove_group(lifecycle.pause_group(directory))
         config, rootfs = containers.load_file(directory, "config.json"), containers.load_file(directory, "rootfs.json")
         _check_lowers(record, rootfs)
     else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyrun.runtime.state import State
 
 SIGKILL = 9
+SIGTERM = 15
 _NAMES = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
     "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
@@ -96,6 +97,28 @@ def _wait(pid: int, starttime: int, timeout: float | None) -> bool:
         return bool(poll.poll(None if timeout is None else timeout * 1000))
     finally:
         os.close(fd)
+
+
+def resume(directory: str) -> None:
+    """Let a paused container run, so that it can obey a signal."""
+    if state.pause_begun(directory):
+        from pyrun.runtime import pause
+
+        pause.resume(directory)
+
+
+def pause_group(directory: str) -> str:
+    """Return the cgroup that a pause of the container has made, or "": it is to go when the container has ended."""
+    begun = state.pause_begun(directory)
+    return begun[2] if begun else ""
+
+
+def remove_group(group: str) -> None:
+    """Remove the cgroup of a container that was ended while it was paused; "" is fine."""
+    if group:
+        from pyrun.linux import freezer
+
+        freezer.remove(group)
 
 
 def is_starting(directory: str) -> bool:

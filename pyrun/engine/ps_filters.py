@@ -74,7 +74,7 @@ def _matches(container: Container, key: str, words: Sequence[str]) -> bool:
     if key == "name":
         return any(_name_matches(word, record["name"]) for word in words)
     if key == "status":
-        return state.status in words
+        return state.word in words
     if key == "exited":
         return state.status == "exited" and any(state.exit_code == int(word) for word in words)
     if key == "label":

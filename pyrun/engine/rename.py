@@ -16,6 +16,5 @@ def rename(layout: Layout, name: str, new: str) -> None:
     if not name.strip() or not new.strip():
         raise InvalidInputError("cannot rename container: neither old nor new names may be empty")
     container_id, directory = containers.resolve(layout, name)
-    old = containers.load(directory)["name"]
-    record_change.rename(layout, container_id, directory, new)
+    old = record_change.rename(layout, container_id, directory, new)
     events.container(layout, "rename", containers.load(directory), oldName=f"/{old}")

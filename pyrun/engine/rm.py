@@ -28,7 +28,9 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     """
     namespace.register(layout)
     container_id, directory = containers.resolve(layout, name)
+    group = lifecycle.pause_group(directory)
     lock = _end(layout, name, directory, force)
+    lifecycle.remove_group(group)
     try:
         record = _record(directory, force)
         containers.delete(layout, container_id, directory)
@@ -64,8 +66,9 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> int:
         now = state.status(directory)
         if now.status == "running":
             if not force:
-                hint = f"stop it first: `pyrun stop {name}`, or use `pyrun rm -f {name}`"
-                raise WrongStatusError("remove", name, "running", hint=hint)
+                first = f"pyrun unpause {name}` and `pyrun stop {name}" if now.paused else f"pyrun stop {name}"
+                hint = f"stop it first: `{first}`, or use `pyrun rm -f {name}`"
+                raise WrongStatusError("remove", name, now.word, hint=hint)
             _kill(layout, directory, now)
         try:
             lock = fsio.try_lock(f"{directory}/lock")

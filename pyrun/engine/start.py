@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrun.engine import events, launch
-from pyrun.errors import SyscallError
+from pyrun.errors import SyscallError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers
 from pyrun.store.containers import Created
@@ -29,6 +29,9 @@ def start(
         keys = parse_detach_keys(detach_keys)
     container_id, directory = containers.resolve(layout, name)
     now = state.status(directory)
+    if now.paused:
+        # docker: "cannot start a paused container, try unpause instead"; `start -a` neither: nothing would come.
+        raise WrongStatusError("start", name, "paused", hint=f"try unpause instead: `pyrun unpause {name}`")
     if now.status == "running" and not attached:
         return None
     created = Created(container_id, directory, containers.load(directory))
@@ -65,7 +68,6 @@ def _told(layout: Layout, created: Created, code: int | None) -> int | None:
 
 def _attach_to_running(layout: Layout, created: Created, pid: int, interactive: bool, keys: bytes) -> int | None:
     from pyrun.engine.attach import attach
-    from pyrun.errors import WrongStatusError
     from pyrun.runtime.launch import connect
     from pyrun.runtime.plan import Plan
 

@@ -25,8 +25,13 @@ def stop(layout: Layout, name: str, timeout: int | None = None, signal: str | No
     seconds = record["stop_timeout"] if timeout is None else timeout
     chosen = number or lifecycle.signal_number(record["stop_signal"])
     events.container(layout, "kill", record, signal=str(chosen))
-    if lifecycle.send_signal(now, chosen) and not lifecycle.wait_init(now, None if seconds < 0 else seconds):
+    group = lifecycle.pause_group(directory)
+    is_there = lifecycle.send_signal(now, chosen)
+    if chosen != lifecycle.SIGKILL:
+        lifecycle.resume(directory)
+    if is_there and not lifecycle.wait_init(now, None if seconds < 0 else seconds):
         events.container(layout, "kill", record, signal=str(lifecycle.SIGKILL))
         lifecycle.send_signal(now, lifecycle.SIGKILL)
     lifecycle.wait_end(now)
+    lifecycle.remove_group(group)
     events.container(layout, "stop", record)

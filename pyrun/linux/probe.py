@@ -116,6 +116,7 @@ def _of_this_process() -> dict[str, Outcome]:
     return {
         "no_new_privs": probe_host.no_new_privileges(),
         "cgroup delegation": probe_host.cgroup_delegation(),
+        "freezer": probe_host.freezer(),
         "session keyring": probe_host.session_keyring(),
     }
 

@@ -30,7 +30,7 @@ ORDER = (
     "network namespace", "uts namespace", "cgroup namespace", "time namespace", "overlay lowerdir+",
     "overlay userxattr", "overlay data-only layers", "idmapped mounts", "new mount API", "mount_setattr",
     "openat2", "clone3", "procfs", "sysfs", "mqueue", "devpts gid=5", "cgroup2 mount", "cgroup delegation",
-    "seccomp", "landlock", "session keyring", "/dev/net/tun", "/dev/fuse", "pasta", "slirp4netns",
+    "freezer", "seccomp", "landlock", "session keyring", "/dev/net/tun", "/dev/fuse", "pasta", "slirp4netns",
     "fuse-overlayfs", "python-prctl",
 )  # fmt: skip
 
@@ -176,6 +176,11 @@ def _cgroup(detail: str, _outcomes: dict[str, Outcome]) -> tuple[str, str]:
     return "no limits of memory, cpu and pids; rlimits still hold", mend
 
 
+def _freezer(_detail: str, outcomes: dict[str, Outcome]) -> tuple[str, str]:
+    mend = advice("cgroup delegation", outcomes)[1] if "cgroup delegation" in outcomes else ""
+    return "`pause` sends SIGSTOP to each process: one that has armed a timer with SIGCONT continues itself", mend
+
+
 _SPECIAL: dict[str, Callable[[str, dict[str, Outcome]], tuple[str, str]]] = {
     "user namespaces": _user_namespaces,
     "subordinate uids": _subordinate,
@@ -186,4 +191,5 @@ _SPECIAL: dict[str, Callable[[str, dict[str, Outcome]], tuple[str, str]]] = {
     "/dev/net/tun": _tun,
     "/dev/fuse": _fuse,
     "cgroup delegation": _cgroup,
+    "freezer": _freezer,
 }

@@ -9,11 +9,13 @@ import importlib
 import os
 import pwd
 import shutil
+import signal
 import stat
 import struct
 import subprocess
 from typing import TYPE_CHECKING
 
+from pyrun.linux import freezer as cgroup2
 from pyrun.linux import probe_calls as calls
 from pyrun.linux import subids
 
@@ -24,6 +26,7 @@ _RESOLVE_IN_ROOT = 0x10
 _LANDLOCK_CREATE_RULESET_VERSION = 1
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _CLONE_PIDFD, _SIGCHLD = 0x1000, 17
+_FREEZE_SECONDS = 5.0
 
 
 def user_name() -> str:
@@ -210,6 +213,31 @@ def cgroup_delegation() -> Outcome:
     if not moved:
         return False, f"a process cannot be moved into {child}: {why}"
     return bool(controllers), f"{own}: {controllers or 'no controllers are delegated'}"
+
+
+def freezer() -> Outcome:
+    """Move a process to a cgroup below its own and freeze it: what `pause` does."""
+    own = cgroup2.group_of(os.getpid())
+    if not own:
+        return False, "no cgroup v2 hierarchy shows our cgroup"
+    if not cgroup2.may_divide(own):
+        return False, f"{own} is not delegated to us"
+    directory = f"{own}/pyrun-probe-{os.getpid()}.freezer"
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(1)
+    try:
+        cgroup2.make(directory)
+        cgroup2.move([pid], directory)
+        frozen = cgroup2.freeze(directory, _FREEZE_SECONDS)
+        return frozen, f"froze a process in {own}" if frozen else "a process that was to be frozen ran on"
+    except OSError as error:
+        return False, calls.message(error)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        cgroup2.remove(directory)
 
 
 def _in_child(function: object) -> Outcome:

@@ -24,6 +24,7 @@ ROOT, mode 0700
       lock                   the monitor             OFD write lock on byte 0 while it lives
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
       state                  the monitor             by rename                                                JSON
+      freezer                runtime.pause / state   OFD lock: who pauses; empty, or which run of it and its cgroup
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones

@@ -28,8 +28,8 @@ def change(layout: Layout, directory: str, edit: Callable[[dict[str, Any]], None
         _replace(layout, directory, record)
 
 
-def rename(layout: Layout, container_id: str, directory: str, new: str) -> None:
-    """Give a container another name.
+def rename(layout: Layout, container_id: str, directory: str, new: str) -> str:
+    """Give a container another name; return the one that it had.
 
     New link, record, old link, in this order: killed in between, the container is found by both names, and the one
     that its record does not say is anybody's to take (`containers.refuse_taken`).
@@ -38,7 +38,7 @@ def rename(layout: Layout, container_id: str, directory: str, new: str) -> None:
     new = containers.check_name(new)
     with fsio.FileLock(layout.names_lock, exclusive=True):
         record = containers.load(directory)
-        old = record["name"]
+        old: str = record["name"]
         if new == old:
             raise InvalidInputError(f"cannot rename container: {old}: the new name is its current name")
         containers.take_name_locked(layout, new, directory, container_id)
@@ -50,6 +50,7 @@ def rename(layout: Layout, container_id: str, directory: str, new: str) -> None:
             raise
         if old and containers.holder(layout, old) == directory:
             fsio.unlink_quietly(layout.name(old))
+    return old
 
 
 def _replace(layout: Layout, directory: str, record: dict[str, Any]) -> None:

@@ -78,6 +78,21 @@ def _cgroup() -> str:
     return "" if os.access(parent, os.W_OK) else f"{parent} is not delegated to this user"
 
 
+def _freezer() -> str:
+    """Whether this user may make groups of cgroup2 below the one that he is in."""
+    group = own_group()
+    if not os.path.exists(f"{group}/cgroup.freeze"):
+        return "no cgroup2 on /sys/fs/cgroup"
+    return "" if os.access(group, os.W_OK) else f"{group} is not delegated to this user"
+
+
+def own_group() -> str:
+    """Return the directory of this process's group of cgroup2."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        path = next((line[3:] for line in file.read().splitlines() if line.startswith("0::")), "")
+    return "/sys/fs/cgroup" + path.rstrip("/")
+
+
 def _sanitizers() -> str:
     return "" if (ROOT / "build/sanitize/pyrun-tree").exists() else "run scripts/dev-build --sanitize"
 
@@ -91,6 +106,7 @@ VOCABULARY: dict[str, Callable[[], str]] = {
     "subids": lambda: _succeeds("unshare", "--map-root-user", "--map-auto", "true"),
     "overlay": _overlay,
     "cgroup": _cgroup,
+    "freezer": _freezer,
     "seccomp": _imports("pyrun._seccomp"),
     "native": _imports("pyrun._native"),
     "prctl": _imports("prctl"),
