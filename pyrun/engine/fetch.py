@@ -69,6 +69,7 @@ class Fetch:
         self._errors: list[BaseException] = []
         self._staged: list[Staged] = []
         self._diff_ids: list[str] = []
+        self._patch = ""
 
     def stage(self, layers: Iterable[tuple[Descriptor, str]]) -> None:
         """Bring all layers below tmp/, verified. ``layers``: lowest first, each with its diff_id.
@@ -97,6 +98,17 @@ class Fetch:
             raise
         if self._errors:
             raise self._errors[0]
+        self._stage_patch()
+
+    def _stage_patch(self) -> None:
+        """Give directories that an archive only implied the metadata that they have further down."""
+        trees_of = {layer.diff_id: layer.tree for layer in self._staged if layer.tree}
+        directories = [trees_of.get(item) or self._layout.layer(item, self._form) for item in self._diff_ids]
+        self._patch = f"{self._layout.tmp}/{owner.token()}"  # before it is made: `discard` removes it
+        if not patch.stage(
+            self._layout, self._diff_ids, self._form, directories, temporary=self._patch, spawn=self._spawn
+        ):
+            self._patch = ""
 
     def unpacked(self) -> dict[str, int]:
         """Return the bytes of the files of each layer that was unpacked, by diff_id."""
@@ -110,16 +122,9 @@ class Fetch:
                 layer.blob = ""
             if layer.tree:
                 self._publish_tree(layer)
-        self._patch()
-
-    def _patch(self) -> None:
-        """Give directories that an archive only implied the metadata that they have further down."""
-        temporary = f"{self._layout.tmp}/{owner.token()}"
-        try:
-            patch.make_patch(self._layout, self._diff_ids, self._form, temporary=temporary, spawn=self._spawn)
-        except BaseException:
-            trees.remove_tree(temporary)
-            raise
+        if self._patch:
+            patch.publish(self._layout, self._diff_ids, self._form, self._patch)
+            self._patch = ""
 
     def discard(self) -> None:
         """Remove what is still below tmp/."""
@@ -127,6 +132,8 @@ class Fetch:
             for path in (layer.blob, layer.tree):
                 if path:
                     trees.remove_tree(path)
+        if self._patch:
+            trees.remove_tree(self._patch)
 
     def _publish_tree(self, layer: Staged) -> None:
         target = self._layout.layer(layer.diff_id, self._form)

@@ -10,6 +10,7 @@ import os
 from pyrun.layers import pyrun_tree, sidecar
 from pyrun.layers.lowerdir import TREE, patch_dir
 from pyrun.layers.unpack import SIDECAR
+from pyrun.store import trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,20 +19,18 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 
-def make_patch(
-    layout: Layout, diff_ids: Sequence[str], form: str, *, temporary: str,
+def stage(
+    layout: Layout, diff_ids: Sequence[str], form: str, directories: Sequence[str], *, temporary: str,
     spawn: pyrun_tree.Spawn = pyrun_tree.spawn_here, program: str | None = None,
 ) -> bool:  # fmt: skip
-    """Make the image's patch if it needs one and has none; return whether it has one then.
+    """Build the image's patch at ``temporary`` if it needs one and has none; return whether it was built.
 
-    All layers must be in place (``diff_ids``: lowest first). ``temporary`` is a path that does not exist, on the file
-    system of the layers: the patch is built there and renamed. Idempotent, and safe beside another process's doing it.
-    After an error ``temporary`` is the caller's to remove.
+    ``diff_ids``, ``directories``: lowest first; where the layers are at the moment. ``temporary`` is a path that does
+    not exist, on their file system. After an error it is the caller's to remove.
     """
-    final = patch_dir(layout, diff_ids, form) if diff_ids else ""
-    if not final or os.path.isdir(final):
-        return bool(final)
-    directories = [layout.layer(diff_id, form) for diff_id in reversed(diff_ids)]
+    if not diff_ids or os.path.isdir(patch_dir(layout, diff_ids, form)):
+        return False
+    directories = directories[::-1]
     wanted = _implied(directories)
     if not wanted:
         return False
@@ -49,14 +48,18 @@ def make_patch(
         os.rmdir(f"{temporary}/{TREE}")
         os.rmdir(temporary)
         return False
+    return True
+
+
+def publish(layout: Layout, diff_ids: Sequence[str], form: str, temporary: str) -> None:
+    """Give a patch that was built its name; the layers have theirs. Another process may be first."""
+    final = patch_dir(layout, diff_ids, form)
     try:
         os.rename(temporary, final)
     except OSError:
-        # Another process was first (rename(2): EEXIST or ENOTEMPTY); its patch is the same.
         if not os.path.isdir(final):
             raise
-        pyrun_tree.run(["remove", temporary], spawn=spawn, what=temporary, program_path=program)
-    return True
+        trees.remove_tree(temporary)
 
 
 def _implied(directories: Sequence[str]) -> bytes:

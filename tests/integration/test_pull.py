@@ -18,9 +18,10 @@ from pyrun.engine.pull import ensure_form
 from pyrun.errors import ImageNotFoundError, ManifestUnknownError, NoMatchingPlatformError
 from pyrun.images.resolve import load_record, resolve_image
 from pyrun.layers import pyrun_tree
-from pyrun.store import index
+from pyrun.store import fsio, index
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
+from tests.support import tar_build
 from tests.support.registry_hostile import digest_of
 from tests.support.registry_real import push, running_registry
 from tests.support.store_images import FORM, Image, contents, directories, fetch, new_layout, read_layer, tar_of
@@ -49,6 +50,28 @@ def skopeo(*arguments: str) -> str:
     if shutil.which("skopeo") is None:
         pytest.skip("skopeo")
     return subprocess.run(["skopeo", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_everything_is_on_disk_before_it_has_a_name(
+    domain: str, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the patch: an image whose upper layer implies a directory that the lower one lists."""
+
+    def inodes(*places: str) -> set[int]:
+        return {os.lstat(path).st_ino for path in (*contents(layout), *directories(layout)) if path.startswith(places)}
+
+    at_sync: list[set[int]] = []
+    monkeypatch.setattr(fsio, "sync_file_system", lambda path: at_sync.append(inodes(layout.tmp)))
+    low = tar_build.directory(b"tmp", 0o1777) + tar_build.file(b"tmp/old") + tar_build.END
+    high = tar_build.file(b"tmp/new") + tar_build.END
+    pushed(domain, "patched:1", Image(low, high))
+    fetch(layout, f"{domain}/patched:1")
+    named = [path for path in directories(layout) if ".patch-" in path]
+    assert named, "no patch"
+    trees = [*named, *(f"{layout.layer(digest_of(data), FORM)}/" for data in (low, high))]
+    (synced,) = at_sync
+    assert inodes(*trees, f"{layout.images}/", f"{layout.blobs}/sha256/") <= synced
+    assert os.listdir(layout.tmp) == []
 
 
 def test_pull_list_remove_leaves_the_store_as_it_was(domain: str, layout: Layout) -> None:
