@@ -48,7 +48,7 @@ def _printer(template: str | None) -> Callable[[Event], str]:
     if not template:
         return _line
     from pyrun.cli.formatting import render
-    from pyrun.cli.template import Template
+    from pyrun.cli.gotemplate import Template
 
     if template.strip() in ("json", "{{json .}}", "{{ json . }}"):
         return lambda event: render("json", _document(event))

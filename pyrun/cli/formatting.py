@@ -1,48 +1,79 @@
-"""docker's `--format`: a template, "json", or "table TEMPLATE" over rows. Cold."""
+"""docker's `--format`: a template, "json", or "table TEMPLATE", over one document or over rows. Cold."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.template import Template
-from pyrun.cli.template_functions import to_json
-from pyrun.cli.text import columns
+from pyrun.cli.document_types import typed, untyped
+from pyrun.cli.gotemplate import Template, TemplateError
+from pyrun.cli.gotemplate.values import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FIELD = re.compile(r"\.(\w+)")
+_LEAST, _GAP = 10, 3  # docker/cli's tabwriter
+
+
+class Document:
+    """A template for whole documents, as `inspect -f` has it. Raises: TemplateError if it cannot be parsed."""
+
+    def __init__(self, template: str) -> None:
+        self._template = Template("{{json .}}" if template == "json" else template)
+
+    def render(self, document: Any) -> str:
+        """Write one document. Raises: TemplateError."""
+        try:
+            return self._template.render(typed(document))
+        except TemplateError:
+            # As docker does: what Go's types do not know may be in the JSON; if not, the error is about the JSON.
+            return self._template.render(untyped(document), strict=True)
 
 
 def render(template: str, document: Any) -> str:
-    """Format one document."""
-    return to_json(document) if template == "json" else Template(template).render(document)
+    """Write a document whose fields are all known. Raises: TemplateError."""
+    return Template("{{json .}}" if template == "json" else template).render(typed(document))
 
 
-def show_rows(template: str, rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str]) -> None:
-    """Print rows by a template; `table` puts docker's headings above and aligns at tabs."""
-    if template == "json":
-        template = "{{json .}}"
+class Row(Struct):
+    """One line of a list: fields, and methods that take an argument, which JSON leaves out."""
+
+    go_type = "*formatter.Context"
+    escapes_html = True
+
+    def __init__(self, fields: Mapping[str, Any], **methods: Any) -> None:
+        super().__init__(fields, also=methods)
+
+
+def show_rows(template: str, rows: Sequence[Struct], headings: Mapping[str, Any]) -> None:
+    """Print rows by a template; `table` puts the headings above and aligns at tabs. Raises: TemplateError."""
     is_table = template.startswith("table")
-    body = template.removeprefix("table").strip() if is_table else template
-    body = body.replace("\\t", "\t").replace("\\n", "\n")
+    body = "{{json .}}" if template == "json" else template.removeprefix("table") if is_table else template
+    body = body.strip(" ").replace("\\t", "\t").replace("\\n", "\n")
     parsed = Template(body)
     lines = [parsed.render(row) for row in rows]
-    if not is_table:
-        for line in lines:
-            print(line)
+    if is_table:
+        print(aligned("\n".join([parsed.render_headings(dict(headings)), *lines])))
         return
-    cells = [[part.strip() for part in _heading(body, headings).split("\t")], *(line.split("\t") for line in lines)]
-    width = max(map(len, cells))
-    print(columns([[*row, *[""] * (width - len(row))] for row in cells]))
+    for line in lines:
+        print(line)
 
 
-def _heading(body: str, headings: Mapping[str, str]) -> str:
-    """Return the line of headings: each action replaced by the heading of the field that it names."""
+def heading_of_label(name: str) -> str:
+    """Return docker's heading of `{{.Label "com.example.is-it"}}`."""
+    return name.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
-    def replace(match: re.Match[str]) -> str:
-        field = _FIELD.search(match[0])
-        return headings.get(field[1], field[1].upper()) if field else ""
 
-    return re.sub(r"\{\{.*?\}\}", replace, body)
+def aligned(text: str) -> str:
+    """Align at tabs: a column is a run of lines that have a tab there; what follows a line's last tab is in none."""
+    rows = [line.split("\t") for line in text.split("\n")]
+    for column in range(max(map(len, rows)) - 1):
+        start = 0
+        while start < len(rows):
+            end = start
+            while end < len(rows) and len(rows[end]) > column + 1:
+                end += 1
+            width = max([_LEAST, *(len(row[column]) + _GAP for row in rows[start:end])])
+            for row in rows[start:end]:
+                row[column] = row[column].ljust(width)
+            start = max(end, start + 1)
+    return "\n".join(map("".join, rows))

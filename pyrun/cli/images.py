@@ -58,9 +58,9 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         for row in rows:
             print(row["ID"])
     elif template and template != "table":
-        from pyrun.cli.formatting import show_rows
+        from pyrun.cli.formatting import Row, show_rows
 
-        show_rows(template, rows, HEADINGS)
+        show_rows(template, [Row(row) for row in rows], HEADINGS)
     else:
         names = _TABLE_WITH_DIGESTS if params["digests"] else _TABLE
         print(units.columns([[HEADINGS[name] for name in names], *([row[name] for name in names] for row in rows)]))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, text, unsupported
 from pyrun.cli.errors import report
-from pyrun.errors import InvalidInputError, NotFoundError
+from pyrun.errors import InvalidInputError, NotFoundError, PyrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pyrun.cli.formatting import Document
     from pyrun.cli.main import Session
 
 
@@ -44,26 +45,35 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
 
 def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[[str], dict[str, Any]]]) -> int:
-    """Print what was found, report what was not; the exit code is 1 if anything was not."""
-    found: list[dict[str, Any]] = []
-    failures: list[NotFoundError] = []
+    """Print what was found, report what was not; the exit code is 1 if anything was not.
+
+    docker answers a template that cannot be parsed with 64; a line of what does not fit it is empty.
+    """
+    form: Document | None = None
+    if template:
+        from pyrun.cli.formatting import Document
+        from pyrun.cli.gotemplate import TemplateError
+
+        try:
+            form = Document(template)
+        except TemplateError as error:
+            report(error, verb="inspect", debug=False)
+            return 64
+    shown: list[Any] = []
+    failures: list[PyrunError] = []
     for name in names:
         try:
-            found.append(_look_up(name, lookups))
-        except NotFoundError as error:
+            document = _look_up(name, lookups)
+            shown.append(form.render(document) if form else document)
+        except (NotFoundError, InvalidInputError) as error:
             failures.append(error)
-    if template:
-        from pyrun.cli.formatting import render
-
-        for document in found:
-            print(render(template, document))
+    if form:
+        print("\n".join(shown))
     else:
-        print(json.dumps(found, indent=4, ensure_ascii=False) if found else "[]")
-    for failure in failures[:-1]:
+        print(json.dumps(shown, indent=4, ensure_ascii=False) if shown else "[]")
+    for failure in failures:
         report(failure, verb="inspect", debug=False)
-    if failures:
-        raise failures[-1]
-    return 0
+    return 1 if failures else 0
 
 
 def _look_up(name: str, lookups: Sequence[Callable[[str], dict[str, Any]]]) -> dict[str, Any]:

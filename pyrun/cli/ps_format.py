@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli import text
-from pyrun.cli.formatting import show_rows
+from pyrun.cli.formatting import Row, heading_of_label, show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyrun.engine.ps import Container
 
-HEADINGS = {
+HEADINGS: dict[str, Any] = {
     "Command": "COMMAND", "CreatedAt": "CREATED AT", "ID": "CONTAINER ID", "Image": "IMAGE", "Labels": "LABELS",
     "LocalVolumes": "LOCAL VOLUMES", "Mounts": "MOUNTS", "Names": "NAMES", "Networks": "NETWORKS", "Ports": "PORTS",
-    "RunningFor": "CREATED", "Size": "SIZE", "State": "STATE", "Status": "STATUS",
+    "RunningFor": "CREATED", "Size": "SIZE", "State": "STATE", "Status": "STATUS", "Label": heading_of_label,
 }  # fmt: skip
 
 
@@ -23,23 +23,14 @@ def show(found: Sequence[Container], template: str, *, no_trunc: bool, now: int)
     """Print the containers by a template."""
     if template == "table":
         template = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
-    rows = [Row(fields(container, no_trunc=no_trunc, now=now)) for container in found]
-    for row, container in zip(rows, found, strict=True):
-        row.labels = container.record["labels"]
+    rows = [row(container, no_trunc=no_trunc, now=now) for container in found]
     show_rows(template, rows, HEADINGS)
 
 
-class Row(dict[str, Any]):
-    """The fields; `{{.Label "key"}}` is a method, which `{{json .}}` leaves out."""
-
-    labels: dict[str, str]
-
-    def __contains__(self, name: object) -> bool:
-        return name == "Label" or super().__contains__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return a field, or the method."""
-        return (lambda key: self.labels.get(key, "")) if name == "Label" else super().get(name, default)
+def row(container: Container, *, no_trunc: bool, now: int) -> Row:
+    """Return what a template may name of a container."""
+    labels = container.record["labels"]
+    return Row(fields(container, no_trunc=no_trunc, now=now), Label=lambda key: labels.get(key, ""))
 
 
 def fields(container: Container, *, no_trunc: bool, now: int) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def test_instant_that_is_none() -> None:
 
 
 def test_format_table_has_dockers_headings(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"ID": "abc", "Names": "web"}]
+    rows = [formatting.Row({"ID": "abc", "Names": "web"})]
     formatting.show_rows("table {{.ID}}\\t{{.Names}}", rows, {"ID": "CONTAINER ID", "Names": "NAMES"})
     formatting.show_rows("{{.Names}}!", rows, {})
     formatting.show_rows("json", rows, {})
