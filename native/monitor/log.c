@@ -196,19 +196,29 @@ void log_bytes(int stream, const char *bytes, size_t length)
 		flush_out();
 }
 
-void log_close(void)
+void log_end_lines(void)
 {
 	char now[48];
 
 	if (file_fd < 0)
 		return;
 	format_time(now, sizeof(now));
-	for (int stream = 1; stream <= 2; stream++)
+	for (int stream = 1; stream <= 2; stream++) {
 		if (lines[stream - 1].used)
 			write_line(stream, lines[stream - 1].bytes, lines[stream - 1].used, now);
-	if (lost_bytes) {
-		char text[96];
+		lines[stream - 1].used = 0;
+	}
+	flush_out();
+}
 
+void log_close(void)
+{
+	if (file_fd < 0)
+		return;
+	if (lost_bytes) {
+		char text[96], now[48];
+
+		format_time(now, sizeof(now));
 		write_line(2, text, (size_t)snprintf(text, sizeof(text), "pyrun: %llu bytes of log were lost: no space\n", lost_bytes), now);
 	}
 	flush_out();

@@ -67,12 +67,18 @@ void fuse_finish(struct fuse *fuse);
 /* log.c */
 int log_open(const struct job *job, int directory_fd);
 void log_bytes(int stream, const char *bytes, size_t length);
+/* A run has ended: what it left without a newline is a line. */
+void log_end_lines(void);
 void log_close(void);
 
 /* state.c */
 int state_lock(int directory_fd);
+int state_is_alive(const struct job *job, int directory_fd);
 int state_clear(int directory_fd);
-int state_write(const struct job *job, int directory_fd, const struct init_process *init);
+int state_clear_exit(int directory_fd);
+/* restarts: how often it was started again by its policy. */
+int state_running(const struct job *job, int directory_fd, const struct init_process *init, unsigned restarts);
+int state_restarting(const struct job *job, int directory_fd, unsigned restarts, int exit_code);
 int state_exit(const struct job *job, int directory_fd, int exit_code);
 void state_unlink(const struct job *job);
 void state_remove_tree(const struct job *job);

@@ -28,12 +28,23 @@ int begin(void)
 	container.lock_fd = state_lock(container.directory_fd);
 	if (container.lock_fd < 0)
 		return fail_before_init("fcntl(OFD_SETLK)"), -1;
+	if (state_is_alive(job, container.directory_fd))
+		return errno = EBUSY, fail_before_init("state"), -1;
 	if (state_clear(container.directory_fd) < 0)
 		return fail_before_init("open(exit)"), -1;
 	if (clients_listen(job) < 0)
 		return fail_before_init("bind"), -1;
 	if (job_has(job, JOB_LOG) && log_open(job, container.directory_fd) < 0)
 		return fail_before_init("open(log)"), -1;
+	return 0;
+}
+
+/* One run; what fails is told by its end. */
+int run_begin(void)
+{
+	struct job *job = &container.job;
+
+	run_reset();
 	if (init_clone(job, &container.init) < 0)
 		return fail_before_init("clone3"), -1;
 	if (init_write_maps(job, &container.init) < 0)
@@ -59,15 +70,13 @@ void give_go_when_ready(void)
 
 void on_control(void)
 {
-	struct job_header const *h = container.job.header;
-	struct winsize window = { .ws_row = h->rows, .ws_col = h->columns };
 	int kind = -1;
 
 	while (container.init.control_fd >= 0 && (kind = init_message(&container.init)) > 0)
 		if (kind == 'R')
 			container.init_waits = 1;
-		else if (kind == PLAN_SENDS_CONSOLE && h->rows && h->columns)
-			ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
+		else if (kind == PLAN_SENDS_CONSOLE && container.window.ws_row && container.window.ws_col)
+			ioctl(container.init.stdout_fd, TIOCSWINSZ, &container.window);
 		else if (kind == PLAN_SENDS_FUSE)
 			fuse_start(&container.job, &container.init.fuse_fd, &container.fuse);
 	if (kind < 0)
@@ -83,12 +92,36 @@ void abandon(const char *call, int error)
 	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
 }
 
+/* The program runs: say so, first on disk. */
+static void on_started(void)
+{
+	uint32_t pid = (uint32_t)container.init.host_pid;
+
+	container.started = 1;
+	if ((container.has_run && state_clear_exit(container.directory_fd) < 0) ||
+	    state_running(&container.job, container.directory_fd, &container.init, container.restarts) < 0) {
+		abandon("write(state)", errno);
+		container.started = 0;
+		return;
+	}
+	event_start(&container.job);
+	container.has_run = 1;
+	container.started_at = monotonic_ms();
+	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
+	/* Who stops a container that waits to be started again sends SIGTERM and then reads the state: either that is
+	 * "running", or the signal is there by now. */
+	if (container.restarts) {
+		on_signal();
+		if (container.is_leaving)
+			sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+	}
+}
+
 /* What init says: PLAN_EXECUTING, then EOF: the program runs.  A record: it does not, and this is why.  EOF alone: it
  * was killed before it could do either.  Each is one write(2), so a read gets whole ones. */
 void on_report(void)
 {
 	char bytes[1 + sizeof(struct plan_failure)];
-	uint32_t pid = (uint32_t)container.init.host_pid;
 	ssize_t got;
 
 	while ((got = read(container.init.report_fd, bytes, sizeof(bytes))) == 1)
@@ -103,16 +136,19 @@ void on_report(void)
 	}
 	if (!container.executing)
 		abandon("killed", ECHILD);
-	if (container.failure.record.step != -2)
-		return; /* we ended it ourselves before it could execute anything */
-	container.started = 1;
-	if (state_write(&container.job, container.directory_fd, &container.init) < 0) {
-		abandon("write(state)", errno);
-		container.started = 0;
-		return;
-	}
-	event_start(&container.job);
-	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
+	if (container.failure.record.step == -2) /* else we ended it ourselves before it could execute anything */
+		on_started();
+}
+
+void on_network_ready(void)
+{
+	char byte;
+
+	container.network_ready = read(container.network.ready_fd, &byte, 1) == 1;
+	close_fd(&container.network.ready_fd);
+	/* It will never say so now: its end tells why. */
+	if (!container.network_ready && container.network.pid > 0)
+		kill(container.network.pid, SIGKILL);
 }
 
 void network_result(int status)

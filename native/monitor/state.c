@@ -35,19 +35,25 @@ int state_lock(int directory_fd)
 	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -1 : fd;
 }
 
-/* Under the lock: what an earlier run left says nothing about this one.  The slot keeps its blocks. */
-int state_clear(int directory_fd)
+/* NUL: no exit yet.  The slot keeps its blocks. */
+int state_clear_exit(int directory_fd)
 {
 	char none[64] = { 0 };
 	int fd = openat(directory_fd, "exit", O_WRONLY | O_CLOEXEC);
+	ssize_t wrote;
 
 	if (fd < 0)
 		return -1;
-	if (pwrite(fd, none, sizeof(none), 0) != sizeof(none)) {
-		close(fd);
-		return -1;
-	}
+	wrote = pwrite(fd, none, sizeof(none), 0);
 	close(fd);
+	return wrote == sizeof(none) ? 0 : -1;
+}
+
+/* Under the lock: what an earlier life left says nothing about this one. */
+int state_clear(int directory_fd)
+{
+	if (state_clear_exit(directory_fd) < 0 || (unlinkat(directory_fd, "stopped", 0) < 0 && errno != ENOENT))
+		return -1;
 	return unlinkat(directory_fd, "state", 0) < 0 && errno != ENOENT ? -1 : 0;
 }
 
@@ -74,6 +80,35 @@ static unsigned long long start_time(const char *pid)
 	return value;
 }
 
+static const char *field(const char *record, const char *name)
+{
+	const char *at = strstr(record, name);
+
+	return at ? at + strlen(name) : "";
+}
+
+/* Under the lock: whether the init of an earlier life, of this boot, is still there.  A monitor that was killed lets go of
+ * its lock before the kernel has ended what it led; and where they share no pid namespace it need not end at all. */
+int state_is_alive(const struct job *job, int directory_fd)
+{
+	const char *boot = job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id);
+	char text[1024], pid[24];
+	int fd = openat(directory_fd, "state", O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	unsigned long long started_at;
+	long number;
+
+	if (fd >= 0)
+		close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	number = strtol(field(text, "\"pid\":"), NULL, 10);
+	started_at = strtoull(field(text, "\"starttime\":"), NULL, 10);
+	if (number <= 0 || started_at == 0 || strncmp(field(text, "\"boot_id\":\""), boot, strlen(boot)) != 0)
+		return 0;
+	snprintf(pid, sizeof(pid), "%ld", number);
+	return start_time(pid) == started_at;
+}
+
 /* Our own pid in the user's namespace: /proc is the user's, so "self" is a link to it. */
 static pid_t own_host_pid(void)
 {
@@ -84,33 +119,56 @@ static pid_t own_host_pid(void)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
-int state_write(const struct job *job, int directory_fd, const struct init_process *init)
+static int replace_state(int directory_fd, const char *text, size_t length)
 {
-	char text[512], started[48], pid[16];
-	int length, fd, saved;
+	int fd = openat(directory_fd, "state.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), saved;
 	ssize_t wrote;
 
-	format_time(started, sizeof(started));
-	snprintf(pid, sizeof(pid), "%d", (int)init->host_pid);
-	length = snprintf(text, sizeof(text),
-			  "{\"version\":1,\"status\":\"running\",\"pid\":%s,\"starttime\":%llu,\"monitor\":%d,"
-			  "\"monitor_starttime\":%llu,\"started\":\"%s\",\"boot_id\":\"%s\"}\n",
-			  pid, start_time(pid), (int)own_host_pid(), start_time("self"), started,
-			  job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id));
-	fd = openat(directory_fd, "state.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
-	wrote = write(fd, text, (size_t)length);
-	if (wrote >= 0 && wrote != length)
+	wrote = write(fd, text, length);
+	if (wrote >= 0 && wrote != (ssize_t)length)
 		errno = ENOSPC;
 	saved = errno;
 	close(fd);
-	if (wrote == length && renameat(directory_fd, "state.tmp", directory_fd, "state") == 0)
+	if (wrote == (ssize_t)length && renameat(directory_fd, "state.tmp", directory_fd, "state") == 0)
 		return 0;
-	saved = wrote == length ? errno : saved;
+	saved = wrote == (ssize_t)length ? errno : saved;
 	unlinkat(directory_fd, "state.tmp", 0);
 	errno = saved;
 	return -1;
+}
+
+static char started[48]; /* the last run */
+
+static int write_state(const struct job *job, int directory_fd, const char *status, pid_t init_pid, unsigned restarts,
+		       const char *more)
+{
+	char text[640], pid[16];
+	int length;
+
+	snprintf(pid, sizeof(pid), "%d", (int)init_pid);
+	length = snprintf(text, sizeof(text),
+			  "{\"version\":1,\"status\":\"%s\",\"pid\":%s,\"starttime\":%llu,\"monitor\":%d,"
+			  "\"monitor_starttime\":%llu,\"started\":\"%s\",\"boot_id\":\"%s\",\"restarts\":%u%s}\n",
+			  status, pid, init_pid ? start_time(pid) : 0, (int)own_host_pid(), start_time("self"), started,
+			  job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id), restarts, more);
+	return replace_state(directory_fd, text, (size_t)length);
+}
+
+int state_running(const struct job *job, int directory_fd, const struct init_process *init, unsigned restarts)
+{
+	format_time(started, sizeof(started));
+	return write_state(job, directory_fd, "running", init->host_pid, restarts, "");
+}
+
+int state_restarting(const struct job *job, int directory_fd, unsigned restarts, int exit_code)
+{
+	char more[96], finished[48];
+
+	format_time(finished, sizeof(finished));
+	snprintf(more, sizeof(more), ",\"exit_code\":%d,\"finished\":\"%s\"", exit_code, finished);
+	return write_state(job, directory_fd, "restarting", 0, restarts, more);
 }
 
 /* The slot was allocated at create: writing it cannot fail for want of space (a rename can, and loses the code). */

@@ -12,14 +12,13 @@
 static void set_window(const char *bytes, size_t length)
 {
 	uint16_t size[2];
-	struct winsize window = { 0 };
 
 	if (length != sizeof(size))
 		return;
 	memcpy(size, bytes, sizeof(size));
-	window.ws_row = size[0];
-	window.ws_col = size[1];
-	ioctl(container.init.stdout_fd, TIOCSWINSZ, &window);
+	container.window.ws_row = size[0];
+	container.window.ws_col = size[1];
+	ioctl(container.init.stdout_fd, TIOCSWINSZ, &container.window);
 }
 
 int *input_fd(void)

@@ -21,7 +21,7 @@ _UNSUPPORTED_WITH_VALUE = """
     --health-start-interval --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6 --ipc
     --isolation --kernel-memory --link --link-local-ip --log-driver --log-opt --mac-address -m/--memory
     --memory-reservation --memory-swap --memory-swappiness --net-alias --network-alias --oom-score-adj --pid
-    --pids-limit --restart --runtime --shm-size --storage-opt --sysctl --uts --volume-driver --volumes-from
+    --pids-limit --runtime --shm-size --storage-opt --sysctl --uts --volume-driver --volumes-from
 """
 
 
@@ -52,6 +52,7 @@ def container_options() -> list[click.Parameter]:
         flag("-P --publish-all", "Publish all exposed ports to random ports"),
         text("--pull", "Pull image before running (always, missing, never)", default="missing"),
         flag("--read-only", "Mount the container's root filesystem as read only"),
+        text("--restart", "Restart policy to apply when a container exits", default="no"),
         flag("--rm", "Automatically remove the container when it exits"),
         many("--security-opt", "Security Options"),
         text("--stop-signal", "Signal to stop the container"),

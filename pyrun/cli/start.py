@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, text, unsupported
+    from pyrun.cli.definitions import Verb, argument, flag, many, text, unsupported
 
     return Verb(
         "start", execute, usage="CONTAINER [CONTAINER...]", summary="Start one or more stopped containers",
         params=[
+            flag("--all", "Start all containers, or those that the filters select"),
             flag("-a --attach", "Attach STDOUT/STDERR and forward signals"),
             text("--detach-keys", "Override the key sequence for detaching a container"),
+            many("-f --filter", "With --all: start only containers that meet conditions", metavar="filter"),
             flag("-i --interactive", "Attach container's STDIN"),
             *unsupported("", "--checkpoint --checkpoint-dir"),
-            argument("containers", rest=True),
+            argument("containers", required=False, rest=True),
         ],
     )  # fmt: skip
 
@@ -31,6 +33,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.engine import start
 
     names = params["containers"]
+    if params["all"] or params["filter"] or not names:
+        names = _selected(session, params)
     attached = params["attach"] or params["interactive"]
     if attached:
         if len(names) > 1:
@@ -45,3 +49,17 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli.each import for_each
 
     return for_each(names, lambda name: start.start(session.layout, name))
+
+
+def _selected(session: Session, params: dict[str, Any]) -> list[str]:
+    from pyrun.engine import start
+    from pyrun.errors import InvalidInputError
+
+    if not params["all"]:
+        wrong = "--filter needs --all" if params["filter"] else '"pyrun start" requires at least 1 argument'
+        raise InvalidInputError(wrong)
+    if params["containers"]:
+        raise InvalidInputError("either start all containers or the container(s) provided in the arguments")
+    if params["attach"] or params["interactive"]:
+        raise InvalidInputError("you cannot start and attach multiple containers at once")
+    return start.selected(session.layout, params["filter"])

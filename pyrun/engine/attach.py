@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine.terminal import Attachment, SignalProxy
+from pyrun.runtime import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def attach(started: Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) ->
     if code is not None and monitor.process is not None:
         # The container is gone; what is left is the kernel taking the network program and its tap device apart (20 ms).
         # That is worth waiting for only where a published port must be free again.
-        if started.created.record["ports"]:
+        if started.created.record["ports"] and not state.status(started.created.directory).is_up:
             monitor.process.wait()
         else:
             monitor.process.leave()

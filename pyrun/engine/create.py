@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from time import gmtime, strftime, time_ns
 
-from pyrun.engine import configuration, events, idmap
+from pyrun.engine import configuration, events, idmap, restart_policy
 from pyrun.engine.spec import Mounts
 from pyrun.engine.users import User, look_up
 from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
@@ -96,7 +96,10 @@ def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:
 class Builder:
     """One container in the making."""
 
-    __slots__ = ("directory", "engine", "id", "image", "layout", "lowerdirs", "map", "options", "stays", "user", "view")
+    __slots__ = (
+        "directory", "engine", "id", "image", "layout", "lowerdirs", "map", "options", "restart", "stays", "user",
+        "view",
+    )  # fmt: skip
 
     def __init__(self, layout: Layout, options: RunOptions, engine: EngineMap, image: dict[str, Any]) -> None:
         from pyrun.layers.lowerdir import lowerdirs
@@ -108,6 +111,7 @@ class Builder:
         self.image = image
         self.id = new_container.new_id()
         self.directory = containers.directory(layout, self.id, ephemeral=options.rm)
+        self.restart = _restart(options)
         self.lowerdirs = lowerdirs(layout, self._diff_ids(), engine.form)
         self.view: View = View(self.lowerdirs, None)
         self.user: User = look_up(self.view, _user_text(options, image))
@@ -180,6 +184,8 @@ class Builder:
         }
         if self.stays:
             files[containers.STAYS] = b""
+        if self.restart.name != "no":
+            files[restart_policy.FILE] = self.restart.encode()
         # A collector (rmi, prune) has either not begun or has finished: the container holds the image from here on.
         with fsio.FileLock(self.layout.gc_lock, exclusive=False):
             if not resolve.has_layers(self.layout, image, self.map.form):
@@ -279,6 +285,13 @@ def now() -> str:
     """The time as docker writes it: RFC 3339, nanoseconds, UTC."""
     stamp = time_ns()
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(stamp // 1_000_000_000)) + f".{stamp % 1_000_000_000:09}Z"
+
+
+def _restart(options: RunOptions) -> restart_policy.Policy:
+    policy = restart_policy.parse(options.restart)
+    if options.rm and policy.name != "no":
+        raise InvalidInputError("conflicting options: cannot specify both --restart and --rm")
+    return policy
 
 
 def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:

@@ -45,6 +45,8 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
             "exec in", options.container, "paused", hint=f"unpause it first: `pyrun unpause {options.container}`"
         )
     pidfd = lifecycle.open_process(now.pid, now.starttime) if now.status == "running" else -1
+    if now.status == "restarting":
+        raise WrongStatusError("exec in", options.container, "restarting", hint="wait until it is running")
     if pidfd < 0:
         raise WrongStatusError(
             "exec in", options.container, "not running", hint=f"`pyrun start {options.container}` starts it"

@@ -5,6 +5,7 @@ It must not know how it is shown. Shape and names: Docker Engine API, ContainerI
 
 from __future__ import annotations
 
+from pyrun.engine import restart_policy
 from pyrun.engine.instant import ZERO
 from pyrun.errors import ImageNotFoundError, StoreCorruptError
 from pyrun.images.resolve import load_record
@@ -15,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.engine.restart_policy import Policy
     from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
 
@@ -40,10 +42,10 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
         "HostsPath": f"{directory}/hosts",
         "LogPath": f"{directory}/logs/json.log",
         "Name": f"/{record['name']}",
-        "RestartCount": 0,
+        "RestartCount": max(state.restarts, 0),
         "Driver": "overlay",
         "Platform": record["platform"].partition("/")[0],
-        "HostConfig": _host_config(record, config),
+        "HostConfig": _host_config(record, config, restart_policy.read(directory)),
         "GraphDriver": {"Name": "overlay", "Data": _graph(directory)},
         "Mounts": [_mount(mount) for mount in record["mounts"]],
         "Config": _config(record, config, _image(layout, record)),
@@ -55,9 +57,9 @@ def _state(state: State) -> dict[str, Any]:
     is_running = state.status == "running"
     return {
         "Status": state.word,
-        "Running": is_running,
+        "Running": state.is_up,
         "Paused": state.paused,
-        "Restarting": False,
+        "Restarting": state.status == "restarting",
         "OOMKilled": state.oom,
         "Dead": state.status == "dead",
         "Pid": state.pid if is_running else 0,
@@ -68,7 +70,7 @@ def _state(state: State) -> dict[str, Any]:
     }
 
 
-def _host_config(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def _host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) -> dict[str, Any]:
     options = record["options"]
     return {
         "Binds": options["volume"] or None,
@@ -76,7 +78,7 @@ def _host_config(record: dict[str, Any], config: dict[str, Any]) -> dict[str, An
         "LogConfig": _LOG_CONFIG,
         "NetworkMode": record["network"] or "private",
         "PortBindings": _bindings(record["ports"]),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.maximum},
         "AutoRemove": record["ephemeral"],
         "CapAdd": options["cap_add"] or None,
         "CapDrop": options["cap_drop"] or None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import events, lifecycle
+from pyrun.engine import events, lifecycle, restart_policy
 from pyrun.errors import WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def kill(layout: Layout, name: str, signal: str = "KILL") -> None:
-    """Send a signal; after SIGKILL, wait until the container has ended.
+    """Send a signal; after SIGKILL, wait until the container has ended. As `stop`, it ends the restarts.
 
     Raises: ContainerNotFoundError; WrongStatusError if it does not run; InvalidInputError for the signal.
     """
@@ -24,19 +24,30 @@ def kill(layout: Layout, name: str, signal: str = "KILL") -> None:
     now = state.status(directory)
     record = containers.load(directory)
     group = lifecycle.pause_group(directory)
-    if now.status == "running":
+    ends = now.is_up and _ends(record, number)
+    if now.is_up:
         # Recorded first: the container's `die` follows at once.
         events.container(layout, "kill", record, signal=str(number))
-    if now.status != "running" or not lifecycle.send_signal(now, number):
+        restart_policy.mark_stopped(directory)
+    if ends:
+        lifecycle.end_restarts(now)
+        now = state.status(directory)  # once more: it may have been started again before the monitor was told
+    if now.status == "restarting":  # nothing is there to be signalled
+        if ends:
+            lifecycle.wait_end(now)
+        return
+    is_signalled = now.status == "running" and lifecycle.send_signal(now, number)
+    # One that its policy would have started again is not "not running" because it has just ended by itself.
+    if not is_signalled and not (ends and restart_policy.read(directory).name != "no"):
         raise WrongStatusError("kill", name, "not running")
     if number == lifecycle.SIGKILL:
         lifecycle.wait_end(now)
         lifecycle.remove_group(group)
-    elif now.paused and _ends(record, number):
+    elif now.paused and ends:
         lifecycle.resume(directory)
 
 
 def _ends(record: dict[str, Any], number: int) -> bool:
     """docker: any signal but one that the image, by naming another to stop it, shows not to end the container."""
     stop_signal = lifecycle.signal_number(record["stop_signal"])
-    return number == stop_signal or stop_signal == lifecycle.SIGTERM
+    return number in (lifecycle.SIGKILL, stop_signal) or stop_signal == lifecycle.SIGTERM

@@ -76,8 +76,9 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     """
     record, directory = created.record, created.directory
     if created.bundle is None:
-        if state.status(directory).status == "running":
-            raise WrongStatusError("start", record["name"], "running")
+        now = state.status(directory)
+        if now.is_up:
+            raise WrongStatusError("start", record["name"], now.word)
         if state.pause_begun(directory):  # it was killed from outside while it was paused
             from pyrun.engine import lifecycle
 

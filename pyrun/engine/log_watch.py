@@ -28,7 +28,7 @@ class Watch:
     def has_ended(self) -> bool:
         """Return whether nothing more will be written; opens the monitor's pidfd while it runs."""
         state = status(self._directory)
-        if state.status != "running":
+        if not state.is_up:
             return True
         if self._pidfd < 0 and state.monitor:
             return not self._watch_monitor(state.monitor, state.monitor_starttime)

@@ -16,7 +16,7 @@ _LISTS = (
 _FLAGS = ("detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged")
 _TEXTS = (
     "name", "workdir", "user", "entrypoint", "hostname", "network", "userns", "platform", "stop_signal", "cidfile",
-    "detach_keys", "debug",
+    "detach_keys", "debug", "restart",
 )  # fmt: skip
 
 
@@ -66,6 +66,7 @@ class RunOptions:
         cidfile: str | None
         detach_keys: str | None
         debug: str | None
+        restart: str | None
 
     def __init__(self, image: str, **values: Any) -> None:
         self.image = image

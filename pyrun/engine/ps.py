@@ -48,7 +48,7 @@ def list_containers(
     found = []
     for container_id, directory in containers.list(layout, all or last > 0):
         container = load(container_id, directory)
-        if container is not None and (all or last > 0 or container.state.status == "running"):
+        if container is not None and (all or last > 0 or container.state.is_up):
             # No list shows the options, and they are half of a record: a thousand would have to be kept in memory.
             container.record.pop("options", None)
             found.append(container)

@@ -1,10 +1,14 @@
-"""docker's `ps --filter`: words of one key are alternatives, keys are conditions; labels are all conditions."""
+"""docker's `ps --filter`, also for `start --all`: words of one key are alternatives, keys are conditions.
+
+Labels are all conditions. The keys about restarts are podman's.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
+from pyrun.engine import restart_policy
 from pyrun.errors import ContainerNotFoundError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -13,7 +17,10 @@ if TYPE_CHECKING:
     from pyrun.engine.ps import Container
     from pyrun.store.layout import Layout
 
-KEYS = ("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+KEYS = (
+    "ancestor", "before", "exited", "id", "label", "name", "network", "restart-policy", "should-start-on-boot", "since",
+    "status", "volume",
+)  # fmt: skip
 STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 
 
@@ -24,7 +31,7 @@ class Filters:
 
     def __init__(self, wanted: dict[str, list[str]]) -> None:
         self._wanted = wanted
-        self.wants_all = any(key in wanted for key in ("status", "exited"))
+        self.wants_all = any(key in wanted for key in ("status", "exited", "should-start-on-boot"))
 
     def select(self, found: Sequence[Container], layout: Layout) -> list[Container]:
         """Keep what meets the conditions. Raises: ContainerNotFoundError for an unknown `before` or `since`."""
@@ -52,6 +59,10 @@ def compile_filters(filters: Sequence[str]) -> Filters:
             raise InvalidInputError(f"invalid filter: status={value}", hint=f"known statuses: {', '.join(STATUSES)}")
         if key == "exited" and not value.lstrip("-").isdigit():
             raise InvalidInputError(f"invalid filter: exited={value}: not a number")
+        if key == "restart-policy":
+            restart_policy.parse(value)
+        if key == "should-start-on-boot" and value not in ("true", "false"):
+            raise InvalidInputError(f"invalid filter: should-start-on-boot={value}: expected true or false")
         wanted.setdefault(key, []).append(value.strip())
     return Filters(wanted)
 
@@ -83,6 +94,10 @@ def _matches(container: Container, key: str, words: Sequence[str]) -> bool:
         return any(_is_image(record, word) for word in words)
     if key == "network":
         return any(word == (record["network"] or "private") for word in words)
+    if key == "restart-policy":
+        return restart_policy.read(container.directory).name in words
+    if key == "should-start-on-boot":
+        return str(restart_policy.starts_on_boot(container.directory, state)).lower() in words
     if key == "volume":
         places = {mount[side] for mount in record["mounts"] for side in ("name", "source", "destination")}
         return any(word in places for word in words)

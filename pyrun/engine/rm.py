@@ -64,7 +64,7 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> int:
     """
     for _ in range(_PATIENCE):
         now = state.status(directory)
-        if now.status == "running":
+        if now.is_up:
             if not force:
                 first = f"pyrun unpause {name}` and `pyrun stop {name}" if now.paused else f"pyrun stop {name}"
                 hint = f"stop it first: `{first}`, or use `pyrun rm -f {name}`"
@@ -85,8 +85,7 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> int:
 
 def _kill(layout: Layout, directory: str, now: State) -> None:
     events.container(layout, "kill", _record(directory, force=True), signal=str(lifecycle.SIGKILL))
-    lifecycle.send_signal(now, lifecycle.SIGKILL)
-    lifecycle.wait_end(now)
+    lifecycle.kill(directory, now)
 
 
 def _pause() -> None:

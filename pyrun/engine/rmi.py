@@ -130,7 +130,7 @@ def _refuse_used(layout: Layout, text: str, manifest: str, force: bool) -> None:
                 continue
         except (ContainerNotFoundError, StoreCorruptError):
             continue  # removed meanwhile, or unreadable: `rm -f` is what it waits for
-        if state.status(path).status == "running":
+        if state.status(path).is_up:
             raise ImageInUseError(text, container_id, running=True)
         stopped = stopped or container_id
     if stopped and not force:

@@ -99,7 +99,7 @@ def _make_again(layout: Layout, options: RunOptions) -> Created:
 
 def _remove(layout: Layout, created: Created) -> None:
     """What a failed --rm leaves: the monitor removes it, unless it never came so far."""
-    if os.path.isdir(created.directory) and state.status(created.directory).status != "running":
+    if os.path.isdir(created.directory) and not state.status(created.directory).is_up:
         from pyrun.engine import namespace, rm
 
         namespace.register(layout)

@@ -10,9 +10,26 @@ from pyrun.store.containers import Created
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyrun.store.layout import Layout
 
 _EAGAIN = 11
+
+
+def selected(layout: Layout, filters: Sequence[str]) -> list[str]:
+    """Return the ids of the containers that ``start --all`` with these filters starts, oldest first.
+
+    ``restart-policy=unless-stopped`` leaves out what a user has stopped: it is asked at boot, as docker's daemon does.
+    Raises: InvalidInputError for a filter.
+    """
+    from pyrun.engine import ps, restart_policy
+
+    by_policy = any(text.partition("=")[0].strip().lower() == "restart-policy" for text in filters)
+    found = [item for item in ps.list_containers(layout, all=True, filters=filters) if not item.state.is_up]
+    if by_policy:
+        found = [item for item in found if not restart_policy.stays_stopped(item.directory)]
+    return [item.id for item in reversed(found)]
 
 
 def start(
@@ -32,12 +49,12 @@ def start(
     if now.paused:
         # docker: "cannot start a paused container, try unpause instead"; `start -a` neither: nothing would come.
         raise WrongStatusError("start", name, "paused", hint=f"try unpause instead: `pyrun unpause {name}`")
-    if now.status == "running" and not attached:
+    if now.is_up and not attached:
         return None
     created = Created(container_id, directory, containers.load(directory))
     if attached:
         events.container(layout, "attach", created.record)
-    if now.status == "running":
+    if now.is_up:
         return _told(layout, created, _attach_to_running(layout, created, now.pid, interactive, keys))
     tty, window = bool(created.record["tty"]), (0, 0)
     if tty:

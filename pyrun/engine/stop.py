@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import events, lifecycle
+from pyrun.engine import events, lifecycle, restart_policy
 from pyrun.runtime import state
 from pyrun.store import containers
 
@@ -20,13 +20,18 @@ def stop(layout: Layout, name: str, timeout: int | None = None, signal: str | No
     _, directory = containers.resolve(layout, name)
     record = containers.load(directory)
     now = state.status(directory)
-    if now.status != "running":
+    if not now.is_up:
         return
+    restart_policy.mark_stopped(directory)
+    lifecycle.end_restarts(now)
+    now = state.status(directory)  # once more: it may have been started again before the monitor was told
     seconds = record["stop_timeout"] if timeout is None else timeout
     chosen = number or lifecycle.signal_number(record["stop_signal"])
-    events.container(layout, "kill", record, signal=str(chosen))
     group = lifecycle.pause_group(directory)
-    is_there = lifecycle.send_signal(now, chosen)
+    is_there = now.status == "running"
+    if is_there:
+        events.container(layout, "kill", record, signal=str(chosen))
+        is_there = lifecycle.send_signal(now, chosen)
     if chosen != lifecycle.SIGKILL:
         lifecycle.resume(directory)
     if is_there and not lifecycle.wait_init(now, None if seconds < 0 else seconds):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import lifecycle
+from pyrun.engine import lifecycle, restart_policy
 from pyrun.runtime import state
 from pyrun.store import containers
 
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 def wait(layout: Layout, name: str) -> int:
     """Return the exit code of a container once it has ended; of one that never ran, 0, as docker does.
 
+    Of one that is started again after each end it is the next end that counts.
+
     A --rm container takes its record with it: its code comes from its monitor's socket.
     """
     _, directory = containers.resolve(layout, name)
     record = containers.load(directory)
-    if record["ephemeral"]:
-        return _through_socket(layout, record["id"], directory)
     now = state.status(directory)
+    # With a restart policy the end of a run is not that of the monitor.
+    if record["ephemeral"] or now.status == "restarting" or (now.is_up and restart_policy.read(directory).name != "no"):
+        return _through_socket(layout, record["id"], directory)
     while now.status == "running" or (now.status == "created" and lifecycle.is_starting(directory)):
         lifecycle.wait_end(now)
         now = state.status(directory)

@@ -60,6 +60,11 @@ def to_error(
             "cannot start the container: its first process was killed before it could execute the program",
             hint="was memory short? `dmesg` names what the kernel killed",
         )
+    if failure.syscall == "state":
+        return KernelError(
+            "cannot start the container: a process of its last run is still there",
+            hint="its monitor was killed; `pyrun kill` or `pyrun rm -f` ends the process",
+        )
     if failure.op == OP_FUSE_OVERLAY and failure.words:
         reason = f"{reason}: {failure.words.splitlines()[-1]}"
     what = plan.describe(failure.step) if plan is not None and failure.step >= 0 else "start the container"

@@ -22,9 +22,10 @@ _FREE = fcntl.F_UNLCK.to_bytes(2, sys.byteorder)
 
 
 class State:
-    """``status``: created, running, exited or dead (its monitor went without writing an exit record).
+    """``status``: created, running, restarting (it waits to be started again) or exited.
 
     A paused container is a running one whose processes the kernel does not run.
+    ``restarts``: how often its policy has started it again; -1 where its monitor knows no policies.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class State:
         "oom",
         "paused",
         "pid",
+        "restarts",
         "started",
         "starttime",
         "status",
@@ -51,17 +53,24 @@ class State:
         self.exit_code = 0
         self.oom = False
         self.paused = False
+        self.restarts = -1
 
     @property
     def word(self) -> str:
         """The status as lists say it: docker has one word for each."""
         return "paused" if self.paused else self.status
 
+    @property
+    def is_up(self) -> bool:
+        """Whether a monitor leads it: it runs, or will again without anybody's doing."""
+        return self.status in ("running", "restarting")
+
 
 def status(directory: str) -> State:
     """Return the state of the container in ``directory``.
 
-    Lock held: running. Free with an exit record: exited. Free without one: dead if it ever ran, else created.
+    Lock held: running or restarting. Free with an exit record: exited. Free without one: its monitor was killed, or
+    the machine went down: exited with 137 if it ever ran, else created.
     Where it is free it is asked again after the records were read: one that was started in between was clearing them.
     """
     for _ in range(8):
@@ -89,7 +98,7 @@ def _read(directory: str, held: bool) -> State:
     record = _state_file(directory)
     if held:
         # Locked, but nothing executed yet: the container is still being started.
-        state = State("running" if record is not None else "created")
+        state = State("created" if record is None else record.get("status", "running"))
         _fill(state, record)
         state.paused = record is not None and _is_paused(directory, record)
         return state
@@ -103,11 +112,12 @@ def _read(directory: str, held: bool) -> State:
     elif record is not None:
         # A killed monitor lets go of its lock a moment before the kernel has ended what it leads: exit_files() comes
         # before zap_pid_ns_processes(). Until its init is gone the container runs, and its upper directory is in use.
-        state = State("running" if _is_alive(record) else "dead")
+        state = State("running" if _is_alive(record) else "exited")
         _fill(state, record)
         if state.status == "running":
             return state
         state.exit_code = 137
+        state.finished = _last_sign(directory)
     else:
         state = State("created")
     state.pid = 0
@@ -122,6 +132,9 @@ def _fill(state: State, record: dict[str, Any] | None) -> None:
     state.monitor = record["monitor"]
     state.monitor_starttime = record["monitor_starttime"]
     state.started = record["started"]
+    state.restarts = record.get("restarts", -1)
+    state.exit_code = record.get("exit_code", 0)
+    state.finished = record.get("finished", "")
 
 
 def pause_begun(directory: str) -> tuple[int, int, str] | None:
@@ -155,6 +168,19 @@ def _is_alive(record: dict[str, Any]) -> bool:
         and start_time(record["pid"]) == record["starttime"]
         and boot_id() == record["boot_id"]
     )
+
+
+def _last_sign(directory: str) -> str:
+    """When a container whose end nobody saw has certainly still run: it was started then, or has said something."""
+    from time import gmtime, strftime
+
+    newest = 0
+    for name in ("state", "logs/json.log"):
+        try:
+            newest = max(newest, os.stat(f"{directory}/{name}").st_mtime_ns)
+        except OSError:
+            continue
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(newest // 1_000_000_000)) + f".{newest % 1_000_000_000:09}Z"
 
 
 def _state_file(directory: str) -> dict[str, Any] | None:

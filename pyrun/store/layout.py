@@ -25,6 +25,8 @@ ROOT, mode 0700
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
       state                  the monitor             by rename                                                JSON
       freezer                runtime.pause / state   OFD lock: who pauses; empty, or which run of it and its cgroup
+      restart                engine.restart_policy / the monitor: "NAME MAXIMUM", by rename; none: no policy
+      stopped                engine.restart_policy   empty; a user ended it, and nobody has started it since
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones

@@ -232,7 +232,7 @@ def test_monitor_killed(box: Box) -> None:
     os.kill(record["monitor"], signal.SIGKILL)
     wait_pid(record["monitor"])
     wait_pid(record["pid"])
-    assert state(box, "orphan") == ("dead", 137)
+    assert state(box, "orphan") == ("exited", 137)
     assert box.names() == []
     assert box.names("-a") == ["orphan"]
     assert box.pyrun.ok("wait", "orphan") == "137"
@@ -252,7 +252,7 @@ def test_after_a_reboot(box: Box) -> None:
     fake = re.sub(r'"pid":\d+,"starttime":\d+', f'"pid":{os.getpid()},"starttime":{_start_time()}', running)
     (directory / "state").write_text(fake.replace(boot, "00000000-0000-4000-8000-000000000000"))
     (directory / "exit").write_bytes(bytes(64))
-    assert state(box, "before")[0] == "dead"
+    assert state(box, "before") == ("exited", 137)
     assert box.names() == []
     box.pyrun.ok("start", "before")
     assert box.status("before") == "running"

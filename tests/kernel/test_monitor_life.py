@@ -129,7 +129,7 @@ def test_a_new_start_forgets_the_last_end(box: Bundle) -> None:
     assert state.status(box.directory).status == "running"
     running.kill_monitor()
     now = state.status(box.directory)
-    assert (now.status, now.exit_code) == ("dead", 137), "the exit record of an earlier run must not be believed"
+    assert (now.status, now.exit_code) == ("exited", 137), "the exit record of an earlier run must not be believed"
 
 
 def test_kill_of_the_monitor_takes_the_container_along(box: Bundle) -> None:
@@ -138,7 +138,7 @@ def test_kill_of_the_monitor_takes_the_container_along(box: Bundle) -> None:
     pidfd = os.pidfd_open(running.pid)
     running.kill_monitor()
     assert gone([pidfd])
-    assert state.status(box.directory).status == "dead"
+    assert state.status(box.directory).status == "exited"
 
 
 @pytest.mark.parametrize("init", [False, True])
@@ -176,7 +176,7 @@ def test_until_its_init_is_gone_a_container_without_monitor_runs(box: Bundle) ->
     Path(box.directory, "state").write_text(alive)
     assert state.status(box.directory).status == "running"
     Path(box.directory, "state").write_text(alive.replace(state.boot_id(), "another-boot"))
-    assert state.status(box.directory).status == "dead"
+    assert state.status(box.directory).status == "exited"
 
 
 def network(box: Bundle, *argv: str, ready_fd: bool = False) -> None:

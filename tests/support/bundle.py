@@ -92,6 +92,12 @@ class Running:
         assert self.code is not None, f"no exit frame: {self.out!r} {self.err!r}"
         return Result(self.code, self.out, self.err)
 
+    def wait_monitor(self) -> int:
+        """Wait for the end of the monitor; return its exit status."""
+        self.monitor.close()
+        assert self.monitor.process is not None
+        return self.monitor.process.wait()
+
     def kill_monitor(self) -> None:
         """SIGKILL the monitor and reap it: by then the kernel has ended all that it led."""
         assert self.monitor.process is not None
