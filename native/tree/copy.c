@@ -136,13 +136,13 @@ static void copy_object(int from, int to, const char *name)
         fail_errno("fstatat", errno);
     }
     report.entries++;
-    bool is_whiteout = S_ISCHR(found.st_mode) && found.st_rdev == 0;
+    bool is_whiteout = as_layer && whiteout_is(from, name, &found);
     bool is_taken = fstatat(to, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
 
     if (is_taken && !(S_ISDIR(old.st_mode) && S_ISDIR(found.st_mode))) {
         remove_at(to, name);
     }
-    if (as_layer && is_whiteout) {
+    if (is_whiteout) {
         return;
     }
     if (S_ISDIR(found.st_mode)) {

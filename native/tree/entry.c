@@ -124,7 +124,7 @@ static void extract_link(const struct entry *entry, const struct place *place)
         fstatat(node_fd(target.parent), target.name, &found, AT_SYMLINK_NOFOLLOW) < 0) {
         refuse("hard link to %s, which this layer does not have", entry->link);
     }
-    if (S_ISDIR(found.st_mode) || (S_ISCHR(found.st_mode) && found.st_rdev == 0)) {
+    if (S_ISDIR(found.st_mode) || whiteout_is(node_fd(target.parent), target.name, &found)) {
         refuse("hard link to %s, which is a directory or a whiteout", entry->link);
     }
     target.parent->pinned = true;

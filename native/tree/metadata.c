@@ -168,12 +168,7 @@ static void apply_directory(struct node *node)
         fail_errno("fchmod", errno);
     }
     set_xattrs(fd, node, "", &node->xattrs);
-    if (node->opaque) {
-        report.opaques++;
-        if (fsetxattr(fd, "user.overlay.opaque", "y", 1, 0) < 0) {
-            fail_errno("setxattr", errno);
-        }
-    }
+    whiteout_mark_directory(node);
     if (futimens(fd, times) < 0) {
         fail_errno("utimensat", errno);
     }

@@ -57,6 +57,7 @@ void report_finish(void)
     put_number("dropped_xattrs", report.dropped_xattrs);
     put_number("clamped", report.clamped);
     put_number("whiteouts", report.whiteouts);
+    put_number("marked_whiteouts", report.marked_whiteouts);
     put_number("opaques", report.opaques);
     put_number("removed", report.removed);
     put_number("skipped", report.skipped);

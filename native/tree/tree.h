@@ -24,7 +24,7 @@ enum {
 struct report {
     int fd;                        /* -1: none, errors go to stderr */
     uint64_t entries, bytes, implied, skipped_devices, skipped_xattrs, dropped_xattrs, clamped, whiteouts, opaques;
-    uint64_t removed, skipped;
+    uint64_t marked_whiteouts, removed, skipped;
 };
 extern struct report report;
 extern const char *report_entry;   /* the member or path at work, for the error record */
@@ -131,7 +131,7 @@ struct node {
     int fd;                        /* open descriptor or -1 */
     bool existed;                  /* was there before us: its metadata is not ours unless listed */
     bool listed;                   /* the archive has a member for it; else implied */
-    bool opaque, pinned;
+    bool opaque, has_whiteouts, has_marked_whiteouts, pinned;
     mode_t mode;
     uint64_t uid, gid;
     struct timespec mtime;
@@ -173,6 +173,11 @@ void metadata_open(void);
 void apply_file(int fd, const struct place *place, const struct entry *entry, bool regular);
 void apply_directories(void);
 bool id_is_mapped(bool group, uint64_t id);
+
+/* whiteout.c */
+bool whiteout_is(int dir_fd, const char *name, const struct stat *found);
+bool whiteout_make(struct node *parent, const char *name);
+void whiteout_mark_directory(struct node *node);           /* also as opaque */
 
 /* sidecar.c: what the file system could not hold. */
 void sidecar_add(const struct node *parent, const char *name, const char *format, ...)

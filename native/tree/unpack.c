@@ -39,7 +39,7 @@ static bool has_directory(struct node *parent, const char *name, bool *was_remov
     if (S_ISDIR(found.st_mode)) {
         return true;
     }
-    *was_removed = S_ISCHR(found.st_mode) && found.st_rdev == 0;
+    *was_removed = whiteout_is(node_fd(parent), name, &found);
     clear_name(parent, name, &found);
     return false;
 }
@@ -101,11 +101,7 @@ static void make_whiteout(const struct place *place)
         node->opaque = true;
         return;
     }
-    /* Allowed without privilege for 0:0 since 5.8 (a3c751a50fe6). */
-    if (mknodat(node_fd(place->parent), place->name, S_IFCHR, 0) < 0) {
-        if (errno != EEXIST) {
-            fail_errno("mknodat", errno);
-        }
+    if (!whiteout_make(place->parent, place->name)) {
         if (fstatat(node_fd(place->parent), place->name, &found, AT_SYMLINK_NOFOLLOW) < 0) {
             fail_errno("fstatat", errno);
         }

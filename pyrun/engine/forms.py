@@ -11,7 +11,7 @@ import os
 
 from pyrun.engine import namespace
 from pyrun.engine.idmap import IdMap
-from pyrun.layers.lowerdir import TREE, has_patches, patch_dir
+from pyrun.layers.lowerdir import MARKED_WHITEOUTS, TREE, has_patches, patch_dir
 from pyrun.runtime.engine_ns import FORM_FULL
 from pyrun.store import fsio, leases, owner, trees
 
@@ -49,6 +49,8 @@ def _derive(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
     building = f"{layout.tmp}/{owner.token()}"
     try:
         fsio.make_directory(f"{building}/{TREE}")
+        if os.path.exists(f"{source}/{MARKED_WHITEOUTS}"):
+            fsio.write_new(f"{building}/{MARKED_WHITEOUTS}", b"")
         namespace.copy(layout, f"{source}/{TREE}", f"{building}/{TREE}", *_maps(id_map))
         # A form is never made again: after a power loss, empty files under its name would stay.
         fsio.sync_file_system(building)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import FeatureMissingError, KernelError, SyscallError
+from pyrun.layers.lowerdir import has_marked_whiteouts
 from pyrun.oci import json
 from pyrun.runtime.compile import fuse_options
 from pyrun.store import fsio, owner
@@ -135,6 +136,8 @@ def _unsuitable(config: dict[str, Any], rootfs: dict[str, Any]) -> str:
     if any(item["containerID"] != item["hostID"] for item in extents):
         # FUSE carries numbers; those of the container are not those of the program, which is outside.
         return "the container's ids are mapped to others"
+    if any(has_marked_whiteouts(path) for path in rootfs["lowerdirs"]):
+        return "the whiteouts of this store are attributes, which it does not know"
     options = fuse_options(rootfs)
     paths = (*rootfs["lowerdirs"], rootfs["upper"], rootfs["work"])
     if (

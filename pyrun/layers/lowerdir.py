@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 TREE = "tree"
+# Beside a tree whose whiteouts are files with an attribute, as its file system (overlay) refuses the device 0:0. The
+# kernel obeys them since 6.7 (overlayfs.rst), our own programs do, others do not.
+MARKED_WHITEOUTS = "marked-whiteouts"
 
 
 def patch_dir(layout: Layout, diff_ids: Sequence[str], form: str) -> str:
@@ -48,6 +51,11 @@ def lowerdirs(layout: Layout, diff_ids: Sequence[str], form: str) -> list[str]:
         if _is_opaque(tree):
             break
     return found
+
+
+def has_marked_whiteouts(lowerdir: str) -> bool:
+    """Say whether the whiteouts of a lower directory are attributes."""
+    return os.path.exists(f"{os.path.dirname(lowerdir)}/{MARKED_WHITEOUTS}")
 
 
 def has_patches(layer: str) -> bool:

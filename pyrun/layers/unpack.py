@@ -3,7 +3,8 @@
 compressed bytes → sha256, blob file → decompress → sha256 of the tar → pyrun-tree, which writes the files.
 It must not know the store: the caller makes ``dest_dir``, removes it after an error, and renames it into place.
 
-``dest_dir`` becomes ``tree/`` (the layer in overlay's on-disk form) and ``sidecar`` (sidecar.py).
+``dest_dir`` becomes ``tree/`` (the layer in overlay's on-disk form), ``sidecar`` (sidecar.py) and, if so, an empty file
+that says that whiteouts are attributes there (lowerdir.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Protocol
 
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError, StorageFullError, UnsafeLayerError
 from pyrun.layers import compression, pyrun_tree
+from pyrun.layers.lowerdir import MARKED_WHITEOUTS
 from pyrun.layers.pipeline import BlobReader, Hasher, Source, write_all
 
 TREE = "tree"
@@ -44,8 +46,8 @@ class LayerReport:
     """What unpacking one layer did."""
 
     __slots__ = (
-        "blob_bytes", "clamped", "dropped_xattrs", "entries", "file_bytes", "implied", "opaques", "skipped_devices",
-        "skipped_xattrs", "tar_bytes", "whiteouts",
+        "blob_bytes", "clamped", "dropped_xattrs", "entries", "file_bytes", "implied", "marked_whiteouts", "opaques",
+        "skipped_devices", "skipped_xattrs", "tar_bytes", "whiteouts",
     )  # fmt: skip
 
     def __init__(self, report: pyrun_tree.Report, *, blob_bytes: int, tar_bytes: int) -> None:
@@ -59,6 +61,7 @@ class LayerReport:
         self.dropped_xattrs = report.number("dropped_xattrs")
         self.clamped = report.number("clamped")
         self.whiteouts = report.number("whiteouts")
+        self.marked_whiteouts = report.number("marked_whiteouts")
         self.opaques = report.number("opaques")
 
 
@@ -133,7 +136,11 @@ def unpack_stream(
         blob.abandon()
         tar.finish()
         raise
-    return LayerReport(report, blob_bytes=blob.size, tar_bytes=tar.size)
+    found = LayerReport(report, blob_bytes=blob.size, tar_bytes=tar.size)
+    if found.marked_whiteouts:
+        with open(f"{dest_dir}/{MARKED_WHITEOUTS}", "wb"):
+            pass
+    return found
 
 
 def _algorithm(digest: str) -> str:

@@ -164,20 +164,31 @@ def test_a_failing_program_is_remembered_and_the_tree_copied(box: Box, tmp_path:
     assert "it is broken" in box.pyrun("run", "--rm", box.image, "true", environment={"PYRUN_ROOTFS": "fuse"}).stderr
 
 
-@requires("fuse", "fuse-overlayfs")
-def test_a_store_on_overlay(pyrun: CommandLine, images: Catalogue) -> None:
-    """A real refusal: overlay cannot hold the upper directory of another one. It refuses our whiteouts as well, so the
-    program has to make its own kind."""
+def on_overlay(pyrun: CommandLine, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script with a store that lies on an overlay."""
     for name in ("lower", "upper", "work", "merged"):
         (pyrun.directory / name).mkdir()
-    program = " ".join(pyrun.program)
-    run = f"{program} run --rm --network host {images.busybox} sh -c"
-    script = f"""
+    prepare = f"""
         set -e
         cd {pyrun.directory}
         mount -t overlay overlay -o userxattr,lowerdir=lower,upperdir=upper,workdir=work merged
         mkdir -m 700 merged/root merged/run
         export PYRUN_ROOT=$PWD/merged/root XDG_RUNTIME_DIR=$PWD/merged/run
+    """
+    own = [] if os.geteuid() == 0 else ["--map-root-user", "--map-auto"]
+    argv = ["unshare", *own, "--mount", "sh", "-c", prepare + script]
+    done = subprocess.run(argv, capture_output=True, text=True, env=pyrun.environment, cwd="/")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
+@requires("fuse", "fuse-overlayfs")
+def test_a_store_on_overlay(pyrun: CommandLine, images: Catalogue) -> None:
+    """A real refusal: overlay cannot hold the upper directory of another one. It refuses our whiteouts as well, so the
+    program has to make its own kind."""
+    program = " ".join(pyrun.program)
+    run = f"{program} run --rm --network host {images.busybox} sh -c"
+    script = f"""
         {program} pull -q {images.busybox}
         {run} '{LOOK_AGAIN}'
         {run} '{LOOK_AGAIN}'
@@ -186,14 +197,28 @@ def test_a_store_on_overlay(pyrun: CommandLine, images: Catalogue) -> None:
         PYRUN_ROOTFS=overlay {run} true || echo exit $?
         cat merged/info
     """
-    own = [] if os.geteuid() == 0 else ["--map-root-user", "--map-auto"]
-    done = subprocess.run(
-        ["unshare", *own, "--mount", "sh", "-c", script], capture_output=True, text=True, env=pyrun.environment, cwd="/"
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
+    done = on_overlay(pyrun, script)
     expected = "passwd\nshadow\nend\n"
-    on_fuse, on_overlay = f"fuse.fuse-overlayfs\n{expected}", f"overlay\n{expected}"
+    on_fuse, copied = f"fuse.fuse-overlayfs\n{expected}", f"overlay\n{expected}"
     outputs, _, info = done.stdout.partition("exit 125\n")
-    assert outputs == f"{images.busybox}\n{on_fuse}{on_fuse}{on_overlay}", done.stderr
+    assert outputs == f"{images.busybox}\n{on_fuse}{on_fuse}{copied}", done.stderr
     assert "the overlay of" in done.stderr
     assert json.loads(info)["Storage Driver"].startswith("fuse-overlayfs (overlay was refused here: ")
+
+
+def test_an_image_with_whiteouts_in_a_store_on_overlay(pyrun: CommandLine, images: Catalogue) -> None:
+    """Overlay refuses the device 0:0, so they are attributes there, which fuse-overlayfs does not know."""
+    pyrun.ok("pull", "-q", images.rich)
+    kernel = Box(pyrun, images.rich).sh(LOOK, "-u", "0")
+    program = " ".join(pyrun.program)
+    run = f"{program} run --rm --network host -u 0 {images.rich} sh -c"
+    script = f"""
+        {program} pull -q {images.rich} >merged/out
+        {run} "$LOOK"
+        {run} "$TYPE"
+        PYRUN_ROOTFS=fuse {run} true || echo exit $?
+    """
+    pyrun.environment |= {"LOOK": LOOK, "TYPE": ROOT_TYPE}
+    done = on_overlay(pyrun, script)
+    assert done.stdout == f"{kernel}\noverlay\nexit 125\n", done.stderr
+    assert "whiteouts of this store are attributes, which it does not know" in done.stderr

@@ -22,7 +22,8 @@ SECCOMP_MODE_FILTER = 2
 NUMBERS = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "pidfd_open": 434,
     "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
-    **({"keyctl": 250, "mount": 165} if platform.machine() == "x86_64" else {"keyctl": 219, "mount": 40}),
+    **({"keyctl": 250, "mknodat": 259, "mount": 165} if platform.machine() == "x86_64"
+       else {"keyctl": 219, "mknodat": 33, "mount": 40}),
 }  # fmt: skip
 
 
