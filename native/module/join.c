@@ -47,7 +47,7 @@ static _Noreturn void joined_main(const struct pyrun_join *join, const struct pl
 {
 	struct plan_failure failure;
 	struct plan_run run = {
-		.control_fd = join->control_fd, .report_fd = report_fd, .init_fd = -1, .console_fd = -1
+		.control_fd = join->control_fd, .report_fd = report_fd, .init_fd = -1, .console_fd = -1, .peer_mounts_fd = -1
 	};
 
 	run.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -190,7 +190,7 @@ int pyrun_run_plan(const char *bytes, size_t size, unsigned long long clone_flag
 		return record(failure, "pipe2"), -1;
 	pid = pyrun_clone_quietly(&args);
 	if (pid == 0) {
-		struct plan_run run = { .control_fd = -1, .report_fd = fds[1], .root_fd = -1, .init_fd = -1, .console_fd = -1 };
+		struct plan_run run = { .control_fd = -1, .report_fd = fds[1], .root_fd = -1, .init_fd = -1, .console_fd = -1, .peer_mounts_fd = -1 };
 
 		if (plan_execute(&plan, &run, failure) == 0)
 			_exit(0);

@@ -14,6 +14,7 @@ struct container {
 	struct init_process init;
 	struct network network;
 	struct fuse fuse;
+	struct members members;
 	int directory_fd, lock_fd, signal_fd;
 	/* Of this run; run_reset() sets them back. */
 	int init_waits; /* it has sent 'R' */

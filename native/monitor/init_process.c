@@ -113,12 +113,13 @@ static _Noreturn void fail(int report_fd, const char *syscall_name)
 	_exit(127);
 }
 
-static _Noreturn void init_main(const struct job *job, int control_fd, int report_fd, int init_fd, struct stdio_pipes *pipes)
+static _Noreturn void init_main(const struct job *job, const struct init_process *init, int control_fd, int report_fd, int init_fd,
+				struct stdio_pipes *pipes)
 {
 	struct plan_failure failure;
 	struct plan_run run = {
 		.control_fd = control_fd, .report_fd = report_fd, .root_fd = -1, .init_fd = init_fd, .console_fd = -1,
-		.announces_exec = 1
+		.peer_mounts_fd = init->peer_mounts_fd, .announces_exec = 1
 	};
 	char byte;
 
@@ -137,8 +138,9 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 			fail(report_fd, "setresuid");
 	}
 	/* The network program opens our /proc/PID/ns/net without CAP_SYS_PTRACE, so we must be dumpable, which a change
-	 * of ids ends.  Nobody else is in this container yet; whoever joins it later is not dumpable (native/module). */
-	prctl(PR_SET_DUMPABLE, 1);
+	 * of ids ends.  Nobody else is in this container yet (else it looks at another, see share.c); whoever joins it
+	 * later is not dumpable (native/module). */
+	prctl(PR_SET_DUMPABLE, job_has(job, JOB_NETWORK) && !init->network_pid);
 	for (int fd = 0; fd < 3; fd++)
 		if (pipes->child[fd] >= 0 && dup2(pipes->child[fd], fd) < 0)
 			fail(report_fd, "dup2");
@@ -148,27 +150,32 @@ static _Noreturn void init_main(const struct job *job, int control_fd, int repor
 	_exit(127);
 }
 
-int init_clone(const struct job *job, struct init_process *init)
+const char *init_clone(const struct job *job, struct init_process *init)
 {
+	const char *call = "clone3";
 	struct stdio_pipes pipes;
-	int control[2], report[2], init_fd = -1;
+	int control[2], report[2], init_fd = -1, saved;
 	struct clone_args args = { .exit_signal = SIGCHLD, .flags = job->header->clone_flags | CLONE_PIDFD };
 	long pid;
 
 	init->pidfd = -1;
 	args.pidfd = (uint64_t)(uintptr_t)&init->pidfd;
 	if (job_has(job, JOB_INIT) && (init_fd = sealed_self()) < 0)
-		return -1;
+		return "memfd_create";
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0 || pipe2(report, O_CLOEXEC) < 0 ||
 	    fcntl(report[0], F_SETFL, O_NONBLOCK) < 0 || open_stdio(job, init, &pipes) < 0)
-		return -1;
+		return "pipe2";
 	give_stdio(job, &pipes);
-	pid = sys_clone3(&args);
+	if (job->header->shared_count)
+		call = share_clone(job, init, &args, &pid);
+	else
+		pid = sys_clone3(&args);
 	if (pid == 0) {
 		close(control[0]);
 		close(report[0]);
-		init_main(job, control[1], report[1], init_fd, &pipes);
+		init_main(job, init, control[1], report[1], init_fd, &pipes);
 	}
+	saved = errno;
 	close(control[1]);
 	close(report[1]);
 	if (init_fd >= 0)
@@ -179,10 +186,11 @@ int init_clone(const struct job *job, struct init_process *init)
 	init->pid = (pid_t)pid;
 	init->control_fd = control[0];
 	init->report_fd = report[0];
+	errno = saved;
 	if (pid < 0)
-		return -1;
+		return call;
 	init->host_pid = host_pid_of(init->pidfd);
-	return init->host_pid > 0 ? 0 : -1;
+	return init->host_pid > 0 ? NULL : "open(fdinfo)";
 }
 
 /* Our procfs is the user's: fdinfo of a pidfd shows the pid in the namespace of that procfs (since 5.4), the only
@@ -210,7 +218,7 @@ int init_write_maps(const struct job *job, const struct init_process *init)
 {
 	const char *uid_map = job_string(job, job->header->uid_map), *gid_map = job_string(job, job->header->gid_map);
 
-	if (!uid_map || !gid_map)
+	if (!uid_map || !gid_map || !(job->header->clone_flags & CLONE_NEWUSER)) /* another container's is mapped already */
 		return 0;
 	return proc_write(init->host_pid, "uid_map", uid_map) < 0 ? -1 : proc_write(init->host_pid, "gid_map", gid_map);
 }

@@ -38,9 +38,12 @@ static int header_ok(const struct job_header *h, size_t size, const char *base)
 	for (size_t i = 0; i < JOB_EVENT_LISTS; i++)
 		if (!list_ok(h, base + h->data_offset, h->event_lists[i].first, h->event_lists[i].count))
 			return 0;
+	if (h->shared_count && (h->shared == PLAN_NONE || h->shared >= h->data_size))
+		return 0;
 	return h->id != PLAN_NONE && h->directory != PLAN_NONE && h->network_argc < 120 &&
 	       list_ok(h, base + h->data_offset, h->network_argv, h->network_argc) &&
-	       list_ok(h, base + h->data_offset, h->remove, h->remove_count);
+	       list_ok(h, base + h->data_offset, h->remove, h->remove_count) &&
+	       list_ok(h, base + h->data_offset, h->shared, h->shared_count);
 }
 
 int job_load(struct job *job, int fd)

@@ -3,6 +3,7 @@
 #ifndef PYRUN_JOB_H
 #define PYRUN_JOB_H
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,8 +44,9 @@ struct job_header {
 	struct {
 		uint32_t first, count;
 	} event_lists[JOB_EVENT_LISTS];
+	uint32_t shared, shared_count; /* namespaces of other containers, "CLONE_NEW* DIRECTORY" each (share.c) */
 };
-_Static_assert(sizeof(struct job_header) == 136, "wire format");
+_Static_assert(sizeof(struct job_header) == 144, "wire format");
 
 struct job {
 	const struct job_header *header;
@@ -63,6 +65,13 @@ static inline const char *job_string(const struct job *job, uint32_t offset)
 static inline int job_has(const struct job *job, enum job_flag flag)
 {
 	return (job->header->flags & flag) != 0;
+}
+
+/* Whether the container's pid namespace is not its own, so that we are not pid 1 of one above it either: the kernel then
+ * ends nothing for us (members.c). */
+static inline int job_shares_pids(const struct job *job)
+{
+	return (job->header->clone_flags & CLONE_NEWPID) == 0;
 }
 
 #endif

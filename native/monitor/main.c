@@ -28,7 +28,7 @@ static int poll_timeout(void)
 	return left > 0 ? (int)left : 0;
 }
 
-enum { SLOT_SIGNAL, SLOT_CONTROL, SLOT_REPORT, SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_READY, SLOT_CLIENTS };
+enum { SLOT_SIGNAL, SLOT_CONTROL, SLOT_REPORT, SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_READY, SLOT_GUARD, SLOT_CLIENTS };
 
 static void turn(void)
 {
@@ -44,6 +44,7 @@ static void turn(void)
 	fds[SLOT_ERR] = (struct pollfd){ .fd = reading ? init->stderr_fd : -1, .events = POLLIN };
 	fds[SLOT_IN] = (struct pollfd){ .fd = container.input_used ? *input_fd() : -1, .events = POLLOUT };
 	fds[SLOT_READY] = (struct pollfd){ .fd = container.network.ready_fd, .events = POLLIN };
+	fds[SLOT_GUARD] = (struct pollfd){ .fd = container.members.guard_pidfd, .events = POLLIN };
 	count = clients_poll(fds + SLOT_CLIENTS, container.input_used == 0);
 	if (poll(fds, (nfds_t)(SLOT_CLIENTS + count), poll_timeout()) < 0)
 		return;
@@ -53,6 +54,11 @@ static void turn(void)
 		on_network_ready();
 	if (fds[SLOT_REPORT].revents)
 		on_report();
+	if (fds[SLOT_GUARD].revents) { /* never without one */
+		close_fd(&container.members.guard_pidfd);
+		container.is_leaving = 1;
+		sys_pidfd_send_signal(init->pidfd, SIGKILL);
+	}
 	if (fds[SLOT_OUT].revents)
 		pump(&init->stdout_fd, 1);
 	if (fds[SLOT_ERR].revents)
@@ -134,6 +140,7 @@ static int run_monitor(void)
 	run_reset();
 	container.directory_fd = container.lock_fd = -1;
 	container.restart_at = -1;
+	container.members.guard_pidfd = -1;
 	clients_init(CLIENT_FD);
 	if (container.signal_fd < 0 || job_load(&container.job, JOB_FD) < 0) {
 		fail_before_init("job");
@@ -142,7 +149,9 @@ static int run_monitor(void)
 	}
 	container.window.ws_row = container.job.header->rows;
 	container.window.ws_col = container.job.header->columns;
-	if (begin() == 0)
+	if (job_shares_pids(&container.job) && members_guard(&container.members) < 0)
+		fail_before_init("fork(guard)");
+	else if (begin() == 0)
 		live();
 	finish();
 	return 0;

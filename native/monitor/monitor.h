@@ -33,16 +33,34 @@ struct init_process {
 	int stdin_fd; /* write end, or -1 */
 	int stdout_fd, stderr_fd; /* read ends; with a tty stdout_fd is the master and stderr_fd is -1 */
 	int fuse_fd; /* the device of its root file system, when it has just come; or -1 */
+	int peer_mounts_fd; /* in init itself: the mount namespace of whose IPC namespace it shares; or -1 */
+	pid_t network_pid; /* holds its network namespace until that is up (share.c), or 0 */
 };
 
-/* init_process.c */
-int init_clone(const struct job *job, struct init_process *init);
+/* init_process.c; init_clone returns the name of the call that failed, with errno, or NULL. */
+const char *init_clone(const struct job *job, struct init_process *init);
 int init_write_maps(const struct job *job, const struct init_process *init);
 int init_go(const struct init_process *init);
 /* Handle one message of init on control_fd: 'R' = waits for the go; PLAN_SENDS_*.  Returns the kind, 0 when there is none
  * now, -1 when there will be none. */
 int init_message(struct init_process *init);
 pid_t host_pid_of(int pidfd);
+
+/* share.c: as clone3 and init_clone. */
+struct clone_args;
+const char *share_clone(const struct job *job, struct init_process *init, struct clone_args *args, long *pid);
+void share_release(struct init_process *init);
+
+/* members.c: who belongs to a container that shares its pid namespace. */
+struct members {
+	int guard_pidfd; /* our parent; -1: the pid namespace is the container's own, and ends with init */
+	int mounts_fd; /* of this run; or -1 */
+	int entrusted[2]; /* what the guard gets if we are killed */
+};
+/* Becomes the guard, and returns in a child. */
+int members_guard(struct members *members);
+int members_watch(struct members *members, const struct init_process *init, int lock_fd);
+void members_end(struct members *members);
 
 /* network.c */
 struct network {
@@ -83,6 +101,8 @@ int state_exit(const struct job *job, int directory_fd, int exit_code);
 void state_unlink(const struct job *job);
 void state_remove_tree(const struct job *job);
 void format_time(char *text, size_t size);
+/* Field 22 of a process's `stat` file: with the pid it names a process for ever; 0: there is none.  proc(5). */
+unsigned long long start_time(int directory_fd, const char *path);
 
 /* events.c; attributes: further ones as JSON, `,"key":"value"`, or "" */
 void event_emit(const struct job *job, const char *action, const char *attributes);

@@ -82,7 +82,7 @@ int network_start(const struct job *job, const struct init_process *init, struct
 		/* Descriptor 3 is the job: overwritten only in the child. */
 		if (ready[1] < 0)
 			ready[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
-		network_main(job, init->host_pid, ready[1], words[1]);
+		network_main(job, init->network_pid ? init->network_pid : init->host_pid, ready[1], words[1]);
 	}
 	if (ready[1] >= 0)
 		close(ready[1]);

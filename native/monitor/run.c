@@ -12,10 +12,12 @@
 void run_reset(void)
 {
 	container.init = (struct init_process){
-		.pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .fuse_fd = -1
+		.pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .fuse_fd = -1,
+		.peer_mounts_fd = -1
 	};
 	container.network = (struct network){ .ready_fd = -1, .words_fd = -1 };
 	container.fuse = (struct fuse){ .words_fd = -1 };
+	container.members.mounts_fd = -1;
 	container.init_waits = container.executing = container.started = container.exited = container.status = 0;
 	container.failure.record = (struct plan_failure){ .step = -2 };
 	container.failure.words_length = 0;
@@ -23,7 +25,7 @@ void run_reset(void)
 	container.input_eof = 0;
 }
 
-/* We are pid 1 of our namespace: orphans (a daemonised pasta) come to us too. */
+/* We are pid 1 of our namespace: orphans (a daemonised pasta) come to us too.  (Else to the guard: members.c.) */
 static void reap(void)
 {
 	int status;
@@ -80,6 +82,8 @@ void run_end(void)
 			;
 	}
 	container.exited = 1;
+	members_end(&container.members);
+	share_release(&container.init);
 	/* The console or the record may have come together with SIGCHLD. */
 	if (container.init.control_fd >= 0)
 		on_control();

@@ -43,10 +43,14 @@ int begin(void)
 int run_begin(void)
 {
 	struct job *job = &container.job;
+	const char *call;
 
 	run_reset();
-	if (init_clone(job, &container.init) < 0)
-		return fail_before_init("clone3"), -1;
+	call = init_clone(job, &container.init);
+	if (call)
+		return fail_before_init(call), -1;
+	if (job_shares_pids(job) && members_watch(&container.members, &container.init, container.lock_fd) < 0)
+		return fail_before_init("sendmsg(guard)"), -1;
 	if (init_write_maps(job, &container.init) < 0)
 		return fail_before_init("write(uid_map)"), -1;
 	container.network_ready = 1;
@@ -65,6 +69,7 @@ void give_go_when_ready(void)
 	if (!container.init_waits || !container.network_ready)
 		return;
 	container.init_waits = 0;
+	share_release(&container.init);
 	init_go(&container.init);
 }
 

@@ -57,16 +57,13 @@ int state_clear(int directory_fd)
 	return unlinkat(directory_fd, "state", 0) < 0 && errno != ENOENT ? -1 : 0;
 }
 
-/* Field 22 of /proc/PID/stat: with the pid it names a process for ever; proc(5). */
-static unsigned long long start_time(const char *pid)
+unsigned long long start_time(int directory_fd, const char *path)
 {
-	char path[64], text[1024], *at;
+	char text[1024], *at;
 	unsigned long long value = 0;
 	ssize_t got;
-	int fd;
+	int fd = openat(directory_fd, path, O_RDONLY | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
 	got = read(fd, text, sizeof(text) - 1);
@@ -92,7 +89,7 @@ static const char *field(const char *record, const char *name)
 int state_is_alive(const struct job *job, int directory_fd)
 {
 	const char *boot = job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id);
-	char text[1024], pid[24];
+	char text[1024], path[40];
 	int fd = openat(directory_fd, "state", O_RDONLY | O_CLOEXEC);
 	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 	unsigned long long started_at;
@@ -105,8 +102,8 @@ int state_is_alive(const struct job *job, int directory_fd)
 	started_at = strtoull(field(text, "\"starttime\":"), NULL, 10);
 	if (number <= 0 || started_at == 0 || strncmp(field(text, "\"boot_id\":\""), boot, strlen(boot)) != 0)
 		return 0;
-	snprintf(pid, sizeof(pid), "%ld", number);
-	return start_time(pid) == started_at;
+	snprintf(path, sizeof(path), "/proc/%ld/stat", number);
+	return start_time(AT_FDCWD, path) == started_at;
 }
 
 /* Our own pid in the user's namespace: /proc is the user's, so "self" is a link to it. */
@@ -144,14 +141,15 @@ static char started[48]; /* the last run */
 static int write_state(const struct job *job, int directory_fd, const char *status, pid_t init_pid, unsigned restarts,
 		       const char *more)
 {
-	char text[640], pid[16];
+	char text[640], stat_path[32];
 	int length;
 
-	snprintf(pid, sizeof(pid), "%d", (int)init_pid);
+	snprintf(stat_path, sizeof(stat_path), "/proc/%d/stat", (int)init_pid);
 	length = snprintf(text, sizeof(text),
-			  "{\"version\":1,\"status\":\"%s\",\"pid\":%s,\"starttime\":%llu,\"monitor\":%d,"
+			  "{\"version\":1,\"status\":\"%s\",\"pid\":%d,\"starttime\":%llu,\"monitor\":%d,"
 			  "\"monitor_starttime\":%llu,\"started\":\"%s\",\"boot_id\":\"%s\",\"restarts\":%u%s}\n",
-			  status, pid, init_pid ? start_time(pid) : 0, (int)own_host_pid(), start_time("self"), started,
+			  status, (int)init_pid, init_pid ? start_time(AT_FDCWD, stat_path) : 0, (int)own_host_pid(),
+			  start_time(AT_FDCWD, "/proc/self/stat"), started,
 			  job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id), restarts, more);
 	return replace_state(directory_fd, text, (size_t)length);
 }

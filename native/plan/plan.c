@@ -35,6 +35,7 @@ static int strings_missing(const struct plan_step *step)
 		return step->s1 == PLAN_NONE || step->s2 == PLAN_NONE || step->s3 == PLAN_NONE;
 	case PLAN_fsmount:
 	case PLAN_bind:
+	case PLAN_bind_peer:
 	case PLAN_symlink:
 	case PLAN_sysctl:
 	case PLAN_capabilities:

@@ -43,7 +43,9 @@
 	X(26, exec)                                                                                                     \
 	X(27, keyring)                                                                                            \
 	X(28, own_root)                                                                                                 \
-	X(29, fuse_overlay)
+	X(29, fuse_overlay)                                                                                             \
+	X(30, die_with_parent)                                                                                          \
+	X(31, bind_peer)
 
 enum plan_op {
 #define X(number, name) PLAN_##name = number,
@@ -97,6 +99,7 @@ struct plan_run {
 	int init_fd; /* sealed memfd of the init program, or -1 */
 	int report_fd; /* CLOEXEC pipe for the failure record; the init program inherits it as descriptor 3 */
 	int console_fd; /* the pty's slave, once opened */
+	int peer_mounts_fd; /* the mount namespace of another container, for bind_peer; or -1 */
 	int announces_exec; /* write PLAN_EXECUTING to report_fd before execve: EOF alone may be a death before it */
 	int others_closed; /* plan_close_others has been called */
 	const char *syscall; /* the last call, for the report */

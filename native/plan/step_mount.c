@@ -1,9 +1,12 @@
 /* Mounts inside the root: file systems and binds. */
 #include <errno.h>
+#include <linux/magic.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "internal.h"
 #include "syscalls.h"
@@ -148,5 +151,52 @@ int step_bind(struct step_context *c)
 		close_keeping_errno(target_fd);
 	}
 	close_keeping_errno(tree_fd);
+	return result;
+}
+
+/* In the mount namespace run->peer_mounts_fd: a copy of the mount at `path`.  No link is followed there, where its root may
+ * have put some, and what is taken is a tmpfs and nothing else. */
+static int peer_tree(struct step_context *c, const char *path)
+{
+	struct statfs fs;
+	int tree_fd, source_fd;
+
+	CALL(c, "setns");
+	if (setns(c->run->peer_mounts_fd, CLONE_NEWNS) < 0)
+		return -1;
+	CALL(c, "openat2");
+	source_fd = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS);
+	if (source_fd < 0)
+		return -1;
+	if (fstatfs(source_fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC) {
+		errno = EXDEV;
+		return close_keeping_errno(source_fd);
+	}
+	CALL(c, "open_tree");
+	tree_fd = open_tree(source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	close_keeping_errno(source_fd);
+	return tree_fd;
+}
+
+/* s1: a directory of another container's, its /dev/shm; s2: where; a: MOUNT_ATTR_* to set. */
+int step_bind_peer(struct step_context *c)
+{
+	int own_fd, tree_fd, target_fd, result = -1;
+
+	CALL(c, "open(ns/mnt)");
+	own_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (own_fd < 0)
+		return -1;
+	tree_fd = peer_tree(c, step_string(c, c->step->s1));
+	if (tree_fd < 0)
+		return close_keeping_errno(own_fd); /* we may still be there: no step follows this one */
+	CALL(c, "setns(back)");
+	if (setns(own_fd, CLONE_NEWNS) == 0 && set_attributes(c, tree_fd, c->step->a, 0, 0) == 0) {
+		target_fd = root_mount_point(c, step_string(c, c->step->s2), 1);
+		result = target_fd < 0 ? -1 : move_onto(c, tree_fd, target_fd);
+		close_keeping_errno(target_fd);
+	}
+	close_keeping_errno(tree_fd);
+	close_keeping_errno(own_fd);
 	return result;
 }

@@ -162,3 +162,20 @@ int step_chdir(struct step_context *c)
 	errno = ENOENT;
 	return -1;
 }
+
+/* Without a pid namespace that does it: the kernel kills us when our parent ends.  After the last change of ids, which
+ * clears it, as does the program's own or that of a set-user-ID one: prctl(2) PR_SET_PDEATHSIG. */
+int step_die_with_parent(struct step_context *c)
+{
+	char byte;
+
+	CALL(c, "prctl(PDEATHSIG)");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -1;
+	/* Has it ended before that?  Its end of the socket tells. */
+	CALL(c, "recv");
+	if (recv(c->run->control_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+		return 0;
+	errno = ECANCELED;
+	return -1;
+}

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 _UNSUPPORTED_FLAGS = "--disable-content-trust --no-healthcheck --oom-kill-disable -q/--quiet --use-api-socket"
 _UNSUPPORTED_WITH_VALUE = """
-    --annotation -a/--attach --blkio-weight --blkio-weight-device --cgroup-parent --cgroupns --cpu-count
+    --annotation -a/--attach --blkio-weight --blkio-weight-device --cgroup-parent --cpu-count
     --cpu-percent --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c/--cpu-shares --cpus --cpuset-cpus
     --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps
     --device-write-iops --domainname --expose --gpus --group-add --health-cmd --health-interval --health-retries
-    --health-start-interval --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6 --ipc
+    --health-start-interval --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6
     --isolation --kernel-memory --link --link-local-ip --log-driver --log-opt --mac-address -m/--memory
-    --memory-reservation --memory-swap --memory-swappiness --net-alias --network-alias --oom-score-adj --pid
-    --pids-limit --runtime --shm-size --storage-opt --sysctl --uts --volume-driver --volumes-from
+    --memory-reservation --memory-swap --memory-swappiness --net-alias --network-alias --oom-score-adj
+    --pids-limit --runtime --shm-size --storage-opt --sysctl --volume-driver --volumes-from
 """
 
 
@@ -29,6 +29,7 @@ def container_options() -> list[click.Parameter]:
     """Return what `run` and `create` share."""
     return [
         many("--add-host", "Add a custom host-to-IP mapping (host:ip)"),
+        text("--cgroupns", "Cgroup namespace to use (host|private)"),
         many("--cap-add", "Add Linux capabilities"),
         many("--cap-drop", "Drop Linux capabilities"),
         text("--cidfile", "Write the container ID to the file"),
@@ -41,11 +42,13 @@ def container_options() -> list[click.Parameter]:
         text("-h --hostname", "Container host name"),
         flag("--init", "Run an init inside the container that forwards signals and reaps processes"),
         flag("-i --interactive", "Keep STDIN open even if not attached"),
+        text("--ipc", "IPC mode to use (host|none|private|shareable|container:NAME)"),
         many("-l --label", "Set meta data on a container"),
         many("--label-file", "Read in a line delimited file of labels"),
         many("--mount", "Attach a filesystem mount to the container", metavar="mount"),
         text("--name", "Assign a name to the container"),
         text("--net --network", "Connect a container to a network (none, host, private)", metavar="network"),
+        text("--pid", "PID namespace to use (host|container:NAME)"),
         text("--platform", "Set platform if server is multi-platform capable"),
         flag("--privileged", "Give extended privileges to this container"),
         many("-p --publish", "Publish a container's port(s) to the host"),
@@ -61,6 +64,7 @@ def container_options() -> list[click.Parameter]:
         flag("-t --tty", "Allocate a pseudo-TTY"),
         many("--ulimit", "Ulimit options", metavar="ulimit"),
         text("-u --user", "Username or UID (format: <name|uid>[:<group|gid>])"),
+        text("--uts", "UTS namespace to use (host|container:NAME)"),
         text("--userns", "User namespace to use"),
         many("-v --volume", "Bind mount a volume"),
         text("-w --workdir", "Working directory inside the container"),

@@ -59,6 +59,8 @@ def decide(
     decided.rlimits = _rlimits(options.ulimit)
     decided.mounts = [*_etc_files(directory), *decided_mounts.oci]
     decided.mounts += [_file_mount(f"{directory}/{name}", f"{_APT_DIRECTORY}/{name}") for name in apt_files(builder)]
+    if builder.sharing is not None:
+        builder.sharing.apply(decided)
     return spec.build(decided)
 
 

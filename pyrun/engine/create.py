@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.engine.options import RunOptions
+    from pyrun.engine.sharing import Sharing
     from pyrun.layers.view import View
     from pyrun.runtime.engine_ns import EngineMap
     from pyrun.store.layout import Layout
@@ -97,7 +98,8 @@ class Builder:
     """One container in the making."""
 
     __slots__ = (
-        "directory", "engine", "id", "image", "layout", "lowerdirs", "map", "options", "restart", "stays", "user",
+        "directory", "engine", "id", "image", "layout", "lowerdirs", "map", "options", "restart", "sharing", "stays",
+        "user",
         "view",
     )  # fmt: skip
 
@@ -115,10 +117,21 @@ class Builder:
         self.lowerdirs = lowerdirs(layout, self._diff_ids(), engine.form)
         self.view: View = View(self.lowerdirs, None)
         self.user: User = look_up(self.view, _user_text(options, image))
+        self.sharing = self._sharing()
         self.stays = False
+
+    def _sharing(self) -> Sharing | None:
+        if not self.options.shares_namespaces:
+            return None
+        from pyrun.engine import sharing
+
+        return sharing.decide(self.layout, self.options)
 
     def create(self) -> Created:
         """Decide everything, then write it all at once."""
+        if self.sharing is not None and self.sharing.has_user:
+            self.map = self.sharing.map(self.options)
+            return self._create()
         if idmap.mode_of(self.options.userns) != "auto":
             self.map = idmap.decide(self.options.userns, self.engine, self.user.uid, self.user.gid)
             return self._create()
@@ -169,7 +182,9 @@ class Builder:
 
         options, image = self.options, self.image
         network = networking.decide(options, image, self.layout.socket(self.id) + ".net")
-        hostname = options.hostname or (os.uname().nodename if network.mode == "host" else self.id[:12])
+        shared = self.sharing.hostname if self.sharing is not None else ""
+        own = os.uname().nodename if network.mode == "host" else self.id[:12]
+        hostname = options.hostname or shared or own
         if any(character.isspace() for character in hostname):  # it would add lines to /etc/hosts
             raise InvalidInputError(f"invalid hostname format: {hostname!r}")
         config = configuration.decide(self, args, hostname, network, decided_mounts, self.directory)

@@ -61,7 +61,7 @@ def _run(layout: Layout, directory: str, options: ExecOptions, pidfd: int, keys:
     config = containers.load_file(directory, "config.json")
     programs = [] if options.privileged else filters.kept(directory)
     plan = compiler.compile_exec(process_of(directory, config, options), programs)
-    flags = compiler.clone_flags(config)
+    flags = compiler.exec_flags(config)
     with Streams(
         interactive=options.interactive, tty=options.tty, detached=options.detach, detach_keys=keys
     ) as streams:

@@ -58,6 +58,8 @@ def decide(userns: str | None, engine: EngineMap, uid: int, gid: int) -> IdMap:
 def mode_of(userns: str | None) -> str:
     """Return the mode of a ``--userns``, without its options. Raises: InvalidInputError."""
     mode, separator, _ = (userns or "host").partition(":")
+    if mode == "container" and separator:  # that has none (root's): else engine/sharing.py takes its map
+        return "host"
     if mode not in ("host", "keep-id", "nomap", "auto", "private") or (separator and mode not in ("keep-id", "auto")):
         raise InvalidInputError(f"invalid --userns: {userns}", hint="host, keep-id, nomap or auto")
     return mode

@@ -91,12 +91,20 @@ def _host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy)
         "ReadonlyRootfs": options["read_only"],
         "SecurityOpt": options["security_opt"] or None,
         "Tmpfs": _tmpfs(options["tmpfs"]),
+        "CgroupnsMode": options["cgroupns"] or "private",
+        "IpcMode": options["ipc"] or "private",
+        "PidMode": _own_is_empty(options["pid"]),
+        "UTSMode": _own_is_empty(options["uts"]),
         "UsernsMode": options["userns"] or "",
         "Ulimits": _ulimits(config),
         "Init": options["init"],
         "MaskedPaths": config["linux"].get("maskedPaths") or [],
         "ReadonlyPaths": config["linux"].get("readonlyPaths") or [],
     }
+
+
+def _own_is_empty(mode: str | None) -> str:
+    return "" if mode in (None, "private") else mode
 
 
 def _tmpfs(specifications: list[str]) -> dict[str, str]:

@@ -99,6 +99,11 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
         foreign_root.prepare(layout, directory, config, rootfs)
     else:
         _prepare(directory)
+    shared, beside = compiler.shared(config), None
+    if shared:
+        from pyrun.engine import sharing
+
+        beside = sharing.check(shared)
     link = record["uplink"]
     plan = compiler.compile_start(
         config, rootfs, directory + "/rootfs", programs, init=record["options"]["init"], wait=bool(link["argv"])
@@ -107,8 +112,9 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     if link["argv"]:
         orders.network_argv = link["argv"]
         orders.flags |= job.NETWORK | (job.NETWORK_READY_FD if link["ready_fd"] else 0)
+    orders.shared = [f"{flags} {path}" for path, flags in shared.items()]
     _link_live(layout, created)
-    monitor = launch.start_monitor(layout.engine, engine, orders, plan)
+    monitor = launch.start_monitor(layout.engine, engine, orders, plan, beside=beside)
     return Launch(created, monitor, plan, is_first_on_fuse="fuse" in rootfs and not was_on_fuse)
 
 

@@ -104,8 +104,11 @@ def kill(directory: str, now: State) -> None:
 
 
 def wait_end(now: State, timeout: float | None = None) -> bool:
-    """Wait until the container's monitor has ended, so that its record is written; False on timeout (seconds)."""
-    return _wait(now.monitor, now.monitor_starttime, timeout)
+    """Wait until the container's monitor has ended, so that its record is written; False on timeout (seconds).
+
+    Then for its first process, in case the monitor was killed and cannot take it along (native/monitor/members.c).
+    """
+    return _wait(now.monitor, now.monitor_starttime, timeout) and _wait(now.pid, now.starttime, timeout)
 
 
 def wait_init(now: State, timeout: float | None) -> bool:

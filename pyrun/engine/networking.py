@@ -50,8 +50,10 @@ def decide(options: RunOptions, image: dict[str, Any], api_socket: str) -> Netwo
     mode = {None: "private", "default": "private", "bridge": "private"}.get(
         options.network, options.network
     ) or "private"
+    if mode.startswith("container:"):
+        return Network(mode, [], None)  # engine/sharing.py knows whose
     if mode not in _MODES:
-        if mode.startswith(("container:", "ns:")) or mode.replace("-", "").replace("_", "").isalnum():
+        if mode.startswith("ns:") or mode.replace("-", "").replace("_", "").isalnum():
             raise UnsupportedFlagError(f"--network {mode}")
         raise InvalidInputError(f"invalid --network: {mode}", hint="private, none or host")
     ports = _ports(options, image) if options.publish or options.publish_all else []

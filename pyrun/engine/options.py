@@ -16,7 +16,7 @@ _LISTS = (
 _FLAGS = ("detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged")
 _TEXTS = (
     "name", "workdir", "user", "entrypoint", "hostname", "network", "userns", "platform", "stop_signal", "cidfile",
-    "detach_keys", "debug", "restart",
+    "detach_keys", "debug", "restart", "pid", "ipc", "uts", "cgroupns",
 )  # fmt: skip
 
 
@@ -67,6 +67,10 @@ class RunOptions:
         detach_keys: str | None
         debug: str | None
         restart: str | None
+        pid: str | None
+        ipc: str | None
+        uts: str | None
+        cgroupns: str | None
 
     def __init__(self, image: str, **values: Any) -> None:
         self.image = image
@@ -81,6 +85,12 @@ class RunOptions:
             setattr(self, name, None)
         for name, value in values.items():
             setattr(self, name, value)
+
+    @property
+    def shares_namespaces(self) -> bool:
+        """Whether some namespace is, or may be, not the container's own: then engine/sharing.py decides."""
+        others = f"{self.network} {self.userns}"
+        return bool(self.pid or self.ipc or self.uts or self.cgroupns or "container:" in others)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what container.json keeps."""

@@ -46,8 +46,8 @@ class Decisions:
 
     __slots__ = (
         "additional_gids", "args", "capabilities", "cwd", "env", "gid", "gid_extents", "home", "hostname", "mounts",
-        "namespaces", "no_new_privs", "privileged", "readonly", "rlimits", "seccomp", "shm_bytes", "sysctls",
-        "terminal", "uid", "uid_extents", "unmasked",
+        "namespaces", "no_new_privs", "omitted", "privileged", "readonly", "rlimits", "seccomp", "shared", "shm_bytes",
+        "sysctls", "terminal", "uid", "uid_extents", "unmasked",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -63,8 +63,10 @@ class Decisions:
         self.hostname = ""
         self.mounts: list[dict[str, Any]] = []
         self.namespaces: list[str] = []
+        self.omitted: tuple[str, ...] = ()  # destinations of default mounts that there shall not be
         self.rlimits: list[dict[str, Any]] = []
         self.seccomp = "default"
+        self.shared: dict[str, str] = {}  # types of namespaces -> the directory of the container whose they are
         self.shm_bytes = 64 << 20
         self.sysctls: dict[str, str] = {}
         self.uid_extents: list[tuple[int, int, int]] = []
@@ -91,7 +93,7 @@ def build(decided: Decisions) -> dict[str, Any]:
         "hostname": decided.hostname,
         "mounts": _mounts(decided),
         "linux": {
-            "namespaces": [{"type": kind} for kind in decided.namespaces],
+            "namespaces": [_namespace(kind, decided.shared.get(kind)) for kind in decided.namespaces],
             "uidMappings": _mappings(decided.uid_extents),
             "gidMappings": _mappings(decided.gid_extents),
             "sysctl": decided.sysctls,
@@ -109,6 +111,10 @@ def _user(decided: Decisions) -> dict[str, Any]:
         # runc does the same: the primary group is among the supplementary ones, as login(1) would have it.
         user["additionalGids"] = [decided.gid, *decided.additional_gids]
     return user
+
+
+def _namespace(kind: str, path: str | None) -> dict[str, str]:
+    return {"type": kind} if path is None else {"type": kind, "path": path}
 
 
 def _mappings(extents: list[tuple[int, int, int]]) -> list[dict[str, int]]:
@@ -136,7 +142,7 @@ def _mounts(decided: Decisions) -> list[dict[str, Any]]:
     mounts += [_mount(f"/dev/{name}", "bind", f"/dev/{name}", "bind", "nosuid", "noexec", "ro") for name in _DEVICES]
     if decided.privileged:
         mounts += [_mount(path, "bind", path, "bind") for path in _host_devices()]
-    own = {mount["destination"] for mount in decided.mounts}
+    own = {*decided.omitted, *(mount["destination"] for mount in decided.mounts)}
     mounts = [mount for mount in mounts if mount["destination"] not in own]
     return mounts + sorted(decided.mounts, key=lambda mount: str(mount["destination"]).count("/"))
 

@@ -40,9 +40,23 @@ _DEV_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", 
 
 def clone_flags(config: dict[str, Any]) -> int:
     """Return the CLONE_NEW* flags of the namespaces that the config makes anew."""
-    flags = 0
-    for namespace in config["linux"]["namespaces"]:
-        flags |= NAMESPACES[namespace["type"]]
+    return sum(NAMESPACES[item["type"]] for item in config["linux"]["namespaces"] if "path" not in item)
+
+
+def exec_flags(config: dict[str, Any]) -> int:
+    """Return the CLONE_NEW* flags of the namespaces that a further process enters: all but the host's."""
+    return sum(NAMESPACES[item["type"]] for item in config["linux"]["namespaces"])
+
+
+def shared(config: dict[str, Any]) -> dict[str, int]:
+    """Return whose namespaces the container shares: their CLONE_NEW* flags by directory of the other container.
+
+    A namespace's ``path`` is that directory: its init is found at the start (native/monitor/share.c).
+    """
+    flags: dict[str, int] = {}
+    for item in config["linux"]["namespaces"]:
+        if "path" in item:
+            flags[item["path"]] = flags.get(item["path"], 0) | NAMESPACES[item["type"]]
     return flags
 
 
@@ -93,7 +107,7 @@ def compile_start(
     if config["root"].get("readonly"):
         plan.add(p.OP_ROOT_READONLY)
     plan.add(p.OP_PIVOT)
-    kinds = [namespace["type"] for namespace in linux["namespaces"]]
+    kinds = [namespace["type"] for namespace in linux["namespaces"] if "path" not in namespace]
     if "uts" in kinds:
         plan.add(p.OP_HOSTNAME, config.get("hostname"), config.get("domainname"))
     if "network" in kinds:
@@ -101,7 +115,7 @@ def compile_start(
     plan.add(p.OP_SESSION)
     if wait:
         plan.add(p.OP_SYNC)
-    _process(plan, process, filters, init=init)
+    _process(plan, process, filters, init=init, dies_with_parent="pid" not in kinds)
     return plan
 
 
@@ -142,6 +156,9 @@ def _mount(plan: Plan, mount: dict[str, Any], opened: int) -> None:
     if bind or kind == "bind":
         recursive = p.BIND_RECURSIVE if bind != "bind" else 0
         plan.add(p.OP_BIND, mount["source"], destination, a=attributes, b=recursive, count=propagation, flags=opened)
+        return
+    if kind == "peer":
+        plan.add(p.OP_BIND_PEER, mount["source"], destination, a=attributes)
         return
     if kind == "cgroup":
         kind = "cgroup2"
@@ -196,7 +213,9 @@ def _options(options: Any) -> tuple[int, int, list[str], str]:
     return attributes, propagation, data, bind
 
 
-def _process(plan: Plan, process: dict[str, Any], filters: list[bytes], *, init: bool) -> None:
+def _process(
+    plan: Plan, process: dict[str, Any], filters: list[bytes], *, init: bool, dies_with_parent: bool = False
+) -> None:
     user = process["user"]
     capabilities = process.get("capabilities") or {}
     sets = {
@@ -213,6 +232,8 @@ def _process(plan: Plan, process: dict[str, Any], filters: list[bytes], *, init:
     groups = user.get("additionalGids")
     texts = None if groups is None else [str(gid) for gid in groups] or [""]
     plan.add(p.OP_IDS, texts, a=user["uid"], b=user["gid"], count=len(groups or ()))
+    if dies_with_parent:
+        plan.add(p.OP_DIE_WITH_PARENT)
     plan.add(p.OP_CHDIR, process["cwd"])
     if not no_new_privs:
         # A filter needs no_new_privs or CAP_SYS_ADMIN (seccomp(2)): so before the capabilities go.

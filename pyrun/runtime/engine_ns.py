@@ -116,11 +116,19 @@ def _live_namespace(engine_file: str, wanted: EngineMap) -> int:
     try:
         with open(engine_file, "rb") as file:
             pid, starttime, size = (int(word) for word in file.read().split())
-        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return -1
+    return _namespace_of(pid, starttime) if size == wanted.size else -1
+
+
+def _namespace_of(pid: int, starttime: int) -> int:
+    """Return a descriptor of the engine namespace in which that process lives, or -1."""
+    try:
+        fd = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
     # The pid may have been given to another process; then its namespace may be anybody's.
-    if size == wanted.size and state.start_time(pid) == starttime and lib.pyrun_userns_owned(fd) == 1:
+    if state.start_time(pid) == starttime and lib.pyrun_userns_owned(fd) == 1:
         return fd
     os.close(fd)
     return -1
@@ -135,14 +143,20 @@ def spawn_in(
     keep: tuple[int, ...] = (),
     clone_flags: int = 0,
     remember: bool = False,
+    beside: tuple[int, int] | None = None,
 ) -> Process:
     """Start a program of ours in the engine namespace.
 
     ``fds[i]`` becomes its descriptor i (-1: /dev/null), ``keep`` stay open under their numbers, nothing else does.
-    ``remember``: it will live long, so later calls may join its namespace.
+    ``remember``: it will live long, so later calls may join its namespace. ``beside``: pid and start time of a process
+    in whose engine namespace it must be: while one that is remembered dies, others may go on in an older one.
     """
     _reap_left()
-    userns_fd = -1 if engine.size == 0 else _live_namespace(engine_file, engine)
+    userns_fd = -1
+    if engine.size and beside is not None:
+        userns_fd = _namespace_of(*beside)
+    elif engine.size:
+        userns_fd = _live_namespace(engine_file, engine)
     new = engine.size != 0 and userns_fd < 0
     try:
         pid = _spawn(argv, engine, userns_fd, new, fds, keep, clone_flags)

@@ -11,7 +11,7 @@ from pyrun.runtime.plan import NONE
 TTY, STDIN, STDIN_ONCE, EPHEMERAL, INIT, LOG, NETWORK, NETWORK_READY_FD = (1 << bit for bit in range(8))
 MAGIC = 0x424F4A59
 VERSION = 1
-_HEADER_BYTES = 136
+_HEADER_BYTES = 144
 # linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
 _F_ADD_SEALS = 1033
 _ALL_SEALS = 1 | 2 | 4 | 8
@@ -23,7 +23,7 @@ class Job:
     __slots__ = (
         "boot_id", "clone_flags", "columns", "directory", "event", "events", "events_ended", "events_removed",
         "events_started", "flags", "gid_map", "id", "live_link", "log_max_bytes", "log_max_files", "name_link",
-        "network_argv", "remove", "retired", "rows", "socket_path", "uid_map",
+        "network_argv", "remove", "retired", "rows", "shared", "socket_path", "uid_map",
     )  # fmt: skip
 
     def __init__(self, container_id: str, directory: str) -> None:
@@ -48,6 +48,7 @@ class Job:
         self.events_started: list[str] = []
         self.events_ended: list[str] = []
         self.events_removed: list[str] = []
+        self.shared: list[str] = []  # namespaces of other containers: "CLONE_NEW* DIRECTORY"
 
     def encode(self, plan: bytes) -> bytes:
         """Return the bytes that ``job_load`` reads."""
@@ -70,13 +71,14 @@ class Job:
         boot, retired, events, event = text(self.boot_id), text(self.retired), text(self.events), text(self.event)
         lists = [self.events_started, self.events_ended, self.events_removed]
         event_lists = [number for bodies in lists for number in (texts(bodies), len(bodies))]
+        shared = texts(self.shared)
         data += b"\0" * (-(_HEADER_BYTES + len(data)) % 8 or 8)
         header = pack(
-            "=IIIIIIQQ9IIIIIHHII8I",
+            "=IIIIIIQQ9IIIIIHHII10I",
             MAGIC, VERSION, self.flags, len(self.network_argv), len(self.remove), self.log_max_files,
             self.clone_flags, self.log_max_bytes, *offsets,
             _HEADER_BYTES, len(data), _HEADER_BYTES + len(data), len(plan), self.rows, self.columns, boot, retired,
-            events, event, *event_lists,
+            events, event, *event_lists, shared, len(self.shared),
         )  # fmt: skip
         return header + bytes(data) + plan
 

@@ -50,8 +50,13 @@ class Monitor:
         os.close(self.fd)
 
 
-def start_monitor(engine_file: str, engine: EngineMap, job: Job, plan: Plan) -> Monitor:
-    """Start the monitor with its orders; it starts the container at once."""
+def start_monitor(
+    engine_file: str, engine: EngineMap, job: Job, plan: Plan, *, beside: tuple[int, int] | None = None
+) -> Monitor:
+    """Start the monitor with its orders; it starts the container at once. ``beside``: as in `engine_ns.spawn_in`."""
+    # Without a pid namespace of the container's own its monitor has none either: from below one, neither the user's nor
+    # another container's could be entered (setns(2)).
+    own_pids = job.clone_flags & engine_ns.CLONE_NEWPID
     memfd = sealed(job.encode(plan.encode()))
     ours, theirs = _socket.socketpair(_AF_UNIX, _SOCK_SEQPACKET)
     try:
@@ -60,8 +65,9 @@ def start_monitor(engine_file: str, engine: EngineMap, job: Job, plan: Plan) -> 
             engine,
             [LIBEXEC + "/pyrun-monitor"],
             fds=(-1, -1, -1, memfd, theirs.fileno()),
-            clone_flags=engine_ns.CLONE_NEWPID,
+            clone_flags=own_pids,
             remember=True,
+            beside=beside,
         )
     except BaseException:
         ours.close()

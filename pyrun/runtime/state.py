@@ -162,12 +162,18 @@ def _is_paused(directory: str, record: dict[str, Any]) -> bool:
 
 
 def _is_alive(record: dict[str, Any]) -> bool:
-    """Whether the init that the record names is still there: same boot, same pid, same start."""
-    return (
-        bool(record["starttime"])
-        and start_time(record["pid"]) == record["starttime"]
-        and boot_id() == record["boot_id"]
-    )
+    """Whether the init that the record names still runs: same boot, same pid, same start, and by its pidfd not over."""
+    if not record["starttime"] or boot_id() != record["boot_id"]:
+        return False
+    try:
+        fd = os.pidfd_open(record["pid"])
+    except OSError:
+        return False
+    try:
+        # The descriptor first: then it is of the process whose start time is asked.
+        return start_time(record["pid"]) == record["starttime"] and not has_ended(fd)
+    finally:
+        os.close(fd)
 
 
 def _last_sign(directory: str) -> str:
@@ -206,6 +212,15 @@ def start_time(pid: int) -> int:
         return int(_content(f"/proc/{pid}/stat").rsplit(b")", 1)[1].split()[19])
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether all threads of a process have ended; it may not have been reaped yet (pidfd_open(2))."""
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def boot_id() -> str:

@@ -56,13 +56,14 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     orders.network_argv, orders.remove = ["/bin/pasta", "-x"], ["/one"]
     orders.rows, orders.columns = 24, 80
     orders.events, orders.events_removed = "/record", ["{one", "{two"]
+    orders.shared = [f"{0x20000000} /other"]
     encoded = orders.encode(b"PLAN")
     assert encoded[:8] == struct.pack("=II", job.MAGIC, job.VERSION)
     flags, argc, removes, files, clone_flags, log_bytes = struct.unpack_from("=IIIIQQ", encoded, 8)
     assert (flags, argc, removes, files, clone_flags, log_bytes) == (1 | 128, 2, 1, 3, 0x1122334455667788, 10_000_000)
     offsets = struct.unpack_from("=9I", encoded, 40)
     data_offset, data_size, plan_offset, plan_size, rows, columns = struct.unpack_from("=IIIIHH", encoded, 76)
-    assert (data_offset, rows, columns) == (136, 24, 80)
+    assert (data_offset, rows, columns) == (144, 24, 80)
     assert plan_offset % 8 == 0, "struct plan_step holds 64-bit numbers"
     assert encoded[plan_offset : plan_offset + plan_size] == b"PLAN"
     data = encoded[data_offset : data_offset + data_size]
@@ -71,7 +72,8 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     assert data[offsets[1] :].split(b"\0")[0] == b"/dir"
     assert data[offsets[7] :].split(b"\0")[:2] == [b"/bin/pasta", b"-x"]
     assert set(offsets[2:7]) == {plan.NONE}
-    events, event, *lists = struct.unpack_from("=8I", encoded, 104)
+    events, event, *lists, shared, shared_count = struct.unpack_from("=10I", encoded, 104)
+    assert (data[shared:].split(b"\0")[0], shared_count) == (b"536870912 /other", 1)
     assert data[events:].startswith(b"/record\0")
     assert data[lists[4] :].startswith(b"{one\0{two\0")
     assert [event, *lists[:4], lists[5]] == [plan.NONE, plan.NONE, 0, plan.NONE, 0, 2]
