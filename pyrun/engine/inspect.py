@@ -1,12 +1,17 @@
 """What docker's `inspect` says of a container, made from its records and its lock.
 
-It must not know how it is shown. Shape and names: Docker Engine API, ContainerInspect.
+It must not know how it is shown. Shape, names and order: Docker Engine API, ContainerInspect. HostConfig and
+NetworkSettings are in modules of their own.
 """
 
 from __future__ import annotations
 
+import os
+
 from pyrun.engine import restart_policy
+from pyrun.engine.host_config import bindings, host_config
 from pyrun.engine.instant import ZERO
+from pyrun.engine.network_settings import network_settings
 from pyrun.errors import ImageNotFoundError, StoreCorruptError
 from pyrun.images.resolve import load_record
 from pyrun.runtime.state import status
@@ -16,12 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyrun.engine.restart_policy import Policy
     from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
-
-# What the monitor does (native/monitor), in docker's words.
-_LOG_CONFIG = {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
 
 
 def inspect(layout: Layout, name: str) -> dict[str, Any]:
@@ -29,13 +30,15 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
     container_id, directory = containers.resolve(layout, name)
     record = containers.load(directory)
     config = containers.load_file(directory, "config.json")
+    image = _image(layout, record)
     state = status(directory)
+    is_running = state.status == "running"
     return {
         "Id": container_id,
         "Created": record["created"],
         "Path": record["path"],
         "Args": record["args"][1:],
-        "State": _state(state),
+        "State": _state(state, is_running=is_running),
         "Image": record["image_id"],
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
@@ -45,16 +48,26 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
         "RestartCount": max(state.restarts, 0),
         "Driver": "overlay",
         "Platform": record["platform"].partition("/")[0],
-        "HostConfig": _host_config(record, config, restart_policy.read(directory)),
-        "GraphDriver": {"Name": "overlay", "Data": _graph(directory)},
-        "Mounts": [_mount(mount) for mount in record["mounts"]],
-        "Config": _config(record, config, _image(layout, record)),
-        "NetworkSettings": {"Ports": _bindings(record["ports"]) if state.status == "running" else {}},
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": host_config(record, config, restart_policy.read(directory)),
+        "GraphDriver": {"Data": _graph(directory), "Name": "overlay"},
+        "Mounts": _mounts(record),
+        "Config": _config(record, config, image),
+        "NetworkSettings": network_settings(record, _ports(record, image), is_running=is_running),
     }
 
 
-def _state(state: State) -> dict[str, Any]:
-    is_running = state.status == "running"
+def _ports(record: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+    """Return where the host listens for each port, null for one that is only exposed; nothing but a private network."""
+    if record["network"] in ("none", "host"):
+        return {}
+    return {**dict.fromkeys(_exposed(record, image)), **bindings(record["ports"])}
+
+
+def _state(state: State, *, is_running: bool) -> dict[str, Any]:
     return {
         "Status": state.word,
         "Running": state.is_up,
@@ -70,55 +83,6 @@ def _state(state: State) -> dict[str, Any]:
     }
 
 
-def _host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) -> dict[str, Any]:
-    options = record["options"]
-    return {
-        "Binds": options["volume"] or None,
-        "ContainerIDFile": options["cidfile"] or "",
-        "LogConfig": _LOG_CONFIG,
-        "NetworkMode": record["network"] or "private",
-        "PortBindings": _bindings(record["ports"]),
-        "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.maximum},
-        "AutoRemove": record["ephemeral"],
-        "CapAdd": options["cap_add"] or None,
-        "CapDrop": options["cap_drop"] or None,
-        "Dns": options["dns"],
-        "DnsOptions": options["dns_option"],
-        "DnsSearch": options["dns_search"],
-        "ExtraHosts": options["add_host"] or None,
-        "Privileged": options["privileged"],
-        "PublishAllPorts": options["publish_all"],
-        "ReadonlyRootfs": options["read_only"],
-        "SecurityOpt": options["security_opt"] or None,
-        "Tmpfs": _tmpfs(options["tmpfs"]),
-        "CgroupnsMode": options["cgroupns"] or "private",
-        "IpcMode": options["ipc"] or "private",
-        "PidMode": _own_is_empty(options["pid"]),
-        "UTSMode": _own_is_empty(options["uts"]),
-        "UsernsMode": options["userns"] or "",
-        "Ulimits": _ulimits(config),
-        "Init": options["init"],
-        "MaskedPaths": config["linux"].get("maskedPaths") or [],
-        "ReadonlyPaths": config["linux"].get("readonlyPaths") or [],
-    }
-
-
-def _own_is_empty(mode: str | None) -> str:
-    return "" if mode in (None, "private") else mode
-
-
-def _tmpfs(specifications: list[str]) -> dict[str, str]:
-    pairs = [text.partition(":") for text in specifications]
-    return {path: words for path, _, words in pairs}
-
-
-def _ulimits(config: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"Name": limit["type"].removeprefix("RLIMIT_").lower(), "Hard": limit["hard"], "Soft": limit["soft"]}
-        for limit in config["process"].get("rlimits") or []
-    ]
-
-
 def _graph(directory: str) -> dict[str, str]:
     rootfs = containers.load_file(directory, "rootfs.json")
     return {
@@ -127,6 +91,12 @@ def _graph(directory: str) -> dict[str, str]:
         "WorkDir": rootfs["work"] or "",
         "MergedDir": f"{directory}/rootfs",
     }
+
+
+def _mounts(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the mounts without those of ``--tmpfs``, which docker shows in HostConfig alone."""
+    in_memory = {os.path.normpath(text.partition(":")[0]) for text in record["options"]["tmpfs"]}
+    return [_mount(mount) for mount in record["mounts"] if mount["destination"] not in in_memory]
 
 
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:
@@ -157,36 +127,43 @@ def _config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any
     own_entrypoint = [entrypoint] if entrypoint else None
     # A given ENTRYPOINT takes the image's CMD away too: docker run reference "--entrypoint".
     inherited_command = image.get("cmd") if entrypoint is None else None
+    is_attached = not options.get("detach")
+    exposed = _exposed(record, image)
+    anonymous = [mount for mount in record["mounts"] if mount["name"] in record["anonymous_volumes"]]
+    stop_signal = options["stop_signal"] or image.get("stop_signal")
     return {
         "Hostname": record["hostname"],
         "Domainname": "",
         "User": options["user"] or image.get("user") or "",
-        "AttachStdin": record["stdin_open"] and not options.get("detach"),
-        "AttachStdout": not options.get("detach"),
-        "AttachStderr": not options.get("detach"),
-        "ExposedPorts": {f"{port['container_port']}/{port['protocol']}": {} for port in record["ports"]},
+        "AttachStdin": record["stdin_open"] and is_attached,
+        "AttachStdout": is_attached,
+        "AttachStderr": is_attached,
+        **({"ExposedPorts": exposed} if exposed else {}),
         "Tty": record["tty"],
         "OpenStdin": record["stdin_open"],
-        "StdinOnce": record["stdin_open"],
-        "Env": process["env"],
+        "StdinOnce": record["stdin_open"] and is_attached,
+        "Env": _environment(process["env"], options, image),
         "Cmd": options["args"] or inherited_command,
         "Image": record["image"],
-        "Volumes": {mount["destination"]: {} for mount in record["mounts"] if mount["type"] == "volume"} or None,
-        "WorkingDir": process["cwd"],
+        "Volumes": {mount["destination"]: {} for mount in anonymous} or None,
+        "WorkingDir": process["cwd"] if options["workdir"] else image.get("workdir") or process["cwd"],
         "Entrypoint": own_entrypoint if entrypoint is not None else image.get("entrypoint"),
+        "OnBuild": None,
         "Labels": record["labels"],
-        "StopSignal": record["stop_signal"],
-        "StopTimeout": record["stop_timeout"],
+        **({"StopSignal": stop_signal} if stop_signal else {}),
+        **({"StopTimeout": record["stop_timeout"]} if options["stop_timeout"] is not None else {}),
     }
 
 
-def _bindings(ports: list[dict[str, Any]]) -> dict[str, list[dict[str, str]] | None]:
-    """Return docker's map of "80/tcp" to where the host listens; null for a port that is only exposed."""
-    shown: dict[str, list[dict[str, str]] | None] = {}
-    for port in ports:
-        key = f"{port['container_port']}/{port['protocol']}"
-        shown.setdefault(key, None)
-        if port["host_port"]:
-            binding = {"HostIp": port["host_ip"] or "0.0.0.0", "HostPort": str(port["host_port"])}
-            shown[key] = [*(shown[key] or []), binding]
-    return shown
+def _exposed(record: dict[str, Any], image: dict[str, Any]) -> dict[str, dict[str, str]]:
+    published = [f"{port['container_port']}/{port['protocol']}" for port in record["ports"]]
+    return {port: {} for port in sorted({*published, *image.get("exposed_ports", ())})}
+
+
+def _environment(everything: list[str], options: dict[str, Any], image: dict[str, Any]) -> list[str]:
+    """Leave out what only the running process is given, as docker does: HOSTNAME, HOME and TERM that nobody set."""
+    if options["env_file"]:
+        return everything
+    given = {text.partition("=")[0] for text in (*options["env"], *image.get("env", ()))}
+    implied = {"HOSTNAME", "HOME", "TERM"} - given
+    return [text for text in everything if text.partition("=")[0] not in implied]

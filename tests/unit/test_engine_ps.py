@@ -41,8 +41,8 @@ class World:
             "image_ref": "busybox:1", "image_id": "sha256:" + "e" * 64, "manifest": "sha256:" + "f" * 64,
             "platform": "linux/amd64", "args": ["sh", "-c", "true"], "path": "sh", "ephemeral": False, "labels": {},
             "mounts": [], "ports": [], "hostname": "h", "stop_signal": "SIGTERM", "stop_timeout": 10, "tty": False,
-            "stdin_open": False, "network": "none", "form": "full", "anonymous_volumes": [], "boot_id": boot_id(),
-            "options": options(), **changes,
+            "stdin_open": False, "network": "private", "uplink": {}, "form": "full", "anonymous_volumes": [],
+            "boot_id": boot_id(), "options": options(), **changes,
         }  # fmt: skip
         write(directory, "container.json", record)
         config = {"process": {"env": ["A=1"], "cwd": "/"}, "linux": {"maskedPaths": ["/proc/kcore"]}}
@@ -131,7 +131,8 @@ def test_a_stale_live_entry_is_not_running(world: World) -> None:
         (["ancestor=busybox:1"], "1"),
         (["ancestor=eeeeeeeeeeee"], "1"),
         (["ancestor=debian"], ""),
-        (["network=none"], "1"),
+        (["network=private"], "1"),
+        (["network=none"], ""),
         (["volume=/data"], "1"),
         (["since=name2", "status=created"], "3"),
         (["before=name2"], "1"),
@@ -169,6 +170,37 @@ def test_inspect_has_dockers_shape(world: World) -> None:
     assert (ended["State"]["Status"], ended["State"]["ExitCode"], ended["State"]["Pid"]) == ("exited", 3, 0)
     with pytest.raises(ContainerNotFoundError):
         inspect(world.layout, "nonesuch")
+
+
+def fields_of(document: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the names that are in the document's parts, in their order."""
+    parts = {name: document[name] for name in ("State", "HostConfig", "GraphDriver", "Config", "NetworkSettings")}
+    parts |= {"": document, "Mounts.item": document["Mounts"][0]}
+    parts["Networks.item"] = next(iter(document["NetworkSettings"]["Networks"].values()))
+    return {name: list(part) for name, part in parts.items()}
+
+
+def test_inspect_has_every_field_of_dockers_and_no_other(world: World) -> None:
+    corpus = json.loads((Path(__file__).parents[1] / "corpora" / "docker-inspect.json").read_text())
+    mount = {"type": "volume", "name": "v", "source": "/v", "destination": "/d", "mode": "", "rw": True}
+    in_memory = mount | {"type": "tmpfs", "name": "", "destination": "/t"}
+    plenty = {
+        "volume": ["/a:/a"], "mount": ["type=bind,src=/a,dst=/b,ro"], "tmpfs": ["/t/:size=1m"], "init": True,
+        "stop_signal": "INT", "stop_timeout": 3,
+    }  # fmt: skip
+    world.add("1", "running", mounts=[mount])
+    port = {"host_ip": "", "host_port": 1, "container_port": 2, "protocol": "udp"}
+    world.add("2", "running", mounts=[mount, in_memory], options={**options(), **plenty}, ports=[port])
+    for name, is_plain in (("name1", True), ("name2", False)):
+        document = inspect(world.layout, name)
+        assert len(document["Mounts"]) == 1
+        for part, found in fields_of(document).items():
+            always, perhaps = corpus["fields"][part], corpus["omitted_when_empty"].get(part, [])
+            assert [field for field in found if field in always] == always, part
+            extra = [field for field in found if field not in always]
+            assert set(extra) <= set(perhaps), part
+            if is_plain and part == "Config":
+                assert not extra
 
 
 def test_ps_prints_dockers_columns(

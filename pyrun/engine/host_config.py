@@ -1,0 +1,143 @@
+"""docker's HostConfig of a container: what the user asked of the host, every field that docker prints, in its order.
+
+It must not know how it is shown. A field that pyrun has no option for has the value that docker gives it by default.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.engine.restart_policy import Policy
+
+# What the monitor does (native/monitor), in docker's words.
+_LOG_CONFIG = {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
+_SHM_BYTES = 64 << 20
+
+
+def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) -> dict[str, Any]:
+    """Return it, from container.json and config.json."""
+    options = record["options"]
+    mounts = _mounts(options["mount"])
+    return {
+        "Binds": [text for text in options["volume"] if ":" in text] or None,
+        "ContainerIDFile": options["cidfile"] or "",
+        "LogConfig": _LOG_CONFIG,
+        "NetworkMode": record["network"] or "private",
+        "PortBindings": bindings(record["ports"]),
+        "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.maximum},
+        "AutoRemove": record["ephemeral"],
+        "VolumeDriver": "",
+        "VolumesFrom": options.get("volumes_from") or None,
+        "ConsoleSize": [0, 0],
+        "CapAdd": options["cap_add"] or None,
+        "CapDrop": options["cap_drop"] or None,
+        "CgroupnsMode": options["cgroupns"] or "private",
+        "Dns": options["dns"],
+        "DnsOptions": options["dns_option"],
+        "DnsSearch": options["dns_search"],
+        "ExtraHosts": options["add_host"] or None,
+        "GroupAdd": options.get("group_add") or None,
+        "IpcMode": options["ipc"] or "private",
+        "Cgroup": "",
+        "Links": None,
+        "OomScoreAdj": options.get("oom_score_adj") or 0,
+        "PidMode": _own_is_empty(options["pid"]),
+        "Privileged": options["privileged"],
+        "PublishAllPorts": options["publish_all"],
+        "ReadonlyRootfs": options["read_only"],
+        "SecurityOpt": options["security_opt"] or None,
+        **({"Tmpfs": _tmpfs(options["tmpfs"])} if options["tmpfs"] else {}),
+        "UTSMode": _own_is_empty(options["uts"]),
+        "UsernsMode": options["userns"] or "",
+        "ShmSize": _SHM_BYTES,
+        "Runtime": "pyrun",
+        "Isolation": "",
+        **_resources(config),
+        **({"Mounts": mounts} if mounts else {}),
+        "MaskedPaths": config["linux"].get("maskedPaths") or [],
+        "ReadonlyPaths": config["linux"].get("readonlyPaths") or [],
+        **({"Init": True} if options["init"] else {}),
+    }
+
+
+def bindings(ports: list[dict[str, Any]]) -> dict[str, list[dict[str, str]] | None]:
+    """Return docker's map of "80/tcp" to where the host listens; null for a port that is only exposed."""
+    shown: dict[str, list[dict[str, str]] | None] = {}
+    for port in ports:
+        key = f"{port['container_port']}/{port['protocol']}"
+        shown.setdefault(key, None)
+        if port["host_port"]:
+            binding = {"HostIp": port["host_ip"] or "0.0.0.0", "HostPort": str(port["host_port"])}
+            shown[key] = [*(shown[key] or []), binding]
+    return shown
+
+
+def _resources(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the limits; those that pyrun cannot set are docker's zero."""
+    return {
+        "CpuShares": 0,
+        "Memory": 0,
+        "NanoCpus": 0,
+        "CgroupParent": "",
+        "BlkioWeight": 0,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": [],
+        "BlkioDeviceWriteBps": [],
+        "BlkioDeviceReadIOps": [],
+        "BlkioDeviceWriteIOps": [],
+        "CpuPeriod": 0,
+        "CpuQuota": 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": "",
+        "CpusetMems": "",
+        "Devices": [],
+        "DeviceCgroupRules": None,
+        "DeviceRequests": None,
+        "MemoryReservation": 0,
+        "MemorySwap": 0,
+        "MemorySwappiness": None,
+        "OomKillDisable": None,
+        "PidsLimit": None,
+        "Ulimits": _ulimits(config),
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+    }
+
+
+def _own_is_empty(mode: str | None) -> str:
+    return "" if mode in (None, "private") else mode
+
+
+def _mounts(texts: list[str]) -> list[dict[str, Any]]:
+    """Return what ``--mount`` asked for."""
+    if not texts:
+        return []
+    from pyrun.volumes.mount_option import parse_mount
+
+    shown = []
+    for spec in map(parse_mount, texts):
+        mount: dict[str, Any] = {"Type": spec.type}
+        if spec.source:
+            mount["Source"] = spec.source
+        mount["Target"] = spec.target
+        if spec.readonly:
+            mount["ReadOnly"] = True
+        shown.append(mount)
+    return shown
+
+
+def _tmpfs(specifications: list[str]) -> dict[str, str]:
+    pairs = [text.partition(":") for text in specifications]
+    return {path: words for path, _, words in pairs}
+
+
+def _ulimits(config: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"Name": limit["type"].removeprefix("RLIMIT_").lower(), "Hard": limit["hard"], "Soft": limit["soft"]}
+        for limit in config["process"].get("rlimits") or []
+    ]
