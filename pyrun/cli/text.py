@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _GAP = 3
 _LEAST = 10
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 
 
@@ -52,9 +53,18 @@ def human_size(size: float, precision: int = 3) -> str:
     return f"{size:.{precision}g}{_UNITS[unit]}" if size < 999.5 else f"{size:.0f}{_UNITS[unit]}"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Align rows: a column is as wide as its widest cell and three more, at least ten; the last is not padded."""
-    widths = [max(_LEAST, max(map(len, column)) + _GAP) for column in zip(*rows, strict=True)]
+def binary_size(size: float) -> str:
+    """Write a size in binary units with 4 digits: "1.5MiB". docker: memory in `stats`."""
+    unit = 0
+    while size >= 1024 and unit < len(_BINARY_UNITS) - 1:
+        size /= 1024
+        unit += 1
+    return f"{size:.4g}{_BINARY_UNITS[unit]}"
+
+
+def columns(rows: Sequence[Sequence[str]], least: int = _LEAST) -> str:
+    """Align rows: a column is as wide as its widest cell and three more, at least `least`; the last is not padded."""
+    widths = [max(least, max(map(len, column)) + _GAP) for column in zip(*rows, strict=True)]
     return "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows
     )

@@ -49,6 +49,17 @@ def processes(directory: str) -> list[int]:
     return [int(line) for line in _lines(f"{directory}/cgroup.procs")]
 
 
+def all_processes(directory: str) -> list[int]:
+    """Return the pids in a group and in those below it."""
+    found = []
+    for path, _, _ in os.walk(directory):
+        try:
+            found += processes(path)
+        except OSError:
+            continue  # gone, or threaded: then its processes are listed above
+    return found
+
+
 def move(pids: Iterable[int], directory: str) -> None:
     """Move processes, each with all its threads; one that has ended is passed over. Raises: OSError."""
     fd = os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)

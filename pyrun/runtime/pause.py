@@ -20,7 +20,6 @@ import time
 from pyrun.errors import ContainerNotFoundError, KernelError
 from pyrun.linux import freezer, processes
 from pyrun.runtime.state import pause_begun
-from pyrun.store import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,10 +115,9 @@ class Pause:
 
     def _members(self) -> list[Process]:
         if not self._kind:
-            namespaces = containers.load_file(self._directory, "config.json")["linux"]["namespaces"]
-            has_own = any(item["type"] == "pid" and not item.get("path") for item in namespaces)
-            # Its mount namespace is its own in any case; in its pid namespace nobody can hide who was left behind.
-            self._kind = "pid" if has_own else "mnt"
+            from pyrun.runtime import members
+
+            self._kind = members.namespace_of(self._directory)
         return processes.Table(self._kind).members(self.pid)
 
     def _freeze(self) -> bool:
@@ -149,26 +147,25 @@ class Pause:
 
     def _gather(self) -> None:
         for _ in range(_ROUNDS):
-            members = self._members()
+            found = self._members()
             # In this order: whom one inside makes in between is inside, and whom one outside makes comes next time.
             inside = set(freezer.processes(self.group))
-            outside = [process.pid for process in members if process.pid not in inside]
+            outside = [process.pid for process in found if process.pid not in inside]
             if not outside:
                 return
             freezer.move(outside, self.group)
         raise KernelError("its processes make others faster than they can be stopped")
 
     def _stop_each(self) -> None:
-        members = self._members()
-        self.were_stopped = {(process.pid, process.starttime) for process in members if process.state in "Tt"}
+        found = self._members()
+        self.were_stopped = {(process.pid, process.starttime) for process in found if process.state in "Tt"}
         self._write()
         self._stop_running()
 
     def _stop_running(self) -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            members = self._members()
-            going = [process for process in members if process.state not in "Tt"]
+            going = [process for process in self._members() if process.state not in "Tt"]
             if not going:
                 return
             if time.monotonic() > deadline:
@@ -190,6 +187,12 @@ class Pause:
         lines = [f"{self.pid} {self.starttime} {self.group}", *(f"{p} {s}" for p, s in sorted(self.were_stopped))]
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"), 0)
+
+
+def home_of(group: str) -> str:
+    """Return the group that a container's processes are in when it is not paused, from the one that they are in."""
+    parent, _, name = group.rpartition("/")
+    return parent if name.startswith(_PREFIX) and name.endswith(_SUFFIX) else group
 
 
 def resume(directory: str) -> None:
