@@ -19,6 +19,7 @@ struct container {
 	/* Of this run; run_reset() sets them back. */
 	int init_waits; /* it has sent 'R' */
 	int network_ready;
+	int64_t network_deadline;
 	int executing; /* only execve was left to do */
 	int started; /* execve succeeded */
 	int exited, status;
@@ -73,6 +74,9 @@ void on_control(void);
 void on_report(void);
 void on_network_ready(void);
 void network_result(int status);
+/* Until the network program must be ready, in ms; INT64_MAX where nobody waits for it.  Then: network_late. */
+int64_t network_time_left(void);
+void network_late(void);
 /* End a start that has not come to execve; `call` is what is said to have failed. */
 void abandon(const char *call, int error);
 

@@ -45,8 +45,10 @@ struct job_header {
 		uint32_t first, count;
 	} event_lists[JOB_EVENT_LISTS];
 	uint32_t shared, shared_count; /* namespaces of other containers, "CLONE_NEW* DIRECTORY" each (share.c) */
+	uint32_t network_api, network_requests, network_request_count; /* slirp4netns's socket; what to ask there once it is ready */
+	uint32_t network_patience_ms; /* until it must be ready */
 };
-_Static_assert(sizeof(struct job_header) == 144, "wire format");
+_Static_assert(sizeof(struct job_header) == 160, "wire format");
 
 struct job {
 	const struct job_header *header;

@@ -20,11 +20,12 @@ struct container container;
 
 static int poll_timeout(void)
 {
-	int64_t left;
+	int64_t left = network_time_left();
 
-	if (container.restart_at < 0)
+	if (container.restart_at >= 0)
+		left = container.restart_at - monotonic_ms();
+	if (left == INT64_MAX)
 		return -1;
-	left = container.restart_at - monotonic_ms();
 	return left > 0 ? (int)left : 0;
 }
 
@@ -52,6 +53,8 @@ static void turn(void)
 		on_control();
 	if (fds[SLOT_READY].revents)
 		on_network_ready();
+	else if (network_time_left() <= 0)
+		network_late();
 	if (fds[SLOT_REPORT].revents)
 		on_report();
 	if (fds[SLOT_GUARD].revents) { /* never without one */

@@ -69,6 +69,8 @@ struct network {
 	int words_fd; /* what it says on standard error */
 };
 int network_start(const struct job *job, const struct init_process *init, struct network *network);
+/* Ask a ready slirp4netns for the published ports.  0; or -1 with errno, and `words` is the request, a newline, the answer. */
+int network_publish(const struct job *job, char *words, size_t size);
 /* In a child: run a helper program; what it says goes to words_fd, descriptor 3 is what the caller has put there. */
 _Noreturn void helper_exec(char **argv, int words_fd);
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "../plan/syscalls.h"
@@ -69,10 +71,22 @@ static _Noreturn void network_main(const struct job *job, pid_t init_pid, int re
 	helper_exec(argv, words_fd);
 }
 
+static int arguments_fit(const struct job *job)
+{
+	const char *argument = job_string(job, job->header->network_argv);
+
+	for (uint32_t i = 0; i < job->header->network_argc; i++, argument += strlen(argument) + 1)
+		if (strlen(argument) > ARGUMENT_BYTES - 32)
+			return errno = E2BIG, 0;
+	return 1;
+}
+
 int network_start(const struct job *job, const struct init_process *init, struct network *network)
 {
 	int ready[2] = { -1, -1 }, words[2];
 
+	if (!arguments_fit(job))
+		return -1;
 	network->ready_fd = -1;
 	network->words_fd = -1;
 	if (pipe2(words, O_CLOEXEC | O_NONBLOCK) < 0 || (job_has(job, JOB_NETWORK_READY_FD) && pipe2(ready, O_CLOEXEC) < 0))
@@ -90,4 +104,57 @@ int network_start(const struct job *job, const struct init_process *init, struct
 	network->ready_fd = ready[0];
 	network->words_fd = words[0];
 	return network->pid < 0 ? -1 : 0;
+}
+
+static ssize_t exchange(int fd, const char *request, char *answer, size_t size)
+{
+	size_t used = 0, length = strlen(request);
+	ssize_t got;
+
+	/* It reads to the end of file, and then answers. */
+	if (send(fd, request, length, MSG_NOSIGNAL) != (ssize_t)length || shutdown(fd, SHUT_WR) < 0)
+		return -1;
+	while ((got = read(fd, answer + used, size - 1 - used)) > 0)
+		used += (size_t)got;
+	answer[used] = '\0';
+	return got < 0 ? -1 : (ssize_t)used;
+}
+
+/* One request, one connection.  Returns the length of the answer, or -1. */
+static ssize_t ask(const char *socket_path, const char *request, char *answer, size_t size)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = 10 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), saved;
+	ssize_t got = -1;
+
+	if (fd < 0)
+		return -1;
+	strncpy(name.sun_path, socket_path, sizeof(name.sun_path) - 1);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&name, sizeof(name)) == 0)
+		got = exchange(fd, request, answer, size);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return got;
+}
+
+int network_publish(const struct job *job, char *words, size_t size)
+{
+	const char *path = job_string(job, job->header->network_api);
+	const char *request = job_string(job, job->header->network_requests);
+
+	for (uint32_t i = 0; path && request && i < job->header->network_request_count; i++, request += strlen(request) + 1) {
+		char answer[256];
+		ssize_t got = ask(path, request, answer, sizeof(answer));
+
+		if (got > 0 && !strstr(answer, "\"error\""))
+			continue;
+		if (got >= 0)
+			errno = 0; /* the answer says why */
+		snprintf(words, size, "%s\n%s", request, got > 0 ? answer : "");
+		return -1;
+	}
+	return 0;
 }

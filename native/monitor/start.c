@@ -56,6 +56,7 @@ int run_begin(void)
 	container.network_ready = 1;
 	if (job_has(job, JOB_NETWORK)) {
 		container.network_ready = 0;
+		container.network_deadline = monotonic_ms() + job->header->network_patience_ms;
 		if (network_start(job, &container.init, &container.network) < 0)
 			return fail_before_init("fork"), -1;
 	}
@@ -145,15 +146,43 @@ void on_report(void)
 		on_started();
 }
 
+static void network_failed(const char *call, int error)
+{
+	if (container.failure.record.step == -2) {
+		container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = error };
+		strncpy(container.failure.record.syscall, call, sizeof(container.failure.record.syscall) - 1);
+	}
+	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+}
+
 void on_network_ready(void)
 {
 	char byte;
 
 	container.network_ready = read(container.network.ready_fd, &byte, 1) == 1;
 	close_fd(&container.network.ready_fd);
-	/* It will never say so now: its end tells why. */
-	if (!container.network_ready && container.network.pid > 0)
-		kill(container.network.pid, SIGKILL);
+	if (!container.network_ready) {
+		/* It will never say so now: its end tells why. */
+		if (container.network.pid > 0)
+			kill(container.network.pid, SIGKILL);
+	} else if (network_publish(&container.job, container.failure.words, sizeof(container.failure.words)) < 0) {
+		container.network_ready = 0;
+		network_failed("publish", errno);
+		container.failure.words_length = strlen(container.failure.words);
+	}
+}
+
+int64_t network_time_left(void)
+{
+	if (container.network_ready || container.exited || container.network.pid <= 0)
+		return INT64_MAX;
+	return container.network_deadline - monotonic_ms();
+}
+
+void network_late(void)
+{
+	network_failed("network timeout", ETIMEDOUT);
+	kill(container.network.pid, SIGKILL);
 }
 
 void network_result(int status)
@@ -168,9 +197,7 @@ void network_result(int status)
 	/* It ends when init has ended as well: then init's word, written before, is the cause. */
 	if (container.init.report_fd >= 0)
 		on_report();
-	if (container.failure.record.step == -2) {
-		container.failure.record = (struct plan_failure){ .step = -1, .op = -1, .error = exit_code_of(status), .syscall = "network" };
+	if (container.failure.record.step == -2)
 		take_words(container.network.words_fd);
-	}
-	sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+	network_failed("network", exit_code_of(status));
 }

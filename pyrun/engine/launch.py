@@ -38,10 +38,6 @@ class Launch:
     def wait_started(self) -> None:
         """Wait for execve; raises why it could not be. 126, 127: CommandNotExecutableError, CommandNotFoundError."""
         launch.wait_started(self.monitor, self.plan, self.created.record["path"])
-        if self.created.record["uplink"]["api_socket"]:
-            from pyrun.engine import networking
-
-            networking.publish(self.created.record)
 
 
 def run_to_exec(
@@ -112,6 +108,10 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     if link["argv"]:
         orders.network_argv = link["argv"]
         orders.flags |= job.NETWORK | (job.NETWORK_READY_FD if link["ready_fd"] else 0)
+        if link["api_socket"]:
+            from pyrun.engine import networking
+
+            orders.network_api, orders.network_requests = link["api_socket"], networking.requests(record)
     orders.shared = [f"{flags} {path}" for path, flags in shared.items()]
     _link_live(layout, created)
     monitor = launch.start_monitor(layout.engine, engine, orders, plan, beside=beside)

@@ -92,11 +92,9 @@ def files(options: RunOptions, network: Network, hostname: str) -> dict[str, byt
     return {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
 
 
-def publish(record: dict[str, Any]) -> None:
-    """Ask a running slirp4netns for the container's ports; pasta was told on its command line."""
-    if not record["uplink"]["api_socket"] or not record["ports"]:
-        return
+def requests(record: dict[str, Any]) -> list[str]:
+    """Return what the monitor asks a ready slirp4netns for; pasta is told on its command line."""
     from pyrun.network import slirp
     from pyrun.network.ports import PortMapping
 
-    slirp.publish(record["uplink"]["api_socket"], [PortMapping.from_record(item) for item in record["ports"]])
+    return slirp.requests([PortMapping.from_record(item) for item in record["ports"]])

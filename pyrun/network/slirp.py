@@ -11,8 +11,6 @@ It must not start it. Hot. Tried with 1.2.0 (Debian 12): ready in 3 ms, 3 MB, a 
 
 from __future__ import annotations
 
-from pyrun.errors import ConflictError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.network.ports import PortMapping
@@ -36,7 +34,7 @@ def argv(program: str, *, netns: str, ready_fd: str, api_socket: str, with_dns: 
 
 
 def requests(ports: list[PortMapping]) -> list[str]:
-    """Return the API's requests, one per port."""
+    """Return the API's requests, one per port: what the monitor asks, each on a connection of its own."""
     from pyrun.oci import json
 
     return [
@@ -53,44 +51,3 @@ def requests(ports: list[PortMapping]) -> list[str]:
         )
         for mapping in ports
     ]
-
-
-def publish(api_socket: str, ports: list[PortMapping]) -> None:
-    """Ask the running program for every port. Not atomic: what was published before an error stays until it ends.
-
-    Raises: ConflictError naming the port that it could not listen on.
-    """
-    for mapping, request in zip(ports, requests(ports), strict=True):
-        answer = _ask(api_socket, request)
-        if '"error"' in answer:
-            raise ConflictError(
-                f"cannot publish port: {mapping.host}/{mapping.protocol}: slirp4netns: {_reason(answer)}",
-                hint="the port was taken while the container started: choose another, or let pyrun choose",
-            )
-
-
-def _ask(api_socket: str, request: str) -> str:
-    import _socket
-
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        sock.connect(api_socket)
-        sock.sendall(request.encode())
-        sock.shutdown(_socket.SHUT_WR)  # it reads until the end of file
-        answer = b""
-        while chunk := sock.recv(4096):
-            answer += chunk
-    except OSError as error:
-        return f'{{"error":{{"desc":"{error.strerror}"}}}}'
-    finally:
-        sock.close()
-    return answer.decode("utf-8", "replace") or '{"error":{"desc":"no answer"}}'
-
-
-def _reason(answer: str) -> str:
-    from pyrun.oci import json
-
-    try:
-        return str(json.loads(answer)["error"]["desc"])
-    except (ValueError, KeyError, TypeError):
-        return answer.strip()

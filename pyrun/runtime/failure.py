@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from struct import unpack
 
-from pyrun.errors import CommandNotExecutableError, CommandNotFoundError, KernelError, SyscallError
+from pyrun.errors import CommandNotExecutableError, CommandNotFoundError, ConflictError, KernelError, SyscallError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Failure:
 
 def to_error(
     failure: Failure, plan: Plan | None, command: str
-) -> KernelError | CommandNotFoundError | CommandNotExecutableError:
+) -> KernelError | CommandNotFoundError | CommandNotExecutableError | ConflictError:
     """Return the error for a start or an exec that failed."""
     from pyrun.runtime.plan import OP_CHDIR, OP_EXEC, OP_FUSE_OVERLAY, OPS
 
@@ -55,6 +55,13 @@ def to_error(
             + (failure.words.split("\n")[-1] or f"the helper ended with status {failure.errno}"),
             hint="`--network none` and `--network host` need no helper; `pyrun info` says what it lacks",
         )
+    if failure.syscall == "network timeout":
+        return KernelError(
+            "cannot set up the network: its program was not ready in time",
+            hint="`pyrun info` names the program; another version of it, or --network none or host, may do",
+        )
+    if failure.syscall == "publish":
+        return _publish_error(failure, reason)
     if failure.syscall == "killed":
         return KernelError(
             "cannot start the container: its first process was killed before it could execute the program",
@@ -77,6 +84,26 @@ def to_error(
         step=failure.step,
         op=OPS[failure.op - 1] if failure.op > 0 else "",
         hint=_hint(failure),
+    )
+
+
+def _publish_error(failure: Failure, reason: str) -> ConflictError:
+    """``words``: a request of slirp4netns's API, a newline, the answer, perhaps cut off (native/monitor/network.c)."""
+    from pyrun.oci import json
+
+    request, _, answer = failure.words.partition("\n")
+    try:
+        asked = json.loads(request)["arguments"]
+        where = f"{asked['host_addr']}:{asked['host_port']}/{asked['proto']}"
+    except (ValueError, KeyError, TypeError):
+        where = request
+    try:
+        reason = str(json.loads(answer)["error"]["desc"])
+    except (ValueError, KeyError, TypeError):
+        reason = answer.strip() or reason
+    return ConflictError(
+        f"cannot publish port: {where}: slirp4netns: {reason}",
+        hint="the port was taken while the container started: choose another, or let pyrun choose",
     )
 
 

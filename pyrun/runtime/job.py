@@ -11,7 +11,7 @@ from pyrun.runtime.plan import NONE
 TTY, STDIN, STDIN_ONCE, EPHEMERAL, INIT, LOG, NETWORK, NETWORK_READY_FD = (1 << bit for bit in range(8))
 MAGIC = 0x424F4A59
 VERSION = 1
-_HEADER_BYTES = 144
+_HEADER_BYTES = 160
 # linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
 _F_ADD_SEALS = 1033
 _ALL_SEALS = 1 | 2 | 4 | 8
@@ -23,7 +23,8 @@ class Job:
     __slots__ = (
         "boot_id", "clone_flags", "columns", "directory", "event", "events", "events_ended", "events_removed",
         "events_started", "flags", "gid_map", "id", "live_link", "log_max_bytes", "log_max_files", "name_link",
-        "network_argv", "remove", "retired", "rows", "shared", "socket_path", "uid_map",
+        "network_api", "network_argv",
+        "network_patience_ms", "network_requests", "remove", "retired", "rows", "shared", "socket_path", "uid_map",
     )  # fmt: skip
 
     def __init__(self, container_id: str, directory: str) -> None:
@@ -37,6 +38,9 @@ class Job:
         self.name_link: str | None = None
         self.socket_path: str | None = None
         self.network_argv: list[str] = []
+        self.network_api: str | None = None  # slirp4netns's socket, and what to ask there once it is ready
+        self.network_requests: list[str] = []
+        self.network_patience_ms = 30_000
         self.remove: list[str] = []  # in this order
         self.retired: str | None = None
         self.log_max_bytes = 10_000_000
@@ -69,16 +73,18 @@ class Job:
             text(self.uid_map), text(self.gid_map), texts(self.network_argv), texts(self.remove),
         ]  # fmt: skip
         boot, retired, events, event = text(self.boot_id), text(self.retired), text(self.events), text(self.event)
+        api, requests = text(self.network_api), texts(self.network_requests)
         lists = [self.events_started, self.events_ended, self.events_removed]
         event_lists = [number for bodies in lists for number in (texts(bodies), len(bodies))]
         shared = texts(self.shared)
         data += b"\0" * (-(_HEADER_BYTES + len(data)) % 8 or 8)
         header = pack(
-            "=IIIIIIQQ9IIIIIHHII10I",
+            "=IIIIIIQQ9IIIIIHHII14I",
             MAGIC, VERSION, self.flags, len(self.network_argv), len(self.remove), self.log_max_files,
             self.clone_flags, self.log_max_bytes, *offsets,
             _HEADER_BYTES, len(data), _HEADER_BYTES + len(data), len(plan), self.rows, self.columns, boot, retired,
             events, event, *event_lists, shared, len(self.shared),
+            api, requests, len(self.network_requests), self.network_patience_ms,
         )  # fmt: skip
         return header + bytes(data) + plan
 

@@ -114,6 +114,17 @@ def test_published_port(box: Box) -> None:
     assert talk(port) == "hello got ping"
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:", ""], ids=["pasta", "the usual"])
+def test_published_port_after_a_restart(box: Box, address: str) -> None:
+    """By a restart policy: nobody but the monitor is there to publish it again."""
+    port = free_port()
+    script = f"[ -e /again ] || {{ touch /again; exit 3; }}; {SERVER}"
+    options = ("--restart", "on-failure", "-p", f"{address}{port}:8080")
+    box.pyrun.ok("run", "-d", "--name", "server", *options, box.image, "sh", "-c", script)
+    assert talk(port) == "hello got ping"
+    assert box.inspect("server")["RestartCount"] == 1
+
+
 def test_two_at_once_and_all_interfaces(box: Box) -> None:
     ports = [free_port(), free_port()]
     for number, port in enumerate(ports):

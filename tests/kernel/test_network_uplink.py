@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from pyrun.errors import ConflictError
 from pyrun.network import address, slirp, uplink
 from pyrun.network.ports import PortMapping, allocate, parse_all
 from pyrun.network.uplink import Uplink
@@ -162,13 +161,24 @@ SERVER = (
 )
 
 
+def publish(api_socket: str, mappings: list[PortMapping]) -> None:
+    """What the monitor does (tests/kernel/test_monitor_network.py)."""
+    for request in slirp.requests(mappings):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(api_socket)
+            client.sendall(request.encode())
+            client.shutdown(socket.SHUT_WR)
+            answer = client.makefile().read()
+            assert "return" in answer, answer
+
+
 def serving(link: Uplink, mappings: list[PortMapping]) -> contextlib.AbstractContextManager[None]:
     @contextlib.contextmanager
     def run() -> Iterator[None]:
         with container(link, SERVER) as process:
             assert process.stdout is not None
             if link.api_socket:
-                slirp.publish(link.api_socket, mappings)
+                publish(link.api_socket, mappings)
             assert process.stdout.readline() == "listening\n"
             yield
 
@@ -219,22 +229,6 @@ def test_only_what_was_asked_for_is_published(program_path: str, tmp_path: Path)
     link, mappings = choose(program_path, str(tmp_path / "api"), ports=("127.0.0.1::80",))
     with serving(link, mappings), pytest.raises(ConnectionRefusedError):
         greeting(host_address(), mappings[0].host_port)
-
-
-def test_slirp_names_the_port_that_was_taken_meanwhile(tmp_path: Path) -> None:
-    found = shutil.which("slirp4netns")
-    assert found is not None
-    mapping = PortMapping("127.0.0.1", 0, 80, "tcp")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        mapping.host_port = taken.getsockname()[1]
-        link = Uplink()
-        link.argv = slirp.argv(
-            found, netns="/proc/{pid}/ns/net", ready_fd="{ready}", api_socket=str(tmp_path / "api"), with_dns=True
-        )
-        link.ready_fd = True
-        with container(link, "import sys; sys.stdin.read()"), pytest.raises(ConflictError) as caught:
-            slirp.publish(str(tmp_path / "api"), [mapping])
-    assert f"127.0.0.1:{mapping.host_port}/tcp" in caught.value.message
 
 
 def test_uplink_dies_with_the_pid_namespace(program_path: str) -> None:

@@ -56,6 +56,7 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     orders.network_argv, orders.remove = ["/bin/pasta", "-x"], ["/one"]
     orders.rows, orders.columns = 24, 80
     orders.events, orders.events_removed = "/record", ["{one", "{two"]
+    orders.network_api, orders.network_requests, orders.network_patience_ms = "/api", ["{1", "{2"], 99
     orders.shared = [f"{0x20000000} /other"]
     encoded = orders.encode(b"PLAN")
     assert encoded[:8] == struct.pack("=II", job.MAGIC, job.VERSION)
@@ -63,7 +64,7 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     assert (flags, argc, removes, files, clone_flags, log_bytes) == (1 | 128, 2, 1, 3, 0x1122334455667788, 10_000_000)
     offsets = struct.unpack_from("=9I", encoded, 40)
     data_offset, data_size, plan_offset, plan_size, rows, columns = struct.unpack_from("=IIIIHH", encoded, 76)
-    assert (data_offset, rows, columns) == (144, 24, 80)
+    assert (data_offset, rows, columns) == (160, 24, 80)
     assert plan_offset % 8 == 0, "struct plan_step holds 64-bit numbers"
     assert encoded[plan_offset : plan_offset + plan_size] == b"PLAN"
     data = encoded[data_offset : data_offset + data_size]
@@ -77,6 +78,10 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     assert data[events:].startswith(b"/record\0")
     assert data[lists[4] :].startswith(b"{one\0{two\0")
     assert [event, *lists[:4], lists[5]] == [plan.NONE, plan.NONE, 0, plan.NONE, 0, 2]
+    api, requests, request_count, patience = struct.unpack_from("=4I", encoded, 144)
+    assert data[api:].startswith(b"/api\0")
+    assert data[requests:].startswith(b"{1\0{2\0")
+    assert (request_count, patience) == (2, 99)
 
 
 def test_a_plan_in_words() -> None:
