@@ -189,8 +189,7 @@ class Builder:
             raise InvalidInputError(f"invalid hostname format: {hostname!r}")
         config = configuration.decide(self, args, hostname, network, decided_mounts, self.directory)
         record = self._record(args, hostname, network, decided_mounts)
-        data = containers.data_directory(self.layout, self.id, ephemeral=options.rm)
-        rootfs = self._rootfs(data)
+        rootfs = self._rootfs(self.directory)
         files = {
             "config.json": json.dumps(config).encode(),
             "rootfs.json": json.dumps(rootfs).encode(),
@@ -217,7 +216,7 @@ class Builder:
                 if self.options.name:
                     raise
                 # Another process has drawn the same name at this moment.
-                record["name"] = containers.random_name(self.layout)
+                record["name"] = new_container.random_name(self.layout)
             else:
                 return
 
@@ -257,7 +256,7 @@ class Builder:
         from pyrun.runtime.state import boot_id
 
         options, image = self.options, self.image
-        name = containers.check_name(options.name) if options.name else containers.random_name(self.layout)
+        name = containers.check_name(options.name) if options.name else new_container.random_name(self.layout)
         return {
             "id": self.id,
             "name": name,

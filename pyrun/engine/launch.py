@@ -113,7 +113,7 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
 
             orders.network_api, orders.network_requests = link["api_socket"], networking.requests(record)
     orders.shared = [f"{flags} {path}" for path, flags in shared.items()]
-    _link_live(layout, created)
+    containers.link_live(layout, created.id, directory)
     monitor = launch.start_monitor(layout.engine, engine, orders, plan, beside=beside)
     return Launch(created, monitor, plan, is_first_on_fuse="fuse" in rootfs and not was_on_fuse)
 
@@ -139,14 +139,9 @@ def _orders(
     if record["ephemeral"]:
         orders.flags |= job.EPHEMERAL
         orders.name_link = layout.name(record["name"])
-        # Volumes while the record still names them; the record before the data, whose owner link tells the sweep.
-        orders.remove = [
-            *(layout.volume(name) for name in record["anonymous_volumes"]),
-            directory,
-            layout.ephemeral_data(created.id),
-        ]
-        # Not named after the container: the sweep would take that for one under construction.
-        orders.retired = f"{layout.runtime_tmp}/{owner.token()}"
+        # Volumes while the record still names them.
+        orders.remove = [*(layout.volume(name) for name in record["anonymous_volumes"]), directory]
+        orders.retired = f"{layout.trash}/{owner.token()}"
     orders.rows, orders.columns = window
     events.prepare(layout, orders, record)
     orders.boot_id = state.boot_id()  # not the record's: that is of the boot that created it
@@ -181,11 +176,3 @@ def _prepare(directory: str) -> None:
     for name in ("hosts", "hostname", "resolv.conf"):
         # Readable for the container's users, who are not us.
         os.chmod(f"{directory}/{name}", 0o644)
-
-
-def _link_live(layout: Layout, created: Created) -> None:
-    link = layout.live_entry(created.id)
-    try:
-        os.symlink(created.directory, link)
-    except FileExistsError:
-        pass

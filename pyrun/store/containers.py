@@ -3,8 +3,8 @@
 It must not know what a record's fields mean beyond id, name and ephemeral. Hot: no json, re, pathlib, shutil.
 
 A directory appears by one rename (store/new_container.py); its name is then taken by symlink(2).
-So a name never dangles while its container is alive, and nobody ever sees half a container. A --rm container has two
-halves: the record in the runtime directory, upper/ and work/ on disk (`layout.ephemeral_data`).
+So a name never dangles while its container is alive, and nobody ever sees half a container. Containers with --rm are
+in a directory of their own, and only those of this boot are seen.
 """
 
 from __future__ import annotations
@@ -63,9 +63,19 @@ def directory(layout: Layout, container_id: str, *, ephemeral: bool) -> str:
     return layout.ephemeral_container(container_id) if ephemeral else layout.container(container_id)
 
 
-def data_directory(layout: Layout, container_id: str, *, ephemeral: bool) -> str:
-    """Return where a container's upper/ and work/ are or will be: on disk, also for --rm."""
-    return layout.ephemeral_data(container_id) if ephemeral else layout.container(container_id)
+def is_past(layout: Layout, path: str) -> bool:
+    """Whether a container is one with --rm that ran in another boot, or on another machine: nobody sees it any more."""
+    if not path.startswith(layout.ephemeral + "/"):
+        return False
+    try:
+        return not owner.is_of_this_boot(os.readlink(f"{path}/owner")) and not awaits_start(path)
+    except OSError:
+        return True
+
+
+def awaits_start(path: str) -> bool:
+    """Whether `create --rm` made the container and nobody has started it yet."""
+    return os.path.exists(f"{path}/{STAYS}") and not os.path.exists(f"{path}/state")
 
 
 def load(path: str) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def resolve(layout: Layout, text: str) -> tuple[str, str]:
     wanted = text.removeprefix("/")
     if len(wanted) == 64 and not wanted.strip(_HEX):
         for path in (layout.container(wanted), layout.ephemeral_container(wanted)):
-            if os.path.isdir(path):
+            if os.path.isdir(path) and not is_past(layout, path):
                 return wanted, path
     if wanted and "/" not in wanted and wanted not in (".", ".."):
         found = holder(layout, wanted)
@@ -124,8 +134,9 @@ def list(layout: Layout, all: bool = True) -> builtins.list[tuple[str, str]]:
     ``live/`` may name one that has just died or is gone: `load` tells, and runtime.state of each.
     """
     if all:
-        roots = (layout.containers, layout.ephemeral)
-        return [(name, f"{root}/{name}") for root in roots for name in _names_in(root)]
+        found = [(name, layout.container(name)) for name in _names_in(layout.containers)]
+        ephemeral = [(name, layout.ephemeral_container(name)) for name in _names_in(layout.ephemeral)]
+        return found + [pair for pair in ephemeral if not is_past(layout, pair[1])]
     found = []
     for name in _names_in(layout.live):
         try:
@@ -135,15 +146,22 @@ def list(layout: Layout, all: bool = True) -> builtins.list[tuple[str, str]]:
     return found
 
 
-def random_name(layout: Layout) -> str:
-    """Return a name like ``quiet_hopper`` that no container has at this moment."""
-    from pyrun.store import names
+def link_running(layout: Layout) -> None:
+    """Make the links of `live/` anew that went with the runtime directory: a container runs while its lock is held."""
+    for container_id, path in list(layout):
+        try:
+            if fsio.is_locked(f"{path}/lock"):
+                link_live(layout, container_id, path)
+        except OSError:
+            continue  # just being removed
 
-    for attempt in range(20):
-        name = names.draw(attempt)
-        if not os.path.lexists(layout.name(name)):
-            return name
-    return names.draw(0) + os.urandom(4).hex()
+
+def link_live(layout: Layout, container_id: str, path: str) -> None:
+    """Say that a container runs, to who asks for those only; saying it twice is fine."""
+    try:
+        os.symlink(path, layout.live_entry(container_id))
+    except FileExistsError:
+        pass
 
 
 def delete(layout: Layout, container_id: str, path: str) -> None:
@@ -202,11 +220,11 @@ def take_name_locked(layout: Layout, name: str, target: str, container_id: str) 
 
 
 def _link_value(layout: Layout, target: str, container_id: str) -> str:
-    return target if target.startswith(layout.ephemeral + "/") else f"../containers/{container_id}"
+    return f"../{'ephemeral' if target.startswith(layout.ephemeral + '/') else 'containers'}/{container_id}"
 
 
 def _replace_dead(layout: Layout, name: str, value: str) -> bool:
-    """Take over, under the lock, a name whose container is gone (a reboot took the runtime directory).
+    """Take over, under the lock, a name whose container is gone (a reboot ends those with --rm).
 
     By rename, so that it is never free. Returns False where it is. Raises: NameInUseError.
     """
@@ -245,7 +263,11 @@ def holder(layout: Layout, name: str) -> str:
         value = os.readlink(layout.name(name))
     except OSError:
         return ""
-    return value if value.startswith("/") else layout.container(value.rpartition("/")[2])
+    container_id = value.rpartition("/")[2]
+    if not value.startswith("../ephemeral/"):
+        return layout.container(container_id)
+    path = layout.ephemeral_container(container_id)
+    return path if not is_past(layout, path) else f"{path}/past"
 
 
 def _name_of(layout: Layout, container_id: str) -> str:
@@ -262,18 +284,7 @@ def drop(layout: Layout, container_id: str, *, ephemeral: bool) -> None:
     """Remove the directories of a container, wherever it stands in its life; its name is not looked at."""
     from pyrun.store import trees
 
-    if not ephemeral:
-        trees.discard(layout, layout.container(container_id))
-        return
-    # Another file system than trash/: a token in the runtime's tmp/ hides it as well.
-    grave = f"{layout.runtime_tmp}/{owner.token()}"
-    try:
-        os.rename(layout.ephemeral_container(container_id), grave)
-    except FileNotFoundError:
-        pass
-    else:
-        trees.remove_tree(grave)
-    trees.discard(layout, layout.ephemeral_data(container_id))
+    trees.discard(layout, directory(layout, container_id, ephemeral=ephemeral))
 
 
 def _names_in(path: str) -> builtins.list[str]:

@@ -30,8 +30,9 @@ ROOT, mode 0700
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log and rotated ones
-    ephemeral/ID/            new_container.py        a --rm container's disk half: upper/ work/, `owner` -> RECORD/TOKEN
-    names/NAME               containers.py           symlink to ../containers/ID (or into RUNTIME); names.lock to remove
+    ephemeral/ID/            new_container.py        a --rm container: as containers/ID/, never synced; of this boot
+      owner                  new_container / sweep   symlink to the TOKEN of who made it
+    names/NAME               containers.py           link to ../containers/ID, ../ephemeral/ID; names.lock to remove
     idranges/START-SIZE      id_ranges.py            symlink to RECORD/TOKEN of the --userns=auto container; names.lock
     volumes/NAME/            volumes.store
     networks/NAME.json       network
@@ -45,9 +46,7 @@ ROOT, mode 0700
 
 RUNTIME, mode 0700, gone after a reboot
     live/ID                  client, monitor / ps    symlink to the container's directory while it runs; may be stale
-    ephemeral/ID/            new_container.py        the record half of a --rm container: all files of containers/ID/
     sock/ID32                the monitor             attach socket; the first 32 digits: sun_path holds 107 bytes
-    tmp/TOKEN                containers.py           as ROOT/tmp
     network/                 network
     engine                   runtime.engine_ns       names the live engine namespace; one for all roots of a user
 """
@@ -76,7 +75,6 @@ class Layout:
         "containers",
         "engine",
         "ephemeral",
-        "ephemeral_disk",
         "events",
         "events_directory",
         "events_older",
@@ -98,7 +96,6 @@ class Layout:
         "root",
         "runtime",
         "runtime_network",
-        "runtime_tmp",
         "sockets",
         "tmp",
         "trash",
@@ -120,7 +117,7 @@ class Layout:
         self.layers = root + "/layers"
         self.images = root + "/images"
         self.containers = root + "/containers"
-        self.ephemeral_disk = root + "/ephemeral"
+        self.ephemeral = root + "/ephemeral"
         self.names = root + "/names"
         self.id_ranges = root + "/idranges"
         self.volumes = root + "/volumes"
@@ -136,9 +133,7 @@ class Layout:
         self.refs_log = root + "/refs.log"
         self.runtime = runtime
         self.live = runtime + "/live"
-        self.ephemeral = runtime + "/ephemeral"
         self.sockets = runtime + "/sock"
-        self.runtime_tmp = runtime + "/tmp"
         self.runtime_network = runtime + "/network"
         self.user_runtime = user_runtime or runtime
         self.engine = self.user_runtime + "/engine"
@@ -182,12 +177,8 @@ class Layout:
         return self.containers + "/" + container_id
 
     def ephemeral_container(self, container_id: str) -> str:
-        """Return the directory of a --rm container's record (not on disk: in the runtime directory)."""
+        """Return the directory of a --rm container."""
         return self.ephemeral + "/" + container_id
-
-    def ephemeral_data(self, container_id: str) -> str:
-        """Return the directory that holds upper/ and work/ of a --rm container (on disk)."""
-        return self.ephemeral_disk + "/" + container_id
 
     def name(self, name: str) -> str:
         """Return the path of the symlink that holds a container's name."""

@@ -31,6 +31,17 @@ def new_id() -> str:
             return candidate
 
 
+def random_name(layout: Layout) -> str:
+    """Return a name like ``quiet_hopper`` that no container has at this moment."""
+    from pyrun.store import names
+
+    for attempt in range(20):
+        name = names.draw(attempt)
+        if not os.path.lexists(layout.name(name)):
+            return name
+    return names.draw(0) + os.urandom(4).hex()
+
+
 def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
     """Make a container's directory and take its name; return the directory.
 
@@ -43,12 +54,10 @@ def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]
     ephemeral = bool(record.get("ephemeral"))
     if name:
         containers.refuse_taken(layout, name)
-    building = f"{layout.runtime_tmp if ephemeral else layout.tmp}/{owner.token(container_id)}"
+    building = f"{layout.tmp}/{owner.token(container_id)}"
     target = containers.directory(layout, container_id, ephemeral=ephemeral)
     try:
         _build(building, record, files, ephemeral=ephemeral)
-        if ephemeral:
-            _build_data(layout, container_id)
         os.rename(building, target)
         if name:
             containers.take_name(layout, name, target, container_id)
@@ -63,10 +72,14 @@ def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]
 
 def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, ephemeral: bool) -> None:
     try:
-        for part in ("", "/rootfs", "/logs") if ephemeral else ("", "/rootfs", "/logs", "/work"):
+        for part in ("", "/rootfs", "/logs", "/work"):
             os.mkdir(building + part, 0o700)
-        if not ephemeral:
-            _make_upper(building)
+        # The mode of upper is the mode of "/" inside: 0755 whatever our umask is.
+        os.mkdir(f"{building}/upper", 0o755)
+        os.chmod(f"{building}/upper", 0o755)  # noqa: S103
+        if ephemeral:
+            # So that a sweep can tell one whose maker was killed, or that a reboot has ended.
+            os.symlink(owner.token(), f"{building}/owner")
     except OSError as error:
         raise fsio.full_or(error, building) from error
     for name, data in files.items():
@@ -78,26 +91,3 @@ def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes],
     if not ephemeral:
         # Before the directory has its name: who finds a container after a power loss finds it whole.
         fsio.sync_files([f"{building}/{name}" for name in (*files, "container.json")])
-
-
-def _make_upper(parent: str) -> None:
-    # The mode of upper is the mode of "/" inside: 0755 whatever our umask is.
-    os.mkdir(f"{parent}/upper", 0o755)
-    os.chmod(f"{parent}/upper", 0o755)  # noqa: S103
-
-
-def _build_data(layout: Layout, container_id: str) -> None:
-    """Make the disk half of a --rm container; its `owner` link lets a sweep tell what a reboot left behind.
-
-    It leads to RECORD/TOKEN: the other half may be in the runtime directory of another session.
-    """
-    token = owner.token(container_id)
-    building = f"{layout.tmp}/{token}"
-    try:
-        os.mkdir(building, 0o700)
-        os.mkdir(f"{building}/work", 0o700)
-        _make_upper(building)
-        os.symlink(f"{layout.ephemeral_container(container_id)}/{token}", f"{building}/owner")
-        os.rename(building, layout.ephemeral_data(container_id))
-    except OSError as error:
-        raise fsio.full_or(error, building) from error

@@ -24,6 +24,11 @@ def token(suffix: str = "") -> str:
     return f"{name}.{suffix}" if suffix else name
 
 
+def is_of_this_boot(name: str) -> bool:
+    """Say whether a token's owner works, or worked, on this machine since it was started."""
+    return name.split("-")[:2] == [machine(), boot()]
+
+
 def is_dead(name: str) -> bool:
     """Say whether the owner that a token names can no longer be at work.
 

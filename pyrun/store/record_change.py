@@ -55,7 +55,7 @@ def rename(layout: Layout, container_id: str, directory: str, new: str) -> str:
 
 def _replace(layout: Layout, directory: str, record: dict[str, Any]) -> None:
     ephemeral = bool(record.get("ephemeral"))
-    temporary = f"{layout.runtime_tmp if ephemeral else layout.tmp}/{owner.token()}"
+    temporary = f"{layout.tmp}/{owner.token()}"
     try:
         fsio.write_atomic(
             f"{directory}/container.json", json.dumps(record).encode("ascii"), temporary=temporary, sync=not ephemeral

@@ -1,4 +1,4 @@
-"""Sweep what crashes left: unfinished work of dead owners, trash, stale leases, dead names, halves of --rm containers.
+"""Sweep what crashes left: unfinished work of dead owners, trash, stale leases, dead names, dead --rm containers.
 
 It must not judge the living: only names whose owner is dead for sure (`owner.is_dead`) go. Called by pull, rm and
 prune, never by run or ps. Every step may run in many processes at once.
@@ -23,11 +23,9 @@ def sweep(layout: Layout) -> list[PyrunError]:
     """
     failures: list[PyrunError] = []
     _sweep_dead_ephemeral(layout, failures)
-    _sweep_ephemeral(layout, failures)
-    for root in (layout.tmp, layout.runtime_tmp):
-        for name in _names_in(root):
-            if owner.is_dead(name):
-                _remove(f"{root}/{name}", failures)
+    for name in _names_in(layout.tmp):
+        if owner.is_dead(name):
+            _remove(f"{layout.tmp}/{name}", failures)
     for name in _names_in(layout.trash):
         _remove(f"{layout.trash}/{name}", failures)
     for name in _names_in(layout.leases):
@@ -50,12 +48,12 @@ def _remove(path: str, failures: list[PyrunError]) -> None:
 
 
 def _sweep_dead_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
-    """Remove --rm containers that nobody will: their monitor was killed, or their maker before it started one."""
+    """Remove --rm containers that nobody will: a reboot ended them, their monitor or their maker was killed."""
     for container_id in _names_in(layout.ephemeral):
         path = layout.ephemeral_container(container_id)
         try:
-            token = os.readlink(f"{layout.ephemeral_data(container_id)}/owner").rpartition("/")[2]
-            if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock") or _awaits_start(path):
+            token = os.readlink(f"{path}/owner")
+            if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock") or containers.awaits_start(path):
                 continue
             containers.delete(layout, container_id, path)
         except PyrunError as error:
@@ -64,55 +62,14 @@ def _sweep_dead_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
             continue  # it is just being removed
 
 
-def _awaits_start(path: str) -> bool:
-    """Whether `create --rm` made the container and nobody has started it yet."""
-    return os.path.exists(f"{path}/{containers.STAYS}") and not os.path.exists(f"{path}/state")
-
-
-def _sweep_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
-    """Remove disk halves whose record is gone.
-
-    Looked at in this order: halves, runtime tmp, records. A container under construction moves from the second to the
-    third and made its half after the second: so each living half is seen to have one of them.
-    """
-    halves = _names_in(layout.ephemeral_disk)
-    if not halves:
-        return
-    building = {name.partition(".")[2] for name in _names_in(layout.runtime_tmp)}
-    records = set(_names_in(layout.ephemeral))
-    for container_id in halves:
-        if container_id in building or container_id in records:
-            continue
-        path = layout.ephemeral_data(container_id)
-        # A half appears with its `owner`: one without was being removed by a monitor that did not come to its end.
-        # Another machine's record is in its own runtime directory: not ours to judge.
-        record, _, token = _owner_of(path).rpartition("/")
-        if os.path.isdir(record):
-            continue  # in the runtime directory of another session (XDG_RUNTIME_DIR), which it may be running in
-        if not token or owner.is_dead(token):
-            try:
-                os.rename(path, f"{layout.trash}/{owner.token()}")
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                failures.append(StoreError(f"cannot remove: {path}: {error.strerror}", path=path))
-
-
-def _owner_of(half: str) -> str:
-    try:
-        return os.readlink(f"{half}/owner")
-    except OSError:
-        return ""
-
-
 def _sweep_names(layout: Layout) -> None:
-    dead = [name for name in _names_in(layout.names) if not os.path.isdir(layout.name(name))]
+    dead = [name for name in _names_in(layout.names) if not os.path.isdir(containers.holder(layout, name))]
     if not dead:
         return
     with fsio.FileLock(layout.names_lock, exclusive=True):
         for name in dead:
             # Again under the lock: the name may have been given to a new container since.
-            if not os.path.isdir(layout.name(name)):
+            if not os.path.isdir(containers.holder(layout, name)):
                 fsio.unlink_quietly(layout.name(name))
 
 

@@ -81,7 +81,7 @@ def _create(layout: Layout) -> None:
             f"{layout.layers}/sha256",
             layout.images,
             layout.containers,
-            layout.ephemeral_disk,
+            layout.ephemeral,
             layout.names,
             layout.volumes,
             layout.networks,
@@ -108,11 +108,12 @@ def _create(layout: Layout) -> None:
 
 
 def _create_runtime(layout: Layout) -> None:
-    # The last one is made last: if it is there, all are.
-    if os.path.isdir(layout.runtime_tmp):
+    # A cleaner of /tmp, or the end of a login session, takes some of them, or all.
+    missing = [path for path in (layout.live, layout.sockets, layout.runtime_network) if not os.path.isdir(path)]
+    if not missing:
         return
     try:
-        for path in (layout.live, layout.ephemeral, layout.sockets, layout.runtime_network, layout.runtime_tmp):
+        for path in missing:
             fsio.make_directory(path)
     except OSError as error:
         raise StoreError(
@@ -120,3 +121,7 @@ def _create_runtime(layout: Layout) -> None:
             path=layout.runtime,
             hint="set XDG_RUNTIME_DIR to a private directory of yours",
         ) from error
+    if layout.live in missing:
+        from pyrun.store import containers
+
+        containers.link_running(layout)

@@ -16,6 +16,7 @@ from pyrun.engine import ps
 from pyrun.engine.inspect import inspect
 from pyrun.errors import ContainerNotFoundError, InvalidInputError
 from pyrun.runtime.state import boot_id, start_time
+from pyrun.store import owner
 from pyrun.store.layout import Layout
 
 F_OFD_SETLK = 37
@@ -36,6 +37,8 @@ class World:
         ephemeral = changes.get("ephemeral", False)
         directory = (self.layout.ephemeral_container if ephemeral else self.layout.container)(container_id)
         os.makedirs(directory)
+        if ephemeral:
+            os.symlink(owner.token(), f"{directory}/owner")
         record = {
             "id": container_id, "name": f"name{digit}", "created": f"2024-01-01T00:00:0{digit}Z", "image": "busybox:1",
             "image_ref": "busybox:1", "image_id": "sha256:" + "e" * 64, "manifest": "sha256:" + "f" * 64,

@@ -20,7 +20,7 @@ from pyrun.errors import (
     StoreError,
     StoreVersionError,
 )
-from pyrun.store import containers, names, new_container, owner, record_change, trees
+from pyrun.store import containers, fsio, names, new_container, owner, record_change, trees
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
 from pyrun.store.version import open_store
@@ -40,7 +40,7 @@ def make(layout: Layout, name: str = "", *, ephemeral: bool = False, container_i
 
 
 def left_over(layout: Layout) -> list[str]:
-    places = (layout.tmp, layout.runtime_tmp, layout.trash, layout.leases, layout.ephemeral_disk, layout.ephemeral)
+    places = (layout.tmp, layout.trash, layout.leases, layout.ephemeral)
     return [f"{place}/{name}" for place in places for name in os.listdir(place)]
 
 
@@ -78,10 +78,11 @@ def test_what_a_start_needs_is_on_disk_before_the_directory_has_its_name(
     assert at_rename[-1] == ([] if ephemeral else ["config.json", "container.json", "rootfs.json"])
 
 
-def test_ephemeral_has_its_record_in_runtime_and_its_data_on_disk(layout: Layout) -> None:
+def test_an_ephemeral_one_has_a_place_of_its_own_and_an_owner(layout: Layout) -> None:
     container_id, path = make(layout, "once", ephemeral=True)
     assert path == layout.ephemeral_container(container_id)
-    assert sorted(os.listdir(layout.ephemeral_data(container_id))) == ["owner", "upper", "work"]
+    assert not owner.is_dead(os.readlink(f"{path}/owner"))
+    assert (container_id, path) in containers.list(layout)
     assert containers.resolve(layout, "once") == (container_id, path)
     containers.delete(layout, container_id, path)
     assert left_over(layout) == []
@@ -223,7 +224,7 @@ def test_sweep_takes_the_dead_and_spares_the_living(layout: Layout) -> None:
     recycled = "-".join([*parts[:4], "1", parts[5]])
     assert owner.is_dead(dead)
     assert not owner.is_dead(mine)
-    for place in (layout.tmp, layout.runtime_tmp, layout.leases):
+    for place in (layout.tmp, layout.leases):
         for token in (dead, mine, other_machine, other_boot, other_namespace, recycled):
             if place == layout.leases:
                 Path(place, token).write_text("sha256:0\n")
@@ -232,25 +233,59 @@ def test_sweep_takes_the_dead_and_spares_the_living(layout: Layout) -> None:
                 os.chmod(f"{place}/{token}/locked", 0)
     os.makedirs(f"{layout.trash}/anything/at/all")
     assert sweep(layout) == []
-    for place in (layout.tmp, layout.runtime_tmp, layout.leases):
+    for place in (layout.tmp, layout.leases):
         assert sorted(os.listdir(place)) == sorted([mine, other_machine, other_namespace])
     assert os.listdir(layout.trash) == []
 
 
 def test_sweep_removes_what_a_reboot_left_of_ephemeral_containers(layout: Layout) -> None:
     alive, _ = make(layout, "alive", ephemeral=True)
-    lost, path = make(layout, "lost", ephemeral=True)
-    away, away_path = make(layout, "away", ephemeral=True)
+    lost, _ = make(layout, "lost", ephemeral=True)
+    away, _ = make(layout, "away", ephemeral=True)
+    waiting, waiting_path = make(layout, "waiting", ephemeral=True)
+    Path(waiting_path, containers.STAYS).touch()  # made by `create --rm`, not started yet: a reboot does not end it
     parts = owner.token().split("-")
-    for container_id, changed, at in ((lost, "e" * 12, 1), (away, "f" * 12, 0)):
-        link = f"{layout.ephemeral_data(container_id)}/owner"
-        os.unlink(link)
-        os.symlink("-".join([*parts[:at], changed, *parts[at + 1 :]]), link)
-    for record in (path, away_path):
-        trees.remove_tree(record)
+    for container_id, changed, at in ((lost, "e" * 12, 1), (away, "f" * 12, 0), (waiting, "e" * 12, 1)):
+        set_owner(layout, container_id, "-".join([*parts[:at], changed, *parts[at + 1 :]]))
+    seen = sorted([alive, waiting])
+    assert sorted(container_id for container_id, _ in containers.list(layout)) == seen
+    for gone in ("lost", lost, lost[:20], "away", away):
+        with pytest.raises(ContainerNotFoundError):
+            containers.resolve(layout, gone)
+    make(layout, "lost")  # the name is free
     assert sweep(layout) == []
-    assert sorted(os.listdir(layout.ephemeral_disk)) == sorted([alive, away])
-    assert os.listdir(layout.names) == ["alive"]
+    assert sorted(os.listdir(layout.ephemeral)) == sorted([*seen, away]), "another machine's is not ours to judge"
+    assert sorted(os.listdir(layout.names)) == ["alive", "lost", "waiting"]
+
+
+def set_owner(layout: Layout, container_id: str, token: str) -> None:
+    link = f"{layout.ephemeral_container(container_id)}/owner"
+    os.unlink(link)
+    os.symlink(token, link)
+
+
+def test_sweep_spares_an_ephemeral_container_that_runs(layout: Layout) -> None:
+    """Also where another session (another XDG_RUNTIME_DIR) runs it; its maker has ended."""
+    container_id, path = make(layout, "web", ephemeral=True)
+    set_owner(layout, container_id, _dead_token())
+    lock = fsio.try_lock(f"{path}/lock")
+    assert sweep(layout) == []
+    assert os.listdir(layout.ephemeral) == [container_id]
+    os.close(lock)
+    assert sweep(layout) == []
+    assert os.listdir(layout.ephemeral) == []
+
+
+def test_the_links_of_what_runs_come_back_with_the_runtime_directory(layout: Layout) -> None:
+    running, path = make(layout, "running")
+    ephemeral, ephemeral_path = make(layout, "ephemeral", ephemeral=True)
+    make(layout, "stopped")
+    locks = [fsio.try_lock(f"{directory}/lock") for directory in (path, ephemeral_path)]
+    trees.remove_tree(layout.runtime)
+    open_store(layout)
+    assert sorted(containers.list(layout, all=False)) == sorted([(running, path), (ephemeral, ephemeral_path)])
+    for lock in locks:
+        os.close(lock)
 
 
 def _create_and_delete(layout: Layout, rounds: int, results: multiprocessing.queues.Queue[tuple[int, int]]) -> None:
@@ -291,7 +326,7 @@ def test_random_names_avoid_those_in_use(layout: Layout, monkeypatch: pytest.Mon
     monkeypatch.setattr(names, "draw", lambda attempt: f"quiet_hopper{attempt or ''}")
     make(layout, "quiet_hopper")
     make(layout, "quiet_hopper1")
-    assert containers.random_name(layout) == "quiet_hopper2"
+    assert new_container.random_name(layout) == "quiet_hopper2"
 
 
 def test_a_newer_store_is_refused_in_one_sentence(layout: Layout) -> None:
@@ -401,29 +436,6 @@ def test_sweep_goes_on_where_a_tree_cannot_be_removed(layout: Layout) -> None:
         trees.register_remover(None)
     assert os.listdir(layout.tmp) == []
     assert os.listdir(layout.trash) == ["deep"]
-
-
-def test_sweep_removes_half_of_an_ephemeral_container_that_its_monitor_left(layout: Layout) -> None:
-    container_id, record = make(layout, "half", ephemeral=True)
-    os.unlink(f"{layout.ephemeral_data(container_id)}/owner")
-    trees.remove_tree(record)
-    assert sweep(layout) == []
-    assert os.listdir(layout.ephemeral_disk) == []
-
-
-def test_sweep_spares_an_ephemeral_container_of_another_session(layout: Layout) -> None:
-    """Another XDG_RUNTIME_DIR, the same store: its upper directory is in use, though its maker has ended."""
-    other = Layout(layout.root, layout.runtime + "-other")
-    open_store(other)
-    container_id, _ = make(other, "elsewhere", ephemeral=True)
-    link = f"{layout.ephemeral_data(container_id)}/owner"
-    record = os.readlink(link).rpartition("/")[0]
-    os.unlink(link)
-    os.symlink(f"{record}/{_dead_token()}", link)
-    assert sweep(layout) == []
-    assert os.listdir(layout.ephemeral_disk) == [container_id]
-    assert sweep(other) == []
-    assert os.listdir(layout.ephemeral_disk) == []
 
 
 def rename(layout: Layout, container_id: str, new: str) -> None:
