@@ -77,7 +77,7 @@ def test_many_writers_and_a_bound(layout: Layout) -> None:
 
     in_children(4, work)
     sizes = [os.path.getsize(path) for path in (layout.events, layout.events_older)]
-    assert max(sizes) < events.MAX_BYTES + 4 * 500, "each writer may be one line late"
+    assert max(sizes) < 2 * events.MAX_BYTES, "it grows a little while one of them moves it away"
     assert sizes[1] >= events.MAX_BYTES
     found = recorded(layout)  # every line is whole
     for number in range(4):  # nothing was lost by the rotation, and each writer's are in their order
