@@ -181,7 +181,7 @@ class Builder:
         from pyrun.images import resolve
 
         options, image = self.options, self.image
-        network = networking.decide(options, image, self.layout.socket(self.id) + ".net")
+        network = networking.decide(options, image, self.layout.socket(self.id) + ".net", starts=not self.stays)
         shared = self.sharing.hostname if self.sharing is not None else ""
         own = os.uname().nodename if network.mode == "host" else self.id[:12]
         hostname = options.hostname or shared or own
@@ -273,6 +273,7 @@ class Builder:
             "labels": _labels(image["labels"], options),
             "mounts": decided_mounts.shown,
             "ports": [mapping.record() for mapping in network.ports],
+            "published": [mapping.record() for mapping in network.asked],
             "hostname": hostname,
             "stop_signal": options.stop_signal or image["stop_signal"] or _DEFAULT_STOP_SIGNAL,
             "stop_timeout": options.stop_timeout if options.stop_timeout is not None else 10,

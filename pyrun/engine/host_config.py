@@ -5,6 +5,8 @@ It must not know how it is shown. A field that pyrun has no option for has the v
 
 from __future__ import annotations
 
+from pyrun.network.ports import parse_all
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -25,7 +27,7 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         "ContainerIDFile": options["cidfile"] or "",
         "LogConfig": _LOG_CONFIG,
         "NetworkMode": record["network"] or "private",
-        "PortBindings": bindings(record["ports"]),
+        "PortBindings": _asked_ports(options["publish"]),
         "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.maximum},
         "AutoRemove": record["ephemeral"],
         "VolumeDriver": "",
@@ -60,6 +62,18 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         "ReadonlyPaths": config["linux"].get("readonlyPaths") or [],
         **({"Init": True} if options["init"] else {}),
     }
+
+
+def _asked_ports(specs: list[str]) -> dict[str, list[dict[str, str]]]:
+    """As they were asked for: no host port where there is a choice, a range where that was given."""
+    shown: dict[str, list[dict[str, str]]] = {}
+    for port in parse_all(specs):
+        first, last = port.host_port, port.host_port_last
+        text = f"{first}-{last}" if first != last else str(first or "")
+        shown.setdefault(f"{port.container_port}/{port.protocol}", []).append(
+            {"HostIp": port.host_ip, "HostPort": text}
+        )
+    return shown
 
 
 def bindings(ports: list[dict[str, Any]]) -> dict[str, list[dict[str, str]] | None]:

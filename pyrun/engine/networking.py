@@ -15,16 +15,24 @@ if TYPE_CHECKING:
     from pyrun.engine.options import RunOptions
     from pyrun.network.ports import PortMapping
     from pyrun.network.uplink import Uplink
+    from pyrun.store.containers import Created
+    from pyrun.store.layout import Layout
 
 _MODES = ("private", "none", "host")
 
 
 class Network:
-    """What was decided; ``uplink`` is None where nothing connects the container."""
+    """What was decided; ``uplink`` is None where nothing connects the container.
 
-    __slots__ = ("mode", "ports", "uplink")
+    ``asked``: the ports as they were asked for; ``ports``: with what was chosen.
+    """
 
-    def __init__(self, mode: str, ports: list[PortMapping], link: Uplink | None) -> None:
+    __slots__ = ("asked", "mode", "ports", "uplink")
+
+    def __init__(
+        self, mode: str, ports: list[PortMapping], link: Uplink | None, asked: list[PortMapping] | None = None
+    ) -> None:
+        self.asked = asked or []
         self.mode = mode
         self.ports = ports
         self.uplink = link
@@ -42,8 +50,8 @@ class Network:
         }
 
 
-def decide(options: RunOptions, image: dict[str, Any], api_socket: str) -> Network:
-    """Return the network that the options ask for; free host ports are chosen here.
+def decide(options: RunOptions, image: dict[str, Any], api_socket: str, *, starts: bool) -> Network:
+    """Return the network that the options ask for. ``starts``: at once, so host ports are chosen and tried here.
 
     Raises: InvalidInputError, ConflictError (port in use), FeatureMissingError (no helper, /dev/net/tun closed).
     """
@@ -62,11 +70,32 @@ def decide(options: RunOptions, image: dict[str, Any], api_socket: str) -> Netwo
         return Network(mode, [], None)
     from pyrun.network import uplink
 
+    chosen = ports
     if ports:
         from pyrun.network.ports import allocate
 
-        ports = allocate(ports)
-    return Network(mode, ports, uplink.choose(ports, api_socket=api_socket))
+        chosen = allocate(ports) if starts else [mapping.undecided for mapping in ports]
+    return Network(mode, chosen, uplink.choose(chosen, api_socket=api_socket), ports)
+
+
+def choose_ports(layout: Layout, created: Created) -> None:
+    """Choose and try the host ports of a container that exists and is to be started now, as docker does at each start.
+
+    The caller sees to it that nobody else starts it meanwhile. Raises: as `decide`; ContainerNotFoundError.
+    """
+    from pyrun.network import uplink
+    from pyrun.network.ports import PortMapping, allocate
+    from pyrun.store import record_change
+
+    record = created.record
+    chosen = allocate([PortMapping.from_record(item) for item in record["published"]])
+    ports = [mapping.record() for mapping in chosen]
+    if ports == record["ports"]:
+        return
+    link = uplink.choose(chosen, api_socket=layout.socket(created.id) + ".net")
+    news = {"ports": ports, "uplink": Network(record["network"], chosen, link).record()}
+    record_change.change(layout, created.directory, lambda current: current.update(news))
+    record.update(news)
 
 
 def _ports(options: RunOptions, image: dict[str, Any]) -> list[PortMapping]:

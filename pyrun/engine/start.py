@@ -62,11 +62,13 @@ def start(
 
         window = window_size(0)
     try:
-        started = launch.run_to_exec(layout, created, attached=attached, window=window)
+        started = _start(layout, created, attached, window)
     except SyscallError as error:
         # Two starts at once: the other's monitor holds the container's lock.
         if attached or error.errno != _EAGAIN or "SETLK" not in error.syscall:
             raise
+        return None
+    if started is None:
         return None
     if not attached:
         started.monitor.close()
@@ -75,6 +77,21 @@ def start(
 
     code = attach(started, interactive and bool(created.record["stdin_open"]), tty, keys, proxy=True)
     return _told(layout, created, code)
+
+
+def _start(layout: Layout, created: Created, attached: bool, window: tuple[int, int]) -> launch.Launch | None:
+    """Start it; None: somebody else has done so meanwhile."""
+    if not created.record.get("published"):
+        return launch.run_to_exec(layout, created, attached=attached, window=window)
+    from pyrun.engine import networking
+    from pyrun.store import fsio
+
+    # One at a time: the ports in the record are those of the start that comes to pass.
+    with fsio.FileLock(f"{created.directory}/config.json", exclusive=True):
+        if state.status(created.directory).is_up and not attached:
+            return None
+        networking.choose_ports(layout, created)
+        return launch.run_to_exec(layout, created, attached=attached, window=window)
 
 
 def _told(layout: Layout, created: Created, code: int | None) -> int | None:

@@ -38,16 +38,26 @@ class PortMapping:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> PortMapping:
         """Read what `record` wrote."""
-        return cls(record["host_ip"], record["host_port"], record["container_port"], record["protocol"])
+        return cls(
+            record["host_ip"], record["host_port"], record["container_port"], record["protocol"],
+            host_port_last=record.get("host_port_last", 0),
+        )  # fmt: skip
 
     def record(self) -> dict[str, Any]:
         """Return the form of container.json."""
-        return {
+        record = {
             "host_ip": self.host_ip,
             "host_port": self.host_port,
             "container_port": self.container_port,
             "protocol": self.protocol,
         }
+        return record if self.host_port_last == self.host_port else {**record, "host_port_last": self.host_port_last}
+
+    @property
+    def undecided(self) -> PortMapping:
+        """The same before its host port is chosen: 0 where there is a choice."""
+        port = self.host_port if self.host_port_last == self.host_port else 0
+        return PortMapping(self.host_ip, port, self.container_port, self.protocol)
 
     @property
     def host(self) -> str:

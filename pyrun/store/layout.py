@@ -19,7 +19,7 @@ ROOT, mode 0700
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs, pre-digested      JSON
     containers/ID/           new_container.py        built in tmp/, appears by one rename once its files are on disk
       container.json         new_container.py / ps   fsynced; record_change.py: by rename under names.lock    JSON
-      config.json            engine.run / runtime    OCI runtime-spec                                         JSON
+      config.json            engine.run / runtime    OCI runtime-spec; OFD lock while a start chooses ports    JSON
       rootfs.json            engine.run / runtime    what to mount                                            JSON
       lock                   the monitor             OFD write lock on byte 0 while it lives
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet

@@ -52,6 +52,12 @@ def talk(port: int, host: str = "127.0.0.1") -> str:
             raise TimeoutError(f"no word from port {port}")
 
 
+def bindings(box: Box, name: str) -> dict[str, int]:
+    """The host's ports by the container's, while it runs."""
+    shown = box.inspect(name)["NetworkSettings"]["Ports"]
+    return {inside: int(places[0]["HostPort"]) for inside, places in shown.items() if places}
+
+
 def serve(box: Box, name: str, *options: str) -> None:
     argv = ("run", "-d", "--name", name, *options, box.image, "sh", "-c", SERVER)
     box.pyrun.ok(*argv)
@@ -112,6 +118,42 @@ def test_published_port(box: Box) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
     serve(box, "server", "-p", f"127.0.0.1:{port}:8080")
     assert talk(port) == "hello got ping"
+
+
+def test_host_ports_are_chosen_at_each_start(box: Box) -> None:
+    """As docker: `create` takes none, a port in use is an error of `start`, and a free one may be another each time."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = taken.getsockname()[1]
+        box.pyrun.ok("create", "--name", "fixed", "-p", f"127.0.0.1:{busy}:80", box.image, "true")
+        assert f"127.0.0.1:{busy}/tcp: address already in use" in box.pyrun.fails(1, "start", "fixed")
+        assert box.status("fixed") == "created"
+    box.pyrun.ok("start", "fixed")
+    # Of two ports one is taken before the second start.
+    low = free_port()
+    options = ("-p", "127.0.0.1::8080", "-p", f"127.0.0.1:{low}-{low + 20}:8081")
+    box.pyrun.ok("create", "--name", "free", *options, box.image, "sh", "-c", SERVER)
+    assert bindings(box, "free") == {}
+    assert box.inspect("free")["HostConfig"]["PortBindings"] == {
+        "8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}],
+        "8081/tcp": [{"HostIp": "127.0.0.1", "HostPort": f"{low}-{low + 20}"}],
+    }
+    box.pyrun.ok("start", "free")
+    first = bindings(box, "free")
+    assert talk(first["8080/tcp"]) == "hello got ping"
+    box.pyrun.ok("stop", "-t", "0", "free")
+    with socket.create_server(("127.0.0.1", first["8080/tcp"])), socket.create_server(("127.0.0.1", first["8081/tcp"])):
+        box.pyrun.ok("start", "free")
+        second = bindings(box, "free")
+        assert not set(first.values()) & set(second.values())
+        assert low <= second["8081/tcp"] <= low + 20
+        assert talk(second["8080/tcp"]) == "hello got ping"
+
+
+def test_starts_at_once_agree_on_the_ports(box: Box) -> None:
+    box.pyrun.ok("create", "--name", "server", "-p", "127.0.0.1::8080", box.image, "sh", "-c", SERVER)
+    starts = [box.pyrun.popen("start", "server", stdout=subprocess.DEVNULL) for _ in range(6)]
+    assert [start.wait() for start in starts] == [0] * 6
+    assert talk(bindings(box, "server")["8080/tcp"]) == "hello got ping"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:", ""], ids=["pasta", "the usual"])

@@ -103,6 +103,9 @@ def test_record_round_trip() -> None:
     original = mapping("::1", 8080, 80, "udp")
     assert PortMapping.from_record(original.record()) == original
     assert original.host == "[::1]:8080"
+    (choice,) = parse("8000-8010:80")
+    assert PortMapping.from_record(choice.record()) == choice
+    assert [item.undecided.host_port for item in (original, choice, *parse("80"))] == [8080, 0, 0]
 
 
 def test_allocate_chooses_distinct_free_ports() -> None:
