@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from time import gmtime, strftime, time_ns
 
-from pyrun.engine import configuration, events, idmap, restart_policy
+from pyrun.engine import configuration, events, idmap
 from pyrun.engine.spec import Mounts
 from pyrun.engine.users import User, look_up
 from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
@@ -113,7 +113,7 @@ class Builder:
         self.image = image
         self.id = new_container.new_id()
         self.directory = containers.directory(layout, self.id, ephemeral=options.rm)
-        self.restart = _restart(options)
+        self.restart = _restart_wish(options)
         self.lowerdirs = lowerdirs(layout, self._diff_ids(), engine.form)
         self.view: View = View(self.lowerdirs, None)
         self.user: User = look_up(self.view, _user_text(options, image))
@@ -198,8 +198,7 @@ class Builder:
         }
         if self.stays:
             files[containers.STAYS] = b""
-        if self.restart.name != "no":
-            files[restart_policy.FILE] = self.restart.encode()
+        files |= self.restart
         # A collector (rmi, prune) has either not begun or has finished: the container holds the image from here on.
         with fsio.FileLock(self.layout.gc_lock, exclusive=False):
             if not resolve.has_layers(self.layout, image, self.map.form):
@@ -302,11 +301,15 @@ def now() -> str:
     return strftime("%Y-%m-%dT%H:%M:%S", gmtime(stamp // 1_000_000_000)) + f".{stamp % 1_000_000_000:09}Z"
 
 
-def _restart(options: RunOptions) -> restart_policy.Policy:
+def _restart_wish(options: RunOptions) -> dict[str, bytes]:
+    if not options.restart:
+        return {}
+    from pyrun.engine import restart_policy
+
     policy = restart_policy.parse(options.restart)
     if options.rm and policy.name != "no":
         raise InvalidInputError("conflicting options: cannot specify both --restart and --rm")
-    return policy
+    return {} if policy.name == "no" else {restart_policy.FILE: policy.encode()}
 
 
 def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:
