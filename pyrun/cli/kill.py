@@ -25,7 +25,8 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Signal each container."""
-    from pyrun.cli.each import for_each
+    from pyrun.cli.each import show
     from pyrun.engine import kill
 
-    return for_each(params["containers"], lambda name: kill.kill(session.layout, name, params["signal"]))
+    names = params["containers"]
+    return show(kill.kill_all(session.layout, names, params["signal"]), len(names))

@@ -26,8 +26,9 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Stop each container."""
-    from pyrun.cli.each import for_each
+    from pyrun.cli.each import show
     from pyrun.engine import stop
 
     timeout, signal = params["timeout"], params["signal"]
-    return for_each(params["containers"], lambda name: stop.stop(session.layout, name, timeout, signal))
+    names = params["containers"]
+    return show(stop.stop_all(session.layout, names, timeout, signal), len(names))

@@ -94,26 +94,12 @@ def end_restarts(now: State) -> None:
         os.close(fd)
 
 
-def kill(directory: str, now: State) -> None:
-    """End a container that is up, whatever it is doing, and wait until its record is written."""
-    end_restarts(now)
-    again = state.status(directory)  # it may have been started again before the monitor was told
-    if again.status == "running":
-        send_signal(again, SIGKILL)
-    wait_end(now)
-
-
 def wait_end(now: State, timeout: float | None = None) -> bool:
     """Wait until the container's monitor has ended, so that its record is written; False on timeout (seconds).
 
     Then for its first process, in case the monitor was killed and cannot take it along (native/monitor/members.c).
     """
     return _wait(now.monitor, now.monitor_starttime, timeout) and _wait(now.pid, now.starttime, timeout)
-
-
-def wait_init(now: State, timeout: float | None) -> bool:
-    """Wait until the container's first process has ended; False on timeout (seconds)."""
-    return _wait(now.pid, now.starttime, timeout)
 
 
 def _wait(pid: int, starttime: int, timeout: float | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import events, lifecycle, namespace
+from pyrun.engine.together import End, alone, end_of_monitor, together
 from pyrun.errors import ConflictError, ContainerNotFoundError, StoreBusyError, StoreCorruptError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers, fsio
@@ -12,12 +13,15 @@ from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
     from typing import Any
 
+    from pyrun.engine.together import Outcome, Work
     from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
 
 _PAUSE_SECONDS = 0.005
+_SHARING = ("network", "pid", "ipc", "uts", "userns")  # options that may say container:ID
 _PATIENCE = 4000  # pauses: a start takes milliseconds, its network perhaps seconds
 
 
@@ -26,10 +30,55 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
 
     Raises: ContainerNotFoundError; WrongStatusError if it runs.
     """
+    alone(_steps(layout, name, force, volumes, None))
+    sweep(layout)
+
+
+def remove_all(
+    layout: Layout, names: Sequence[str], force: bool = False, volumes: bool = False, timeout: int | None = None
+) -> Iterator[Outcome]:
+    """Remove containers as `remove` does, all at once; ``timeout``: stopped first, killed after these seconds."""
+    yield from together(names, lambda name: _steps(layout, name, force, volumes, timeout))
+    # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
+    sweep(layout)
+
+
+def all_names(layout: Layout) -> list[str]:
+    """Return the ids of all containers."""
+    return [container_id for container_id, _ in containers.list(layout)]
+
+
+def with_dependents(layout: Layout, names: Sequence[str]) -> list[str]:
+    """Return the containers that share a namespace of these, however remotely, by their ids, then these as they are.
+
+    Raises: ContainerNotFoundError for one of these.
+    """
+    sharers: dict[str, list[str]] = {}
+    for container_id, directory in containers.list(layout):
+        try:
+            options = containers.load(directory)["options"]
+        except (ContainerNotFoundError, StoreCorruptError):
+            continue
+        for option in _SHARING:
+            kind, _, peer = (options.get(option) or "").partition(":")
+            if kind == "container":
+                sharers.setdefault(peer, []).append(container_id)
+    given = [containers.resolve(layout, name)[0] for name in names]
+    found = [*given]
+    for container_id in found:  # grows while it is walked
+        found += [sharer for sharer in sharers.get(container_id, ()) if sharer not in found]
+    return [*reversed(found[len(given) :]), *names]
+
+
+def _steps(layout: Layout, name: str, force: bool, volumes: bool, timeout: int | None) -> Work:
     namespace.register(layout)
     container_id, directory = containers.resolve(layout, name)
     group = lifecycle.pause_group(directory)
-    lock = _end(layout, name, directory, force)
+    if force and timeout is not None:
+        from pyrun.engine import stop
+
+        yield from stop.steps(layout, container_id, timeout, None)
+    lock = yield from _end(layout, name, directory, force)
     lifecycle.remove_group(group)
     try:
         record = _record(directory, force)
@@ -44,8 +93,6 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     events.container(layout, "destroy", record)
     if volumes:
         remove_volumes(layout, record)
-    # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
-    sweep(layout)
 
 
 def _record(directory: str, force: bool) -> dict[str, Any]:
@@ -57,7 +104,7 @@ def _record(directory: str, force: bool) -> dict[str, Any]:
         return {"anonymous_volumes": []}  # nobody knows them any more
 
 
-def _end(layout: Layout, name: str, directory: str, force: bool) -> int:
+def _end(layout: Layout, name: str, directory: str, force: bool) -> Generator[End, bool, int]:
     """Return the container's lock, held so that nobody starts it any more; -1 where there is none (left).
 
     Raises: WrongStatusError if it runs and may not be ended; StoreBusyError.
@@ -69,7 +116,7 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> int:
                 first = f"pyrun unpause {name}` and `pyrun stop {name}" if now.paused else f"pyrun stop {name}"
                 hint = f"stop it first: `{first}`, or use `pyrun rm -f {name}`"
                 raise WrongStatusError("remove", name, now.word, hint=hint)
-            _kill(layout, directory, now)
+            yield from _kill(layout, directory, now)
         try:
             lock = fsio.try_lock(f"{directory}/lock")
         except OSError:
@@ -83,9 +130,13 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> int:
     raise StoreBusyError(f"{directory}/lock")
 
 
-def _kill(layout: Layout, directory: str, now: State) -> None:
+def _kill(layout: Layout, directory: str, now: State) -> Work:
     events.container(layout, "kill", _record(directory, force=True), signal=str(lifecycle.SIGKILL))
-    lifecycle.kill(directory, now)
+    lifecycle.end_restarts(now)
+    again = state.status(directory)  # it may have been started again before the monitor was told
+    if again.status == "running":
+        lifecycle.send_signal(again, lifecycle.SIGKILL)
+    yield end_of_monitor(now)
 
 
 def _pause() -> None:
