@@ -45,6 +45,25 @@ static int sealed_self(void)
 	return fd;
 }
 
+/* What we were given is the container's, in this run and in one after it; no helper of ours may hold it. */
+static int share_own_stdio(struct stdio_pipes *pipes)
+{
+	static int own[3] = { -1, -1, -1 };
+	int null_fd;
+
+	if (own[0] < 0) {
+		null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		for (int fd = 0; fd < 3; fd++)
+			if ((own[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0 || dup2(null_fd, fd) < 0)
+				return -1;
+		close(null_fd);
+	}
+	for (int fd = 0; fd < 3; fd++)
+		if ((pipes->child[fd] = fcntl(own[fd], F_DUPFD_CLOEXEC, 3)) < 0)
+			return -1;
+	return 0;
+}
+
 static int open_stdio(const struct job *job, struct init_process *init, struct stdio_pipes *pipes)
 {
 	int in[2], out[2], err[2];
@@ -53,6 +72,8 @@ static int open_stdio(const struct job *job, struct init_process *init, struct s
 	pipes->child[0] = pipes->child[1] = pipes->child[2] = -1;
 	if (job_has(job, JOB_TTY))
 		return 0;
+	if (job_has(job, JOB_PASSTHROUGH))
+		return share_own_stdio(pipes);
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
 		return -1;
 	if (job_has(job, JOB_STDIN)) {
@@ -92,7 +113,7 @@ static void give_stdio(const struct job *job, const struct stdio_pipes *pipes)
 	const char *map = job_string(job, job->header->uid_map);
 
 	for (uint32_t i = 0; i < job->plan.step_count; i++)
-		if (job->plan.steps[i].op == PLAN_ids)
+		if (job->plan.steps[i].op == PLAN_ids && !job_has(job, JOB_PASSTHROUGH))
 			for (int fd = 0; fd < 3; fd++) {
 				uint64_t id = job->plan.steps[i].a;
 				struct stat st;

@@ -22,7 +22,8 @@ static int list_ok(const struct job_header *h, const char *data, uint32_t offset
 static int header_ok(const struct job_header *h, size_t size, const char *base)
 {
 	const uint32_t strings[] = { h->id,	       h->directory, h->live_link, h->name_link, h->socket_path, h->uid_map, h->gid_map,
-				     h->network_argv, h->remove,    h->boot_id,   h->retired,	 h->events,	 h->event,	 h->network_api, h->network_requests };
+				     h->network_argv, h->remove,    h->boot_id,   h->retired,	 h->events,	 h->event,	 h->network_api, h->network_requests,
+				     h->log_path,     h->log_attributes };
 
 	if (h->magic != JOB_MAGIC || h->version != JOB_VERSION)
 		return 0;
@@ -40,7 +41,7 @@ static int header_ok(const struct job_header *h, size_t size, const char *base)
 			return 0;
 	if (h->shared_count && (h->shared == PLAN_NONE || h->shared >= h->data_size))
 		return 0;
-	return h->id != PLAN_NONE && h->directory != PLAN_NONE && h->network_argc < 120 &&
+	return h->id != PLAN_NONE && h->log_driver <= LOG_LOCAL && h->directory != PLAN_NONE && h->network_argc < 120 &&
 	       list_ok(h, base + h->data_offset, h->network_argv, h->network_argc) &&
 	       list_ok(h, base + h->data_offset, h->network_requests, h->network_request_count) &&
 	       list_ok(h, base + h->data_offset, h->remove, h->remove_count) &&

@@ -18,10 +18,13 @@ enum job_flag {
 	JOB_STDIN_ONCE = 4, /* and close it when the first client goes */
 	JOB_EPHEMERAL = 8, /* --rm: remove `remove` and the name at the end */
 	JOB_INIT = 16, /* run under the init program */
-	JOB_LOG = 32, /* write logs/json.log */
+	JOB_LOG = 32, /* keep a log of its output */
 	JOB_NETWORK = 64, /* start the network program */
 	JOB_NETWORK_READY_FD = 128, /* it writes to {ready} (slirp4netns); else it exits 0 when ready (pasta) */
+	JOB_PASSTHROUGH = 256, /* our own standard streams are the container's; neither log nor clients see them */
 };
+
+enum log_driver { LOG_JSON_FILE, LOG_K8S_FILE, LOG_LOCAL };
 
 /* Events that are prepared whole, but for their time (events.c). */
 enum job_event_list {
@@ -47,8 +50,12 @@ struct job_header {
 	uint32_t shared, shared_count; /* namespaces of other containers, "CLONE_NEW* DIRECTORY" each (share.c) */
 	uint32_t network_api, network_requests, network_request_count; /* slirp4netns's socket; what to ask there once it is ready */
 	uint32_t network_patience_ms; /* until it must be ready */
+	uint32_t log_driver; /* enum log_driver */
+	uint32_t log_path; /* the newest file; no slash: in logs/, PLAN_NONE: json.log there */
+	uint32_t log_attributes; /* json-file: a JSON object that each record carries; or PLAN_NONE */
+	uint32_t log_ring_bytes; /* mode=non-blocking: what waits to be written at most; 0: the container waits */
 };
-_Static_assert(sizeof(struct job_header) == 160, "wire format");
+_Static_assert(sizeof(struct job_header) == 176, "wire format");
 
 struct job {
 	const struct job_header *header;

@@ -90,6 +90,7 @@ void log_bytes(int stream, const char *bytes, size_t length);
 /* A run has ended: what it left without a newline is a line. */
 void log_end_lines(void);
 void log_close(void);
+void log_wait_for_readers(void); /* log_file.c */
 
 /* state.c */
 int state_lock(int directory_fd);

@@ -68,12 +68,15 @@ int on_frame(int is_first, char kind, const char *bytes, size_t length)
 
 void pump(int *fd, int stream)
 {
-	static char buffer[FRAME_MAX];
-	ssize_t got = read(*fd, buffer, sizeof(buffer) - 1);
+	static char buffer[2 * (FRAME_MAX - 1)]; /* what a pipe holds, nearly */
+	ssize_t got = read(*fd, buffer, sizeof(buffer));
 
 	if (got > 0) {
 		log_bytes(stream, buffer, (size_t)got);
-		clients_broadcast(stream == 1 ? FRAME_STDOUT : FRAME_STDERR, buffer, (size_t)got);
+		for (ssize_t sent = 0, part; sent < got; sent += part) {
+			part = got - sent < FRAME_MAX ? got - sent : FRAME_MAX - 1;
+			clients_broadcast(stream == 1 ? FRAME_STDOUT : FRAME_STDERR, buffer + sent, (size_t)part);
+		}
 	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
 		close_fd(fd); /* EIO: the last slave of the pty was closed */
 	}

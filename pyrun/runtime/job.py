@@ -8,10 +8,10 @@ from _struct import pack
 
 from pyrun.runtime.plan import NONE
 
-TTY, STDIN, STDIN_ONCE, EPHEMERAL, INIT, LOG, NETWORK, NETWORK_READY_FD = (1 << bit for bit in range(8))
+TTY, STDIN, STDIN_ONCE, EPHEMERAL, INIT, LOG, NETWORK, NETWORK_READY_FD, PASSTHROUGH = (1 << bit for bit in range(9))
 MAGIC = 0x424F4A59
 VERSION = 1
-_HEADER_BYTES = 160
+_HEADER_BYTES = 176
 # linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
 _F_ADD_SEALS = 1033
 _ALL_SEALS = 1 | 2 | 4 | 8
@@ -22,8 +22,8 @@ class Job:
 
     __slots__ = (
         "boot_id", "clone_flags", "columns", "directory", "event", "events", "events_ended", "events_removed",
-        "events_started", "flags", "gid_map", "id", "live_link", "log_max_bytes", "log_max_files", "name_link",
-        "network_api", "network_argv",
+        "events_started", "flags", "gid_map", "id", "live_link", "log_attributes", "log_driver", "log_max_bytes",
+        "log_max_files", "log_path", "log_ring_bytes", "name_link", "network_api", "network_argv",
         "network_patience_ms", "network_requests", "remove", "retired", "rows", "shared", "socket_path", "uid_map",
     )  # fmt: skip
 
@@ -45,6 +45,10 @@ class Job:
         self.retired: str | None = None
         self.log_max_bytes = 10_000_000
         self.log_max_files = 3
+        self.log_driver = 0  # enum log_driver
+        self.log_path: str | None = None  # None: logs/json.log
+        self.log_attributes: str | None = None
+        self.log_ring_bytes = 0
         self.rows = self.columns = 0
         self.boot_id = ""
         self.events: str | None = None  # the record of events; the others are what engine/events.py has prepared
@@ -75,16 +79,18 @@ class Job:
         boot, retired, events, event = text(self.boot_id), text(self.retired), text(self.events), text(self.event)
         api, requests = text(self.network_api), texts(self.network_requests)
         lists = [self.events_started, self.events_ended, self.events_removed]
+        log_path, log_attributes = text(self.log_path), text(self.log_attributes)
         event_lists = [number for bodies in lists for number in (texts(bodies), len(bodies))]
         shared = texts(self.shared)
         data += b"\0" * (-(_HEADER_BYTES + len(data)) % 8 or 8)
         header = pack(
-            "=IIIIIIQQ9IIIIIHHII14I",
+            "=IIIIIIQQ9IIIIIHHII18I",
             MAGIC, VERSION, self.flags, len(self.network_argv), len(self.remove), self.log_max_files,
             self.clone_flags, self.log_max_bytes, *offsets,
             _HEADER_BYTES, len(data), _HEADER_BYTES + len(data), len(plan), self.rows, self.columns, boot, retired,
             events, event, *event_lists, shared, len(self.shared),
             api, requests, len(self.network_requests), self.network_patience_ms,
+            self.log_driver, log_path, log_attributes, self.log_ring_bytes,
         )  # fmt: skip
         return header + bytes(data) + plan
 

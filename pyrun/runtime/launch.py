@@ -10,7 +10,7 @@ import os
 
 from pyrun.errors import KernelError
 from pyrun.runtime import engine_ns
-from pyrun.runtime.job import Job, sealed
+from pyrun.runtime.job import PASSTHROUGH, Job, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def start_monitor(
     # Without a pid namespace of the container's own its monitor has none either: from below one, neither the user's nor
     # another container's could be entered (setns(2)).
     own_pids = job.clone_flags & engine_ns.CLONE_NEWPID
+    # The container's, which hands on what it was given; else the monitor has nothing to say there.
+    stdio = (0, 1, 2) if job.flags & PASSTHROUGH else (-1, -1, -1)
     memfd = sealed(job.encode(plan.encode()))
     ours, theirs = _socket.socketpair(_AF_UNIX, _SOCK_SEQPACKET)
     try:
@@ -64,7 +66,7 @@ def start_monitor(
             engine_file,
             engine,
             [LIBEXEC + "/pyrun-monitor"],
-            fds=(-1, -1, -1, memfd, theirs.fileno()),
+            fds=(*stdio, memfd, theirs.fileno()),
             clone_flags=own_pids,
             remember=True,
             beside=beside,

@@ -29,7 +29,8 @@ ROOT, mode 0700
       stopped                engine.restart_policy   empty; a user ended it, and nobody has started it since
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
-      logs/                  the monitor             json.log and rotated ones
+      logs/                  the monitor             json.log, ctr.log or local.log; rotated: .1, .2
+        lost                 the monitor / logs      2 × 128 bytes, set aside at the start; NUL: no record is lost
     ephemeral/ID/            new_container.py        a --rm container: as containers/ID/, never synced; of this boot
       owner                  new_container / sweep   symlink to the TOKEN of who made it
     names/NAME               containers.py           link to ../containers/ID, ../ephemeral/ID; names.lock to remove

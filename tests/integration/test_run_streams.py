@@ -82,7 +82,7 @@ def test_50_megabytes_attached_and_logged(box: Box) -> None:
         box.pyrun.ok("kill", "loud")
         assert process.wait(30) == 137
     # Three files of 10 MB at most; what they hold is the end, without a gap.
-    logs = sorted((box.pyrun.root / "containers").glob("*/logs/*"))
+    logs = sorted((box.pyrun.root / "containers").glob("*/logs/json.log*"))
     assert 1 < len(logs) <= 3
     assert all(path.stat().st_size <= 10_100_000 for path in logs)
     logged = box.pyrun("logs", "loud").stdout.encode()
@@ -99,7 +99,7 @@ def test_a_long_line_and_every_byte_in_logs(box: Box) -> None:
     done = box.pyrun("logs", "lines")
     assert done.stdout == "x" * 100000 + '\ncafé "q" \\ \ttail'
     assert done.stderr == "err\n"
-    file = next((box.pyrun.root / "containers").glob("*/logs/*"))
+    file = next((box.pyrun.root / "containers").glob("*/logs/json.log*"))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert {row["stream"] for row in rows} == {"stdout", "stderr"}
     assert max(len(row["log"]) for row in rows) == 16384

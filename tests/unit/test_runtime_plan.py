@@ -64,7 +64,7 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     assert (flags, argc, removes, files, clone_flags, log_bytes) == (1 | 128, 2, 1, 3, 0x1122334455667788, 10_000_000)
     offsets = struct.unpack_from("=9I", encoded, 40)
     data_offset, data_size, plan_offset, plan_size, rows, columns = struct.unpack_from("=IIIIHH", encoded, 76)
-    assert (data_offset, rows, columns) == (160, 24, 80)
+    assert (data_offset, rows, columns) == (176, 24, 80)
     assert plan_offset % 8 == 0, "struct plan_step holds 64-bit numbers"
     assert encoded[plan_offset : plan_offset + plan_size] == b"PLAN"
     data = encoded[data_offset : data_offset + data_size]
@@ -183,5 +183,15 @@ def test_an_unknown_limit_is_an_error_with_its_place() -> None:
 
 def test_the_header_documents_every_job_flag() -> None:
     text = (ROOT / "native/monitor/job.h").read_text()
-    for name in ("TTY", "STDIN", "STDIN_ONCE", "EPHEMERAL", "INIT", "LOG", "NETWORK", "NETWORK_READY_FD"):
+    for name in (
+        "TTY",
+        "STDIN",
+        "STDIN_ONCE",
+        "EPHEMERAL",
+        "INIT",
+        "LOG",
+        "NETWORK",
+        "NETWORK_READY_FD",
+        "PASSTHROUGH",
+    ):
         assert f"JOB_{name} = {getattr(job, name)}," in text
