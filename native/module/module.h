@@ -53,4 +53,38 @@ int pyrun_run_plan(const char *plan, size_t size, unsigned long long clone_flags
 /* Whether the user namespace is the caller's own child: 1, 0, or -errno. */
 int pyrun_userns_owned(int userns_fd);
 
+/* logs.c: how the records of a log are shown.  `since`, `until`: nanoseconds since 1970, both included. */
+struct pyrun_log_view {
+	int driver; /* enum log_driver of monitor/job.h */
+	int timestamps, has_range;
+	int64_t since, until;
+	const char *details; /* what each line begins with, after its time */
+	size_t details_size;
+	int is_inside[2]; /* the stream's last record was a part of a line */
+	char known[20]; /* the second that was parsed last */
+	int64_t known_seconds;
+};
+
+struct pyrun_log_run {
+	int stream; /* 1 or 2 */
+	uint32_t length;
+};
+
+/* Text of both streams in the order it was written in; runs[] says whose it is. */
+struct pyrun_log_text {
+	char *bytes;
+	size_t size, used;
+	struct pyrun_log_run *runs;
+	size_t run_size, run_count;
+};
+
+/* Show the whole records of `in`, as many as `out` has room for; returns how many bytes they were.  What is no record is
+ * passed over. */
+size_t pyrun_log_show(struct pyrun_log_view *view, const char *in, size_t size, struct pyrun_log_text *out);
+
+/* Look from the end of `in`, which ends a record, for the *left-th record that ends a line; *left becomes 0 at the one that is
+ * found.  Returns its end; if it is not there, where the records that were looked at begin.  is_first: `in` begins the file;
+ * is_last: it ends the log. */
+size_t pyrun_log_tail(int driver, const char *in, size_t size, int is_first, int is_last, size_t *left);
+
 #endif

@@ -19,7 +19,7 @@ _UNSUPPORTED_WITH_VALUE = """
     --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps
     --device-write-iops --domainname --expose --gpus --group-add --health-cmd --health-interval --health-retries
     --health-start-interval --health-start-period --health-timeout --io-maxbandwidth --io-maxiops --ip --ip6
-    --isolation --kernel-memory --link --link-local-ip --log-driver --log-opt --mac-address -m/--memory
+    --isolation --kernel-memory --link --link-local-ip --mac-address -m/--memory
     --memory-reservation --memory-swap --memory-swappiness --net-alias --network-alias --oom-score-adj
     --pids-limit --runtime --shm-size --storage-opt --sysctl --volume-driver --volumes-from
 """
@@ -45,6 +45,8 @@ def container_options() -> list[click.Parameter]:
         text("--ipc", "IPC mode to use (host|none|private|shareable|container:NAME)"),
         many("-l --label", "Set meta data on a container"),
         many("--label-file", "Read in a line delimited file of labels"),
+        text("--log-driver", "Logging driver for the container (json-file, k8s-file, local, none, passthrough)"),
+        many("--log-opt", "Log driver options"),
         many("--mount", "Attach a filesystem mount to the container", metavar="mount"),
         text("--name", "Assign a name to the container"),
         text("--net --network", "Connect a container to a network (none, host, private)", metavar="network"),

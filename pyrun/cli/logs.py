@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, text, unsupported
+    from pyrun.cli.definitions import Verb, argument, flag, text
 
     return Verb(
         "logs", execute, usage="CONTAINER", summary="Fetch the logs of a container",
         params=[
-            *unsupported("--details", ""),
+            flag("--details", "Show extra details provided to logs"),
             flag("-f --follow", "Follow log output"),
             text("--since", "Show logs since timestamp (e.g. 2013-01-02T13:23:37Z) or relative (e.g. 42m)"),
             text("-n --tail", "Number of lines to show from the end of the logs", default="all"),
@@ -31,31 +31,33 @@ def command() -> Verb:
 
 
 def execute(session: Session, params: dict[str, Any]) -> int:
-    """Copy the log to stdout and stderr."""
+    """Copy the log to stdout and stderr, in the order it was written in."""
     from pyrun.engine import logs
 
-    since, until = _instant(params["since"]), _instant(params["until"])
-    out, err = sys.stdout.buffer, sys.stderr.buffer
-    records = logs.read(
-        session.layout, params["container"], tail=_tail(params["tail"]), since=since, until=until,
-        follow=params["follow"],
+    options = logs.LogOptions(
+        tail=_tail(params["tail"]), since=_instant(params["since"]), until=_instant(params["until"]),
+        follow=params["follow"], timestamps=params["timestamps"], details=params["details"],
     )  # fmt: skip
-    for record in records:
-        if record is None:  # nothing more for now: show what there is before waiting
-            out.flush()
-            err.flush()
+    for run in logs.read(session.layout, params["container"], options):
+        if run is None:
             continue
-        stamp = record.time + " " if params["timestamps"] else ""
-        stream = err if record.stream == "stderr" else out
-        stream.write((stamp + record.text).encode("utf-8", "surrogateescape"))
-    out.flush()
-    err.flush()
+        stream, text = run
+        if stream == logs.NOTICE:
+            _write(2, b"pyrun: " + text + b"\n")
+        else:
+            _write(stream, text)
     return 0
+
+
+def _write(fd: int, text: bytes) -> None:
+    """Unbuffered: what is followed is seen at once, and on one terminal both streams stay in order."""
+    while text:
+        text = text[os.write(fd, text) :]
 
 
 def _tail(text: str) -> int:
     """Return how many lines, -1 for all: docker takes any text that is no number for "all"."""
-    return int(text) if text.isascii() and text.isdigit() else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
 
 
 def _instant(text: str | None) -> int | None:

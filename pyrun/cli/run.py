@@ -39,7 +39,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     show_plan = _show_plan if session.debug == "plan" else None
     result = with_image(session, params, lambda options: run.run(session.layout, options, show_plan, _warn))
-    if params["detach"]:
+    # What --log-driver passthrough has is the container's to write to.
+    if params["detach"] and params["log_driver"] != "passthrough":
         print(result.id)
     return result.exit_code or 0
 

@@ -1,48 +1,77 @@
 """Points in time as a user writes them for `--since` and `--until`: Go durations, Unix times, dates.
 
-Source: docker's timetypes.GetTimestamp. Imported only when such an option is given.
+Source: docker's timetypes.GetTimestamp and Go's time.ParseDuration. Imported only when such an option is given.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from pyrun.errors import InvalidInputError
 
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_UNIX = re.compile(r"-?\d+(\.\d{1,9})?")
+SECOND = 10**9
+_UNITS = {
+    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND,
+}  # fmt: skip
+_PART = re.compile(r"(?:(\d+)(?:\.(\d*))?|\.(\d+))(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_UNIX = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?", re.ASCII)
+# What may be left out of RFC 3339: the zone, the fraction, the seconds, the minutes, the time.
+_DATE = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?(?:(Z)|([+-])(\d\d):(\d\d))?", re.ASCII
+)
 
 
 def parse_instant(text: str, *, now: int | None = None) -> int:
-    """Return nanoseconds since 1970. A duration is counted back from `now`; a date without zone is local.
+    """Return nanoseconds since 1970, exactly. A duration is counted back from `now`; a date without zone is local.
 
     Raises: InvalidInputError.
     """
+    reference = time.time_ns() if now is None else now
     duration = parse_duration(text)
     if duration is not None:
-        return (time.time_ns() if now is None else now) - duration
-    if _UNIX.fullmatch(text):
-        seconds, _, fraction = text.partition(".")
-        return int(seconds) * 10**9 + int((fraction + "000000000")[:9])
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInputError(
-            f"invalid time: {text!r}", hint="write 10m, 1h30m, 2006-01-02T15:04:05Z or seconds since 1970"
-        ) from None
-    return int(moment.replace(microsecond=0).timestamp()) * 10**9 + moment.microsecond * 1000
+        return reference - duration
+    if unix := _UNIX.fullmatch(text):
+        return int(unix[1]) * SECOND + _fraction(unix[2])
+    if date := _DATE.fullmatch(text):
+        try:
+            return _of_date(date, reference)
+        except ValueError:  # no such day or hour
+            pass
+    raise InvalidInputError(
+        f"invalid time: {text!r}",
+        hint="write 10m, 1h30m, 2006-01-02T15:04:05Z, 2006-01-02 or seconds since 1970",
+    )
+
+
+def _of_date(date: re.Match[str], reference: int) -> int:
+    year, month, day, hour, minute, second = (int(part or 0) for part in date.groups()[:6])
+    if date[8]:
+        offset = 0
+    elif date[9]:
+        offset = (int(date[10]) * 3600 + int(date[11]) * 60) * (-1 if date[9] == "-" else 1)
+    else:
+        offset = time.localtime(reference // SECOND).tm_gmtoff  # docker's zone of now, not of then
+    moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    return ((moment - _EPOCH) // timedelta(seconds=1) - offset) * SECOND + _fraction(date[7])
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_duration(text: str) -> int | None:
     """Return the nanoseconds of a Go duration ("1h30m", "-5s"), None if it is none."""
     sign, rest = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
-    total, position = 0.0, 0
+    total = position = 0
     for part in _PART.finditer(rest):
         if part.start() != position:
             return None
-        total += float(part[1]) * _UNITS[part[2]]
+        unit, digits = _UNITS[part[4]], part[2] or part[3] or ""
+        total += int(part[1] or 0) * unit + int(digits or 0) * unit // 10 ** len(digits)
         position = part.end()
-    return sign * int(total) if rest and position == len(rest) else None
+    return sign * total if rest and position == len(rest) else None
+
+
+def _fraction(digits: str | None) -> int:
+    return int(((digits or "") + "000000000")[:9])

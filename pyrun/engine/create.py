@@ -283,7 +283,16 @@ class Builder:
             "form": self.map.form,
             "anonymous_volumes": decided_mounts.anonymous,
             "boot_id": boot_id(),
+            "log": _log(options),
         }
+
+
+def _log(options: RunOptions) -> dict[str, Any] | None:
+    if options.log_driver is None and not options.log_opt:
+        return None
+    from pyrun.engine import log_options
+
+    return log_options.decide(options.log_driver, options.log_opt, tty=options.tty)
 
 
 def _user_text(options: RunOptions, image: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ It must not know how it is shown. A field that pyrun has no option for has the v
 
 from __future__ import annotations
 
+from pyrun.engine import log_files
 from pyrun.network.ports import parse_all
 
 TYPE_CHECKING = False
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from pyrun.engine.restart_policy import Policy
 
-# What the monitor does (native/monitor), in docker's words.
-_LOG_CONFIG = {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
 _SHM_BYTES = 64 << 20
 
 
@@ -25,7 +24,7 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
     return {
         "Binds": [text for text in options["volume"] if ":" in text] or None,
         "ContainerIDFile": options["cidfile"] or "",
-        "LogConfig": _LOG_CONFIG,
+        "LogConfig": log_files.shown_config(record),
         "NetworkMode": record["network"] or "private",
         "PortBindings": _asked_ports(options["publish"]),
         "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.maximum},

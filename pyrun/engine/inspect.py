@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import restart_policy
+from pyrun.engine import log_files, restart_policy
 from pyrun.engine.host_config import bindings, host_config
 from pyrun.engine.instant import ZERO
 from pyrun.engine.network_settings import network_settings
@@ -43,7 +43,7 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
         "HostsPath": f"{directory}/hosts",
-        "LogPath": f"{directory}/logs/json.log",
+        "LogPath": log_files.shown_path(record, directory),
         "Name": f"/{record['name']}",
         "RestartCount": max(state.restarts, 0),
         "Driver": "overlay",

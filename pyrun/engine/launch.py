@@ -130,6 +130,10 @@ def _orders(
     orders.live_link = layout.live_entry(created.id)
     orders.socket_path = layout.socket(created.id)
     orders.flags = job.LOG
+    if record.get("log") is not None:
+        from pyrun.engine import log_options
+
+        log_options.order(orders, record, config)
     if record["tty"]:
         orders.flags |= job.TTY
     if record["stdin_open"]:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 _LISTS = (
     "args", "env", "env_file", "volume", "mount", "tmpfs", "publish", "dns", "dns_search", "dns_option", "add_host",
-    "cap_add", "cap_drop", "security_opt", "ulimit", "label", "label_file",
+    "cap_add", "cap_drop", "security_opt", "ulimit", "label", "label_file", "log_opt",
 )  # fmt: skip
 _FLAGS = ("detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged")
 _TEXTS = (
     "name", "workdir", "user", "entrypoint", "hostname", "network", "userns", "platform", "stop_signal", "cidfile",
-    "detach_keys", "debug", "restart", "pid", "ipc", "uts", "cgroupns",
+    "detach_keys", "debug", "restart", "log_driver", "pid", "ipc", "uts", "cgroupns",
 )  # fmt: skip
 
 
@@ -46,6 +46,7 @@ class RunOptions:
         ulimit: list[str]
         label: list[str]
         label_file: list[str]
+        log_opt: list[str]
         detach: bool
         interactive: bool
         tty: bool
@@ -71,6 +72,7 @@ class RunOptions:
         ipc: str | None
         uts: str | None
         cgroupns: str | None
+        log_driver: str | None
 
     def __init__(self, image: str, **values: Any) -> None:
         self.image = image

@@ -66,7 +66,9 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
         return RunResult(started.created.id, None)
     from pyrun.engine.attach import attach
 
-    code = attach(started, options.interactive, options.tty, keys, options.sig_proxy)
+    # With passthrough it reads its own input: ours are the same descriptors.
+    stdin = options.interactive and options.log_driver != "passthrough"
+    code = attach(started, stdin, options.tty, keys, options.sig_proxy)
     if code is None:
         events.container(layout, "detach", started.created.record)
     return RunResult(started.created.id, code)

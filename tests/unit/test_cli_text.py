@@ -6,9 +6,8 @@ import io
 
 import pytest
 
-from pyrun.cli import formatting, progress, text, times
+from pyrun.cli import formatting, progress, text
 from pyrun.engine.instant import parse_rfc3339
-from pyrun.errors import InvalidInputError
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -95,26 +94,6 @@ def test_rfc3339_agrees_with_datetime_on_every_day() -> None:
     for _ in range(1600):
         assert parse_rfc3339(day.isoformat()) == int(day.timestamp()) * SECOND
         day += timedelta(days=6, hours=7)
-
-
-@pytest.mark.parametrize(
-    ("words", "instant"),
-    [
-        ("10m", 1000 * SECOND - 600 * SECOND),
-        ("1h30m", 1000 * SECOND - 5400 * SECOND),
-        ("1.5s", 1000 * SECOND - 1_500_000_000),
-        ("1136073600.000000001", 1136073600_000000001),
-        ("2006-01-02T15:04:05Z", 1136214245 * SECOND),
-        ("2006-01-02T15:04:05.123456Z", 1136214245_123456000),
-    ],
-)
-def test_instants(words: str, instant: int) -> None:
-    assert times.parse_instant(words, now=1000 * SECOND) == instant
-
-
-def test_instant_that_is_none() -> None:
-    with pytest.raises(InvalidInputError, match="invalid time: 'yesterday'"):
-        times.parse_instant("yesterday")
 
 
 def test_format_table_has_dockers_headings(capsys: pytest.CaptureFixture[str]) -> None:
