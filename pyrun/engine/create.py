@@ -311,7 +311,7 @@ def now() -> str:
 
 
 def _restart_wish(options: RunOptions) -> dict[str, bytes]:
-    if not options.restart:
+    if options.restart in (None, "", "no"):
         return {}
     from pyrun.engine import restart_policy
 
