@@ -38,7 +38,7 @@ void clone_map_add(const char *text)
     }
 }
 
-static uint32_t mapped(bool is_group, uint32_t id)
+bool clone_map(bool is_group, uint32_t *id)
 {
     bool any = false;
 
@@ -47,15 +47,21 @@ static uint32_t mapped(bool is_group, uint32_t id)
             continue;
         }
         any = true;
-        if (id >= extents[i].from && id - extents[i].from < extents[i].count) {
-            return (uint32_t)(extents[i].to + (id - extents[i].from));
+        if (*id >= extents[i].from && *id - extents[i].from < extents[i].count) {
+            *id = (uint32_t)(extents[i].to + (*id - extents[i].from));
+            return true;
         }
     }
-    if (any) {
-        report.clamped++;
-        return 65534;
+    return !any;
+}
+
+uint32_t clone_mapped(bool is_group, uint32_t id)
+{
+    if (clone_map(is_group, &id)) {
+        return id;
     }
-    return id;
+    report.clamped++;
+    return 65534;
 }
 
 static void copy_range(int from, int to, off_t begin, off_t end)
@@ -161,8 +167,8 @@ static void clone_xattrs(int from, int to, const char *from_name, const char *to
 void clone_metadata(int from, int to, const char *from_name, const char *to_name, const struct stat *found, bool marks)
 {
     struct timespec times[2] = {found->st_atim, found->st_mtim};
-    uid_t uid = mapped(false, found->st_uid);
-    gid_t gid = mapped(true, found->st_gid);
+    uid_t uid = clone_mapped(false, found->st_uid);
+    gid_t gid = clone_mapped(true, found->st_gid);
     const char *name = to_name == NULL ? "" : to_name;
 
     /* chown(2) clears set-id bits and capabilities: mode and xattrs come after. A single-id map knows one id only. */

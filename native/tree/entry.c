@@ -13,6 +13,9 @@ void clear_name(struct node *parent, const char *name, const struct stat *found)
     struct node *node;
 
     sidecar_forget(parent, name);
+    if (options.alive && S_ISDIR(found->st_mode)) {
+        refuse("cannot overwrite directory with non-directory");
+    }
     if (!S_ISDIR(found->st_mode)) {
         if (unlinkat(node_fd(parent), name, 0) < 0) {
             fail_errno("unlinkat", errno);

@@ -1,6 +1,6 @@
 /* Owners, modes, extended attributes and times. Those of directories are set last, children before parents: while the
  * tree grows every directory is the user's and 0700, so that no mode, set-group-id bit or default ACL gets in the way. */
-#include "tree.h"
+#include "clone.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +73,51 @@ static void clamp(const struct node *parent, const char *name, uint64_t *uid, ui
     }
 }
 
+/* What a file of a tree in use gets for an owner; false: it keeps the one it was made with. */
+static bool owner_alive(uint64_t *uid, uint64_t *gid)
+{
+    uint32_t owner = (uint32_t)*uid, group = (uint32_t)*gid;
+
+    if (options.owner == OWNER_SELF) {
+        return false;
+    }
+    if (options.owner == OWNER_GIVEN) {
+        *uid = options.uid;
+        *gid = options.gid;
+        return true;
+    }
+    if (*uid > UINT32_MAX || *gid > UINT32_MAX || !clone_map(false, &owner) || !clone_map(true, &group)) {
+        refuse("owner %llu:%llu does not exist in the container", (unsigned long long)*uid, (unsigned long long)*gid);
+    }
+    *uid = owner;
+    *gid = group;
+    return true;
+}
+
+/* Names in a tree in use may be exchanged for links, which fchmodat(2) would follow out of it. */
+static void change_mode(int fd, int directory_fd, const char *name, mode_t mode)
+{
+    char path[40];
+    struct stat found;
+    int place = -1;
+
+    if (fd >= 0) {
+        if (fchmod(fd, mode) < 0) {
+            fail_errno("fchmod", errno);
+        }
+        return;
+    }
+    place = openat(directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place < 0 || fstat(place, &found) < 0) {
+        fail_errno("openat", errno);
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", place);
+    if (!S_ISLNK(found.st_mode) && chmod(path, mode) < 0) {
+        fail_errno("chmod", errno);
+    }
+    close(place);
+}
+
 static void set_xattrs(int fd, const struct node *parent, const char *name, const struct xattrs *xattrs)
 {
     for (size_t i = 0; i < xattrs->count; i++) {
@@ -107,6 +152,19 @@ static void note_flat(const struct node *parent, const char *name, mode_t mode, 
     }
 }
 
+static void change_owner(int fd, int directory_fd, const char *name, uint64_t uid, uint64_t gid)
+{
+    int result = 0;
+
+    if (uid != own_uid || gid != own_gid) {
+        result = fd >= 0 ? fchown(fd, (uid_t)uid, (gid_t)gid)
+                         : fchownat(directory_fd, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW);
+    }
+    if (result < 0) {
+        fail_errno("fchown", errno);
+    }
+}
+
 /* `fd` is the open file, or -1 for what cannot be opened. */
 void apply_file(int fd, const struct place *place, const struct entry *entry, bool regular)
 {
@@ -114,28 +172,21 @@ void apply_file(int fd, const struct place *place, const struct entry *entry, bo
     uint64_t uid = entry->uid, gid = entry->gid;
     bool is_link = entry->type == '2';
 
-    if (options.flat) {
+    if (options.alive) {
+        if (owner_alive(&uid, &gid)) {
+            change_owner(fd, node_fd(place->parent), place->name, uid, gid);
+        }
+    } else if (options.flat) {
         mode_t real = entry->mode | (regular ? 0400 : 0);
 
         note_flat(place->parent, place->name, is_link ? 0777 : entry->mode, is_link ? 0777 : real, uid, gid);
     } else {
         clamp(place->parent, place->name, &uid, &gid);
-        if (uid != own_uid || gid != own_gid) {
-            int result = fd >= 0 ? fchown(fd, (uid_t)uid, (gid_t)gid)
-                                 : fchownat(node_fd(place->parent), place->name, (uid_t)uid, (gid_t)gid,
-                                            AT_SYMLINK_NOFOLLOW);
-            if (result < 0) {
-                fail_errno("fchown", errno);
-            }
-        }
+        change_owner(fd, node_fd(place->parent), place->name, uid, gid);
     }
     /* chown(2) clears set-id bits, and so does writing: the mode comes after both. */
     if ((entry->mode & 07000) != 0 && !is_link) {
-        mode_t mode = entry->mode | (regular && options.flat ? 0400 : 0);
-
-        if ((fd >= 0 ? fchmod(fd, mode) : fchmodat(node_fd(place->parent), place->name, mode, 0)) < 0) {
-            fail_errno("fchmod", errno);
-        }
+        change_mode(fd, node_fd(place->parent), place->name, entry->mode | (regular && options.flat ? 0400 : 0));
     }
     set_xattrs(fd, place->parent, place->name, &entry->xattrs);
     if ((fd >= 0 ? futimens(fd, times)
@@ -155,7 +206,12 @@ static void apply_directory(struct node *node)
         report.implied++;
         sidecar_add(node, "", "implied");
     }
-    if (options.flat) {
+    if (options.alive) {
+        /* One that was there may have any owner. */
+        if (owner_alive(&uid, &gid) && fchown(fd, (uid_t)uid, (gid_t)gid) < 0) {
+            fail_errno("fchown", errno);
+        }
+    } else if (options.flat) {
         mode |= 0700;
         note_flat(node, "", node->mode, mode, uid, gid);
     } else {
@@ -169,7 +225,8 @@ static void apply_directory(struct node *node)
     }
     set_xattrs(fd, node, "", &node->xattrs);
     whiteout_mark_directory(node);
-    if (futimens(fd, times) < 0) {
+    /* What the archive only implies is made now. */
+    if ((node->listed || !options.alive) && futimens(fd, times) < 0) {
         fail_errno("utimensat", errno);
     }
 }

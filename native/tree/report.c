@@ -18,7 +18,7 @@
 struct report report = {.fd = -1};
 const char *report_entry = "";
 
-static void put(const char *key, const char *value)
+void report_text(const char *key, const char *value)
 {
     char record[2 * PATH_LIMIT];
     size_t key_size = strlen(key) + 1;
@@ -36,12 +36,12 @@ static void put(const char *key, const char *value)
     }
 }
 
-static void put_number(const char *key, uint64_t value)
+void report_number(const char *key, uint64_t value)
 {
     char text[24];
 
     snprintf(text, sizeof text, "%" PRIu64, value);
-    put(key, text);
+    report_text(key, text);
 }
 
 void report_finish(void)
@@ -49,28 +49,28 @@ void report_finish(void)
     if (report.fd < 0) {
         return;
     }
-    put_number("entries", report.entries);
-    put_number("bytes", report.bytes);
-    put_number("implied", report.implied);
-    put_number("skipped_devices", report.skipped_devices);
-    put_number("skipped_xattrs", report.skipped_xattrs);
-    put_number("dropped_xattrs", report.dropped_xattrs);
-    put_number("clamped", report.clamped);
-    put_number("whiteouts", report.whiteouts);
-    put_number("marked_whiteouts", report.marked_whiteouts);
-    put_number("opaques", report.opaques);
-    put_number("removed", report.removed);
-    put_number("skipped", report.skipped);
+    report_number("entries", report.entries);
+    report_number("bytes", report.bytes);
+    report_number("implied", report.implied);
+    report_number("skipped_devices", report.skipped_devices);
+    report_number("skipped_xattrs", report.skipped_xattrs);
+    report_number("dropped_xattrs", report.dropped_xattrs);
+    report_number("clamped", report.clamped);
+    report_number("whiteouts", report.whiteouts);
+    report_number("marked_whiteouts", report.marked_whiteouts);
+    report_number("opaques", report.opaques);
+    report_number("removed", report.removed);
+    report_number("skipped", report.skipped);
 }
 
 static _Noreturn void end(const char *kind, const char *reason, const char *syscall, int error)
 {
     if (report.fd >= 0) {
-        put("error", kind);
-        put("entry", report_entry);
-        put("reason", reason);
-        put("syscall", syscall);
-        put_number("errno", (uint64_t)error);
+        report_text("error", kind);
+        report_text("entry", report_entry);
+        report_text("reason", reason);
+        report_text("syscall", syscall);
+        report_number("errno", (uint64_t)error);
         report_finish();
     } else {
         dprintf(STDERR_FILENO, "pyrun-tree: %s: %s\n", report_entry, reason);

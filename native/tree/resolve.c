@@ -1,8 +1,9 @@
 /* From a member's name to a directory and a last name, inside the root whatever links the archive made.
  *
- * The rule is openat2(2)'s RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, made stricter: ".." in a member's name is refused,
- * and so is a link whose ".." would leave the root. It is walked name by name with O_NOFOLLOW instead, because that
- * needs no kernel 5.6, and no system call for directories that this process made. */
+ * The rule is openat2(2)'s RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, made stricter for layers: ".." in a member's name is
+ * refused, and so is a link whose ".." would leave the root. It is walked name by name with O_NOFOLLOW instead, because
+ * that needs no kernel 5.6, and no system call for directories that this process made. A container that exchanges names
+ * and links meanwhile gains nothing: no name of more than one component ever goes to the kernel (CVE-2018-15664). */
 #include "tree.h"
 
 #include <errno.h>
@@ -68,6 +69,9 @@ static void follow(struct walk *walk, struct node **at, const char *name)
         fail_errno("readlinkat", size < 0 ? errno : EINVAL);
     }
     if (++walk->links > LINKS_LIMIT) {
+        if (options.alive) {
+            fail_errno("openat", ELOOP);
+        }
         refuse("more than %d links on the way", LINKS_LIMIT);
     }
     if ((size_t)size + 1 + rest > PATH_LIMIT) {
@@ -106,7 +110,7 @@ static struct node *discover(struct walk *walk, struct node *at, const char *nam
         follow(walk, &at, name);
         return at;
     }
-    if (S_ISCHR(found.st_mode) && found.st_rdev == 0 && create) {
+    if (S_ISCHR(found.st_mode) && found.st_rdev == 0 && create && !options.alive) {
         /* The layer removed the name and now fills it anew: nothing below may show through. */
         if (unlinkat(node_fd(at), name, 0) < 0) {
             fail_errno("unlinkat", errno);
@@ -116,6 +120,9 @@ static struct node *discover(struct walk *walk, struct node *at, const char *nam
         return node;
     }
     if (!S_ISDIR(found.st_mode)) {
+        if (options.alive && !create) {
+            return NULL;
+        }
         refuse("leads through %s, which is no directory", name);
     }
     node = node_add(at, name, strlen(name));
@@ -138,40 +145,77 @@ static bool next_name(struct walk *walk, char *name)
     return size > 0;
 }
 
-/* Resolves a normalised path. Without `create`, parent is NULL when a directory on the way does not exist. */
-struct place resolve(const char *path, bool create)
+/* Walks to the last name. "." and ".." at the end leave no name: the place is the directory itself. */
+static struct place to_last(struct walk *walk, struct node *at, bool create)
 {
-    struct walk walk = {.own = SIZE_MAX};
-    struct place place = {.parent = node_root(-1)};
-    const char *slash = strrchr(path, '/');
-    const char *last = slash == NULL ? path : slash + 1;
+    struct place place = {.parent = at};
     char name[256];
 
-    memcpy(place.name, last, strlen(last) + 1);
-    if (slash == NULL) {
-        return place;
-    }
-    memcpy(walk.todo, path, (size_t)(slash - path));
-    walk.todo[slash - path] = 0;
-    walk.next = walk.todo;
-    while (place.parent != NULL && next_name(&walk, name)) {
+    while (place.parent != NULL && next_name(walk, name)) {
         struct node *known;
 
         if (strcmp(name, ".") == 0) {
             continue;
         }
         if (strcmp(name, "..") == 0) {
-            if (place.parent->parent == NULL) {
+            if (place.parent->parent != NULL) {
+                place.parent = place.parent->parent;
+            } else if (!options.alive) {
                 refuse("leads through a link out of the layer");
             }
-            place.parent = place.parent->parent;
             continue;
         }
-        if (walk.links == 0 && strncmp(name, ".wh.", 4) == 0) {
+        if (walk->next[strspn(walk->next, "/")] == 0) {
+            strcpy(place.name, name);
+            break;
+        }
+        if (walk->links == 0 && !options.alive && strncmp(name, ".wh.", 4) == 0) {
             refuse("has a whiteout as a directory");
         }
         known = node_find(place.parent, name, strlen(name));
-        place.parent = known != NULL ? known : discover(&walk, place.parent, name, create);
+        place.parent = known != NULL ? known : discover(walk, place.parent, name, create);
     }
     return place;
+}
+
+/* Resolves a normalised path. Without `create`, parent is NULL when a directory on the way does not exist. */
+struct place resolve(const char *path, bool create)
+{
+    struct walk walk = {.own = SIZE_MAX};
+
+    strcpy(walk.todo, path);
+    walk.next = walk.todo;
+    return to_last(&walk, node_root(-1), create);
+}
+
+/* Where a place leads that may be a link: to the end of all links, which need not exist. */
+struct place resolve_link(struct place place)
+{
+    struct walk walk = {.next = walk.todo};
+    struct stat found;
+
+    while (place.parent != NULL && place.name[0] != 0 &&
+           fstatat(node_fd(place.parent), place.name, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(found.st_mode)) {
+        walk.todo[0] = 0;
+        walk.next = walk.todo;
+        follow(&walk, &place.parent, place.name);
+        place = to_last(&walk, place.parent, false);
+    }
+    return place;
+}
+
+struct place resolve_in_root(int root_fd, const char *path)
+{
+    static char clean[PATH_LIMIT + 1];
+
+    if (strlen(path) > PATH_LIMIT) {
+        report_entry = path;
+        fail_errno("openat", ENAMETOOLONG);
+    }
+    strcpy(clean, path);
+    report_entry = clean;
+    options.alive = true;
+    node_root(root_fd);
+    path_normalise(clean, "path");
+    return resolve(clean, false);
 }

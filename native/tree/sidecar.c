@@ -83,7 +83,7 @@ void sidecar_forget(const struct node *parent, const char *name)
 }
 
 /* Component by component: '/' sorts before every other byte, so what is in a directory follows it at once. */
-static int compare_paths(const char *a, const char *b)
+int compare_paths(const char *a, const char *b)
 {
     while (*a != 0 && *a == *b) {
         a++;

@@ -34,6 +34,8 @@ _Noreturn void exceed(const char *format, ...) __attribute__((format(printf, 1, 
 _Noreturn void fail_errno(const char *syscall, int error);
 _Noreturn void usage(const char *what);
 void report_finish(void);
+void report_text(const char *key, const char *value);
+void report_number(const char *key, uint64_t value);
 void *must_alloc(size_t size);
 void *must_grow(void *old, size_t size);
 
@@ -87,6 +89,12 @@ struct entry {
     struct xattrs xattrs;          /* names already filtered: xattr_is_ours() */
     struct sparse sparse;
 };
+
+/* writer.c: the archive that goes out. */
+void writer_open(int fd);
+void writer_put(const struct entry *entry);
+void writer_data(int fd, uint64_t size);                   /* of the member just put */
+void writer_close(void);
 
 /* number.c */
 bool number_field(const uint8_t *field, size_t size, int64_t *value);    /* octal or base-256 */
@@ -151,15 +159,22 @@ void node_path(const struct node *node, const char *name, char *path);   /* path
 /* resolve.c */
 struct place {
     struct node *parent;
-    char name[256];                /* "" : the root itself */
+    char name[256];                /* "": the directory `parent` itself */
 };
 void path_normalise(char *path, const char *what);         /* in place; refuses ".." */
 struct place resolve(const char *path, bool create);
+struct place resolve_link(struct place place);
+struct place resolve_in_root(int root_fd, const char *path);            /* in a container's root; parent NULL: not there */
 
 /* unpack.c, entry.c, metadata.c */
 struct options {
     int dest_fd, sidecar_fd;
     bool flat;
+    bool alive;                    /* a container's root or a user's directory: nothing in it is a mark, and no directory
+                                    * gives way to a file, nor a file to a directory */
+    const char *into;              /* alive: the directory below dest_fd that the archive's names begin in */
+    enum { OWNER_MAPPED, OWNER_GIVEN, OWNER_SELF } owner;
+    uint64_t uid, gid;             /* OWNER_GIVEN */
     uint64_t max_bytes, max_entries;
 };
 extern struct options options;
@@ -180,6 +195,7 @@ bool whiteout_make(struct node *parent, const char *name);
 void whiteout_mark_directory(struct node *node);           /* also as opaque */
 
 /* sidecar.c: what the file system could not hold. */
+int compare_paths(const char *a, const char *b);           /* a directory before what is in it */
 void sidecar_add(const struct node *parent, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void sidecar_add_xattr(const struct node *parent, const char *name, const struct xattr *xattr);
@@ -189,12 +205,21 @@ void sidecar_write(int fd);
 /* remove.c */
 void remove_at(int dir_fd, const char *name);
 
+/* view.c */
+void enter_user_namespace(int fd);
+
 /* verbs */
 int verb_unpack(int argc, char **argv);
 int verb_remove(int argc, char **argv);
 int verb_copy(int argc, char **argv);
 int verb_patch(int argc, char **argv);
 int verb_own(int argc, char **argv);
+int verb_pack(int argc, char **argv);
+int verb_export(int argc, char **argv);
+int verb_changes(int argc, char **argv);
+int verb_look(int argc, char **argv);
+int verb_view(int argc, char **argv);
+int verb_sync(int argc, char **argv);
 uint64_t option_number(const char *text);
 
 #endif

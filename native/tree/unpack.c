@@ -1,11 +1,13 @@
-/* The verb `unpack`: a tar stream on standard input becomes one layer directory, in overlay's on-disk form.
+/* The verb `unpack`: a tar stream on standard input becomes one layer directory, in overlay's on-disk form; with --into it
+ * goes into a tree that is in use, as `cp` wants it.
  *
  * Sources: OCI image-spec 1.1 layer.md "Whiteouts"; overlayfs.rst "whiteouts and opaque directories". */
-#include "tree.h"
+#include "clone.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -38,6 +40,9 @@ static bool has_directory(struct node *parent, const char *name, bool *was_remov
     }
     if (S_ISDIR(found.st_mode)) {
         return true;
+    }
+    if (options.alive) {
+        refuse("cannot overwrite non-directory with directory");
     }
     *was_removed = whiteout_is(node_fd(parent), name, &found);
     clear_name(parent, name, &found);
@@ -149,6 +154,10 @@ static void open_destination(void)
     if (fstat(options.dest_fd, &found) < 0 || !S_ISDIR(found.st_mode)) {
         usage("--dest-fd is no directory");
     }
+    if (options.alive) {
+        node_root(options.dest_fd)->existed = true;
+        return;
+    }
     /* A default ACL on the store would change the mode of every file below. */
     if (fremovexattr(options.dest_fd, "system.posix_acl_default") < 0 && errno != ENODATA && errno != EOPNOTSUPP &&
         errno != EPERM) {
@@ -158,6 +167,44 @@ static void open_destination(void)
         fail_errno("fchmod", errno);
     }
     node_root(options.dest_fd);
+}
+
+/* The archive's names begin in a directory of the tree, not in its root. */
+static void put_under(char *path, const char *what)
+{
+    size_t size = strlen(options.into);
+
+    path_normalise(path, what);
+    if (size == 0) {
+        return;
+    }
+    if (size + 1 + strlen(path) > PATH_LIMIT) {
+        exceed("path is longer than %d bytes", PATH_LIMIT);
+    }
+    if (path[0] == 0) {
+        memcpy(path, options.into, size + 1);
+        return;
+    }
+    memmove(path + size + 1, path, strlen(path) + 1);
+    memcpy(path, options.into, size);
+    path[size] = '/';
+}
+
+/* True for the directory itself that the archive goes into: it stays as it is. */
+static bool move_names(struct entry *entry)
+{
+    size_t before;
+
+    put_under(entry->path, "name");
+    before = strlen(entry->path);
+    if (entry->type == '1') {
+        put_under(entry->link, "target of the hard link");
+    }
+    if (entry->type != '5' || before > strlen(options.into)) {
+        return false;
+    }
+    input_skip((entry->size + BLOCK - 1) / BLOCK * BLOCK);
+    return true;
 }
 
 void unpack(void)
@@ -170,7 +217,7 @@ void unpack(void)
     input_open(STDIN_FILENO, options.max_bytes);
     while (header_next(&entry)) {
         charge(1, entry.sparse.present && entry.sparse.real_size > entry.size ? entry.sparse.real_size : entry.size);
-        if (extract_mark(&entry)) {
+        if (options.alive ? move_names(&entry) : extract_mark(&entry)) {
             continue;
         }
         if (entry.type == '5') {
@@ -182,6 +229,31 @@ void unpack(void)
     apply_directories();
     sidecar_write(options.sidecar_fd);
     report_finish();
+}
+
+static void set_owner(const char *text)
+{
+    char *end;
+
+    options.owner = OWNER_SELF;
+    if (strcmp(text, "self") != 0) {
+        options.owner = OWNER_GIVEN;
+        options.uid = strtoull(text, &end, 10);
+        options.gid = *end == ':' ? strtoull(end + 1, NULL, 10) : options.uid;
+    }
+}
+
+static void set_into(const char *text)
+{
+    static char clean[PATH_LIMIT + 1];
+
+    if (strlen(text) > PATH_LIMIT) {
+        exceed("path is longer than %d bytes", PATH_LIMIT);
+    }
+    options.into = strcpy(clean, text);
+    options.alive = true;
+    options.max_entries = INT64_MAX;
+    path_normalise(clean, "path");
 }
 
 int verb_unpack(int argc, char **argv)
@@ -199,11 +271,19 @@ int verb_unpack(int argc, char **argv)
             options.max_bytes = option_number(value);
         } else if (strcmp(argv[i], "--max-entries") == 0) {
             options.max_entries = option_number(value);
+        } else if (strcmp(argv[i], "--into") == 0) {
+            set_into(value);
+        } else if (strcmp(argv[i], "--userns-fd") == 0) {
+            enter_user_namespace((int)option_number(value));
+        } else if (strcmp(argv[i], "--owner") == 0) {
+            set_owner(value);
+        } else if (strcmp(argv[i], "--map") == 0) {
+            clone_map_add(value);
         } else if (strcmp(argv[i], "--form") == 0 && (strcmp(value, "full") == 0 || strcmp(value, "flat") == 0)) {
             options.flat = value[1] == 'l';
         } else {
             usage("unpack --dest-fd N [--form full|flat] [--sidecar-fd N] [--report-fd N] [--max-bytes N] "
-                  "[--max-entries N]");
+                  "[--max-entries N] [--into PATH] [--owner self|UID:GID] [--map u|g|b:FROM:TO:COUNT]…");
         }
         i++;
     }

@@ -55,14 +55,19 @@ def own(layout: Layout, uid: int, gid: int, paths: Sequence[str]) -> None:
     pyrun_tree.run(["own", f"{uid}:{gid}", *paths], spawn=spawner(layout), what=paths[0])
 
 
-def spawner(layout: Layout) -> Spawn:
-    """Return the function that starts a program of ours in the engine namespace of this user."""
+def spawner(layout: Layout, clone_flags: int = 0) -> Spawn:
+    """Return the function that starts a program of ours in the engine namespace of this user.
+
+    ``clone_flags``: further namespaces that it gets of its own.
+    """
     from pyrun.runtime import engine_ns
 
     engine = engine_ns.engine_map()
 
-    def spawn(argv: Sequence[str], stdin_fd: int, pass_fds: Sequence[int]) -> Process:
-        return engine_ns.spawn_in(layout.engine, engine, [*argv], fds=(stdin_fd, 1, 2), keep=tuple(pass_fds))
+    def spawn(argv: Sequence[str], stdin_fd: int, pass_fds: Sequence[int], *, stdout_fd: int = 1) -> Process:
+        return engine_ns.spawn_in(
+            layout.engine, engine, [*argv], fds=(stdin_fd, stdout_fd, 2), keep=tuple(pass_fds), clone_flags=clone_flags
+        )
 
     return spawn
 

@@ -58,6 +58,20 @@ def has_marked_whiteouts(lowerdir: str) -> bool:
     return os.path.exists(f"{os.path.dirname(lowerdir)}/{MARKED_WHITEOUTS}")
 
 
+def with_sidecars(lowerdirs: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair lower directories with the sidecars that speak of them, "" where there is none (a patch)."""
+    from pyrun.layers.unpack import SIDECAR
+
+    found = []
+    for tree in lowerdirs:
+        layer = tree.removesuffix("/" + TREE)
+        # A form that was derived by copy has what its tree lacks in the sidecar that the archive was unpacked with.
+        paths = (f"{layer}/{SIDECAR}", f"{layer.rpartition('/')[0]}/full/{SIDECAR}")
+        is_patch = ".patch-" in layer.rpartition("/")[2]
+        found.append((tree, next((path for path in paths if not is_patch and os.path.exists(path)), "")))
+    return found
+
+
 def has_patches(layer: str) -> bool:
     """Say whether any image has a patch on this layer in this form; cheap."""
     directory, _, form = layer.rpartition("/")

@@ -12,7 +12,7 @@ from pyrun.errors import PyrunError, StorageFullError, SyscallError, UnsafeLayer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Protocol
 
     class Process(Protocol):
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
         def wait(self) -> int:
             """Wait for its end; return the exit status."""
 
-    Spawn = Callable[[Sequence[str], int, Sequence[int]], Process]
+    class Spawn(Protocol):
+        """Starts a program. ``stdin_fd`` becomes its input (-1: /dev/null), ``stdout_fd`` its output."""
+
+        def __call__(
+            self, argv: Sequence[str], stdin_fd: int, pass_fds: Sequence[int], /, *, stdout_fd: int = 1
+        ) -> Process: ...
 
 
 def program() -> str:
@@ -41,13 +46,15 @@ class _Child:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def spawn_here(argv: Sequence[str], stdin_fd: int, pass_fds: Sequence[int]) -> Process:
-    """Start a program in the caller's namespaces. ``stdin_fd`` becomes its input (-1: /dev/null)."""
+def spawn_here(argv: Sequence[str], stdin_fd: int, pass_fds: Sequence[int], *, stdout_fd: int = 1) -> Process:
+    """Start a program in the caller's namespaces."""
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
     if stdin_fd < 0:
         actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
     else:
         actions.append((os.POSIX_SPAWN_DUP2, stdin_fd, 0))
+    if stdout_fd != 1:
+        actions.append((os.POSIX_SPAWN_DUP2, stdout_fd, 1))
     # posix_spawn(3): a dup2 of a descriptor to itself clears FD_CLOEXEC, since glibc 2.29.
     actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in pass_fds]
     return _Child(os.posix_spawn(argv[0], list(argv), os.environ, file_actions=actions))
@@ -116,28 +123,49 @@ def run(arguments: Sequence[str], *, spawn: Spawn, pass_fds: Sequence[int] = (),
     Raises:
         UnsafeLayerError, StorageFullError, SyscallError: what the helper reported.
     """
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    stdin_fd = -1
+    stdin_fd = -1 if stdin is None else memory_file(stdin)
     try:
-        try:
-            if stdin is not None:
-                stdin_fd = _memory_file(stdin)
-            argv = [program_path or program(), arguments[0], "--report-fd", str(write_end), *arguments[1:]]
-            process = spawn(argv, stdin_fd, [*pass_fds, write_end])
-        finally:
-            os.close(write_end)
-            if stdin_fd >= 0:
-                os.close(stdin_fd)
-        report = read_report(read_end)
-        status = process.wait()
+        job = Job(arguments, spawn=spawn, pass_fds=pass_fds, stdin_fd=stdin_fd, program_path=program_path)
     finally:
-        os.close(read_end)
+        if stdin_fd >= 0:
+            os.close(stdin_fd)
+    report, status = job.wait()
     if status != 0:
         raise failure(report, status, layer="", path=what)
     return report
 
 
-def _memory_file(data: bytes) -> int:
+class Job:
+    """One verb at work. ``stdin_fd`` (-1: nothing to read) and ``stdout_fd`` stay the caller's to close."""
+
+    __slots__ = ("_process", "_report")
+
+    def __init__(
+        self, arguments: Sequence[str], *, spawn: Spawn, pass_fds: Sequence[int] = (), stdin_fd: int = -1,
+        stdout_fd: int = 1, program_path: str | None = None,
+    ) -> None:  # fmt: skip
+        self._report, report_end = os.pipe2(os.O_CLOEXEC)
+        argv = [program_path or program(), arguments[0], "--report-fd", str(report_end), *arguments[1:]]
+        try:
+            self._process = spawn(argv, stdin_fd, [*pass_fds, report_end], stdout_fd=stdout_fd)
+        except BaseException:
+            os.close(self._report)
+            raise
+        finally:
+            os.close(report_end)
+
+    def wait(self) -> tuple[Report, int]:
+        """Wait for the end; return what it reported and its exit status."""
+        try:
+            report = read_report(self._report)
+        finally:
+            os.close(self._report)
+            status = self._process.wait()
+        return report, status
+
+
+def memory_file(data: bytes) -> int:
+    """Return a descriptor from which a helper reads ``data``."""
     fd = os.memfd_create("pyrun-tree-input", os.MFD_CLOEXEC)
     view = memoryview(data)
     while view:

@@ -12,19 +12,20 @@ from collections.abc import Sequence
 
 from pyrun.layers import pyrun_tree
 
-SOURCES = os.path.join(os.path.dirname(__file__), "../../native/tree")
+NATIVE = os.path.join(os.path.dirname(__file__), "../../native")
 _STATIC = ["-static", "-O2"]
 _SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 @functools.cache
 def program(*, sanitized: bool = False) -> str:
-    """Return the path of a build of native/tree."""
+    """Return the path of a build of native/tree, which links native/plan."""
     directory = tempfile.mkdtemp(prefix="pyrun-tree-")
     os.chmod(directory, 0o755)
     built = f"{directory}/pyrun-tree"
     flags = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", *(_SANITIZED if sanitized else _STATIC)]
-    subprocess.run(["gcc", *flags, *sorted(glob.glob(f"{SOURCES}/*.c")), "-o", built], check=True)
+    sources = sorted([*glob.glob(f"{NATIVE}/tree/*.c"), *glob.glob(f"{NATIVE}/plan/*.c")])
+    subprocess.run(["gcc", *flags, *sources, "-o", built], check=True)
     return built
 
 
