@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 # verb -> module of pyrun.cli whose `command()` defines it
 VERBS = {
+    "cp": "cp",
     "create": "create",
+    "diff": "diff",
     "events": "events",
     "exec": "exec",
+    "export": "export",
     "image-inspect": "image_inspect",
     "images": "images",
     "info": "info",
@@ -49,8 +52,11 @@ VERBS = {
     "wait": "wait",
 }
 CONTAINER_VERBS = {
+    "cp": "cp",
     "create": "create",
+    "diff": "diff",
     "exec": "exec",
+    "export": "export",
     "inspect": "container_inspect",
     "kill": "kill",
     "list": "ps",
@@ -82,9 +88,6 @@ NOT_YET = (
     "compose",
     "container",
     "context",
-    "cp",
-    "diff",
-    "export",
     "history",
     "import",
     "load",

@@ -151,7 +151,7 @@ def option_rows(param: click.Parameter) -> list[tuple[str, tuple[str, str]]]:
     return [(spelling, (name, kind)) for spelling in param.opts]
 
 
-def flag(spellings: str, words: str, *, default: bool = False, hidden: bool = False) -> click.Option:
+def flag(spellings: str, words: str, *, default: bool | None = False, hidden: bool = False) -> click.Option:
     """Define a boolean option. `spellings`: short ones first, the last is the name, as "-d --detach"."""
     return click.Option(_declare(spellings), is_flag=True, default=default, help=words, hidden=hidden)
 

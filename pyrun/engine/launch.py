@@ -11,7 +11,7 @@ from pyrun.engine import events, filters, idmap
 from pyrun.errors import KernelError, NotFoundError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, job, launch, state
-from pyrun.store import containers, owner
+from pyrun.store import containers, fsio, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,18 @@ def run_to_exec(
 
     ``again`` makes a --rm container anew: its monitor has removed what could not be started.
     """
+    copying = containers.copying(created.directory)
+    if not os.path.exists(copying):
+        return _run_to_exec(layout, created, attached, window, again, show_plan)
+    # `cp` may have the root mounted: two at once are one too many for an upper directory.
+    with fsio.FileLock(copying, exclusive=True):
+        return _run_to_exec(layout, created, attached, window, again, show_plan)
+
+
+def _run_to_exec(
+    layout: Layout, created: Created, attached: bool, window: tuple[int, int],
+    again: Callable[[], Created] | None, show_plan: Callable[[str], None] | None,
+) -> Launch:  # fmt: skip
     while True:
         started = start(layout, created, attached=attached, window=window)
         if show_plan is not None:

@@ -55,10 +55,11 @@ def own(layout: Layout, uid: int, gid: int, paths: Sequence[str]) -> None:
     pyrun_tree.run(["own", f"{uid}:{gid}", *paths], spawn=spawner(layout), what=paths[0])
 
 
-def spawner(layout: Layout, clone_flags: int = 0) -> Spawn:
+def spawner(layout: Layout, *, clone_flags: int = 0, beside: tuple[int, int] | None = None) -> Spawn:
     """Return the function that starts a program of ours in the engine namespace of this user.
 
-    ``clone_flags``: further namespaces that it gets of its own.
+    ``clone_flags``: further namespaces that it gets of its own. ``beside``: in the engine namespace of that process
+    (pid, start time), a monitor: who enters its container must be in the namespace above.
     """
     from pyrun.runtime import engine_ns
 
@@ -66,8 +67,9 @@ def spawner(layout: Layout, clone_flags: int = 0) -> Spawn:
 
     def spawn(argv: Sequence[str], stdin_fd: int, pass_fds: Sequence[int], *, stdout_fd: int = 1) -> Process:
         return engine_ns.spawn_in(
-            layout.engine, engine, [*argv], fds=(stdin_fd, stdout_fd, 2), keep=tuple(pass_fds), clone_flags=clone_flags
-        )
+            layout.engine, engine, [*argv], fds=(stdin_fd, stdout_fd, 2), keep=tuple(pass_fds),
+            clone_flags=clone_flags, beside=beside,
+        )  # fmt: skip
 
     return spawn
 

@@ -80,7 +80,7 @@ def compile_start(
     plan.add(p.OP_PROPAGATION, a=p.MS_REC | p.MS_SLAVE)
     plan.add(p.OP_KEYRING, a=1 if filters else 0)
     opened = p.OPEN_FIRST if lacks_user(config) else 0
-    _root(plan, rootfs, mount_point, opened)
+    add_root(plan, rootfs, mount_point, opened)
     maps = config["linux"].get("uidMappings") or [{"containerID": 0, "hostID": 0}]
     if (
         not any(item["containerID"] == 0 and item["hostID"] == 0 for item in maps)
@@ -89,7 +89,7 @@ def compile_start(
     ):
         plan.add(p.OP_OWN_ROOT)
     for mount in config["mounts"]:
-        _mount(plan, mount, opened)
+        add_mount(plan, mount, opened)
     for name, target in _DEV_LINKS:
         plan.add(p.OP_SYMLINK, target, f"/dev/{name}")
     if process.get("terminal"):
@@ -130,7 +130,8 @@ def compile_exec(process: dict[str, Any], filters: list[bytes]) -> Plan:
     return plan
 
 
-def _root(plan: Plan, rootfs: dict[str, Any], mount_point: str, opened: int) -> None:
+def add_root(plan: Plan, rootfs: dict[str, Any], mount_point: str, opened: int = 0) -> None:
+    """Add the step that makes the root file system."""
     if "tree" in rootfs:
         plan.add(p.OP_ROOT_BIND, rootfs["tree"], flags=opened)
         return
@@ -150,7 +151,8 @@ def fuse_options(rootfs: dict[str, Any]) -> str:
     return text + ",volatile" if rootfs.get("volatile") else text
 
 
-def _mount(plan: Plan, mount: dict[str, Any], opened: int) -> None:
+def add_mount(plan: Plan, mount: dict[str, Any], opened: int = 0) -> None:
+    """Add the steps of one of the config's mounts."""
     destination, kind = mount["destination"], mount.get("type", "none")
     attributes, propagation, data, bind = _options(mount.get("options") or ())
     if bind or kind == "bind":

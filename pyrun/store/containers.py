@@ -78,6 +78,11 @@ def awaits_start(path: str) -> bool:
     return os.path.exists(f"{path}/{STAYS}") and not os.path.exists(f"{path}/state")
 
 
+def copying(path: str) -> str:
+    """Return the lock of a container's directory that `cp` holds while it has the root of one that does not run."""
+    return path + "/copying"
+
+
 def load(path: str) -> dict[str, Any]:
     """Read container.json of a container's directory.
 
