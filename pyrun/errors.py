@@ -9,6 +9,7 @@ PyrunError
         InvalidDigestError
         InvalidConfigError
         UnsupportedFlagError
+        FlagValueError
     NotFoundError
         ImageNotFoundError
         ContainerNotFoundError
@@ -89,6 +90,15 @@ class UnsupportedFlagError(InvalidInputError):
     def __init__(self, flag: str) -> None:
         super().__init__(f"flag {flag} is not supported yet")
         self.flag = flag
+
+
+class FlagValueError(InvalidInputError):
+    """A flag's value is malformed: docker's client refuses it before it asks anybody."""
+
+    def __init__(self, flag: str, value: str, reason: str) -> None:
+        super().__init__(f'invalid argument "{value}" for "{flag}" flag: {reason}')
+        self.flag = flag
+        self.value = value
 
 
 class NotFoundError(PyrunError):

@@ -32,6 +32,7 @@ EXIT_CODES: dict[type[errors.PyrunError], int] = {
     errors.InvalidConfigError: CLIENT,
     errors.InvalidDigestError: CLIENT,
     errors.UnsupportedFlagError: USAGE,
+    errors.FlagValueError: USAGE,
     errors.NotFoundError: CLIENT,
     errors.ImageNotFoundError: CLIENT,
     errors.ContainerNotFoundError: CLIENT,

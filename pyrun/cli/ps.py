@@ -43,7 +43,11 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         found = ps.list_containers(session.layout, all=params["all"], last=last, filters=params["filter"])
     finally:
         gc.enable()
-    if params["quiet"] and not params["format"]:
+    if params["quiet"]:
+        if params["format"]:
+            import sys
+
+            print("WARNING: Ignoring custom format, because both --format and --quiet are set.", file=sys.stderr)
         for container in found:
             print(container.id if params["no_trunc"] else container.id[:12])
         return 0

@@ -14,15 +14,28 @@ if TYPE_CHECKING:
 
 HEADINGS: dict[str, Any] = {
     "Command": "COMMAND", "CreatedAt": "CREATED AT", "ID": "CONTAINER ID", "Image": "IMAGE", "Labels": "LABELS",
-    "LocalVolumes": "LOCAL VOLUMES", "Mounts": "MOUNTS", "Names": "NAMES", "Networks": "NETWORKS", "Ports": "PORTS",
-    "RunningFor": "CREATED", "Size": "SIZE", "State": "STATE", "Status": "STATUS", "Label": heading_of_label,
+    "LocalVolumes": "LOCAL VOLUMES", "Mounts": "MOUNTS", "Names": "NAMES", "Networks": "NETWORKS",
+    "Platform": "PLATFORM", "Ports": "PORTS", "RunningFor": "CREATED", "Size": "SIZE", "State": "STATE",
+    "Status": "STATUS", "Label": heading_of_label,
 }  # fmt: skip
+
+
+_TABLE = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
+_RAW = """container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state: {{- pad .State 1 0}}
+status: {{- pad .Status 1 0}}
+names: {{.Names}}
+labels: {{- pad .Labels 1 0}}
+ports: {{- pad .Ports 1 0}}
+"""
 
 
 def show(found: Sequence[Container], template: str, *, no_trunc: bool, now: int) -> None:
     """Print the containers by a template."""
-    if template == "table":
-        template = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
+    template = {"table": _TABLE, "raw": _RAW}.get(template, template)
     rows = [row(container, no_trunc=no_trunc, now=now) for container in found]
     show_rows(template, rows, HEADINGS)
 
@@ -51,6 +64,7 @@ def fields(container: Container, *, no_trunc: bool, now: int) -> dict[str, Any]:
         "Mounts": ",".join(mounts if no_trunc else [text.ellipsis(mount, 15) for mount in mounts]),
         "Names": name,
         "Networks": record["network"] or "private",
+        "Platform": record["platform"],
         "Ports": ports,
         "RunningFor": age,
         "Size": "0B",

@@ -77,6 +77,8 @@ def ellipsis(text: str, length: int) -> str:
 
 def quote(text: str) -> str:
     """Quote as Go's strconv.Quote, for what may stand in a command."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\x7f": "\\x7f", "\x1b": "\\x1b"}
     return '"' + "".join(escapes.get(c) or (c if c.isprintable() else _escape(c)) for c in text) + '"'
 
@@ -100,7 +102,7 @@ def container_row(container: Container, *, no_trunc: bool, now: int) -> tuple[st
         container_command(record, no_trunc=no_trunc),
         human_duration(now - container.created) + " ago",
         container_status(container, now=now),
-        container_ports(record["ports"]) if container.state.status == "running" else "",
+        container_ports(record) if container.state.status == "running" else "",
         record["name"],
     )
 
@@ -124,14 +126,43 @@ def container_status(container: Container, *, now: int) -> str:
     return state.status.capitalize()
 
 
-def container_ports(ports: Sequence[Mapping[str, Any]]) -> str:
-    """Return the PORTS column: "0.0.0.0:8080->80/tcp, 443/tcp"."""
-    words = []
-    for port in sorted(ports, key=lambda port: (port["container_port"], port["protocol"], port["host_ip"] or "")):
-        inside = f"{port['container_port']}/{port['protocol']}"
-        if port["host_port"]:
-            host = port["host_ip"] or "0.0.0.0"
-            words.append(f"{f'[{host}]' if ':' in host else host}:{port['host_port']}->{inside}")
-        else:
-            words.append(inside)
-    return ", ".join(words)
+def container_ports(record: Mapping[str, Any]) -> str:
+    """Return the PORTS column: "0.0.0.0:8080->80/tcp, 443-444/tcp"; neighbours that keep their number are one range."""
+    published, exposed = record["ports"], record.get("exposed")
+    if not (published or exposed) or record["network"] in ("none", "host"):
+        return ""
+    ranges: dict[tuple[str, str], list[int]] = {}
+    words, moved = [], []
+    for number, host, outside, protocol in _sorted_ports(published, exposed or ()):
+        if host and outside != number:
+            moved.append(f"{host}:{outside}->{number}/{protocol}")
+            continue
+        kind = (host, protocol)
+        if kind in ranges and number == ranges[kind][1] + 1:
+            ranges[kind][1] = number
+            continue
+        if kind in ranges:
+            words.append(_range(kind, *ranges[kind]))
+        ranges[kind] = [number, number]
+    words += [_range(kind, *found) for kind, found in ranges.items()]
+    return ", ".join(words + moved)
+
+
+def _sorted_ports(published: Sequence[Mapping[str, Any]], exposed: Sequence[str]) -> list[tuple[int, str, int, str]]:
+    ports = []
+    for port in published:
+        ip = port["host_ip"] or "0.0.0.0"
+        host = (f"[{ip}]" if ":" in ip else ip) if port["host_port"] else ""
+        ports.append((port["container_port"], host, port["host_port"], port["protocol"]))
+    known = {(number, protocol) for number, _, _, protocol in ports}
+    for text in exposed:
+        number, _, protocol = text.partition("/")
+        if number.isdecimal() and (int(number), protocol or "tcp") not in known:
+            ports.append((int(number), "", 0, protocol or "tcp"))
+    return sorted(ports)
+
+
+def _range(kind: tuple[str, str], first: int, last: int) -> str:
+    host, protocol = kind
+    numbers = str(first) if first == last else f"{first}-{last}"
+    return f"{host}:{numbers}->{numbers}/{protocol}" if host else f"{numbers}/{protocol}"

@@ -268,22 +268,24 @@ class Builder:
             "path": args[0],
             "args": args,
             "ephemeral": options.rm,
-            "options": options.as_dict(),
             "labels": _labels(image["labels"], options),
             "mounts": decided_mounts.shown,
             "ports": [mapping.record() for mapping in network.ports],
             "published": [mapping.record() for mapping in network.asked],
+            "exposed": image["exposed_ports"],
             "hostname": hostname,
             "stop_signal": options.stop_signal or image["stop_signal"] or _DEFAULT_STOP_SIGNAL,
             "stop_timeout": options.stop_timeout if options.stop_timeout is not None else 10,
             "tty": options.tty,
             "stdin_open": options.interactive,
             "network": network.mode,
-            "uplink": network.record(),
             "form": self.map.form,
             "anonymous_volumes": decided_mounts.anonymous,
             "boot_id": boot_id(),
             "log": _log(options),
+            # Last: who lists containers reads up to here (store/containers.py `load_listed`).
+            "options": options.as_dict(),
+            "uplink": network.record(),
         }
 
 

@@ -6,6 +6,7 @@ It must not know what they are of. HOT: `ps` and `logs` cannot afford to import 
 from __future__ import annotations
 
 _DAYS_BEFORE = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
+_days_of: dict[str, int] = {}  # a list of a thousand knows few dates
 ZERO = "0001-01-01T00:00:00Z"  # Go's zero time, which docker shows for "never"
 
 
@@ -16,7 +17,10 @@ def parse_rfc3339(text: str) -> int:
     """
     if not text or text.startswith("0001-"):
         return 0
-    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    date = text[:10]
+    days = _days_of.get(date)
+    if days is None:
+        days = _days_of[date] = _days(int(date[:4]), int(date[5:7]), int(date[8:]))
     seconds = int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
     rest = text[19:]
     nanoseconds = 0
@@ -27,7 +31,7 @@ def parse_rfc3339(text: str) -> int:
     if rest not in ("Z", "z"):
         offset = int(rest[1:3]) * 3600 + int(rest[4:6]) * 60
         seconds += offset if rest[0] == "-" else -offset
-    return (_days(year, month, day) * 86400 + seconds) * 1_000_000_000 + nanoseconds
+    return (days * 86400 + seconds) * 1_000_000_000 + nanoseconds
 
 
 def _days(year: int, month: int, day: int) -> int:

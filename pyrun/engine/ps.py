@@ -49,8 +49,6 @@ def list_containers(
     for container_id, directory in containers.list(layout, all or last > 0):
         container = load(container_id, directory)
         if container is not None and (all or last > 0 or container.state.is_up):
-            # No list shows the options, and they are half of a record: a thousand would have to be kept in memory.
-            container.record.pop("options", None)
             found.append(container)
     found.sort(key=_created, reverse=True)
     if accept is not None:
@@ -64,7 +62,7 @@ def load(container_id: str, directory: str) -> Container | None:
     One whose record cannot be read is listed too, as dead: its id is what `rm -f` needs.
     """
     try:
-        return Container(container_id, directory, containers.load(directory), status(directory))
+        return Container(container_id, directory, containers.load_listed(directory), status(directory))
     except (ContainerNotFoundError, FileNotFoundError):
         return None
     except StoreCorruptError:

@@ -103,6 +103,15 @@ def read_bytes(path: str) -> bytes:
         os.close(fd)
 
 
+def read_head(path: str) -> bytes:
+    """Read the beginning of a file: at most 4096 bytes, three system calls. Raises: as `read_bytes`."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
+
+
 def write_new(path: str, data: bytes, *, mode: int = 0o600, sync: bool = False) -> None:
     """Write a file that must not exist; not atomic: for files below a directory that is still being built.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -62,13 +63,32 @@ def test_a_command_cannot_speak_to_the_terminal() -> None:
     )
 
 
-def test_ports() -> None:
-    ports = [
-        {"host_ip": "", "host_port": 8080, "container_port": 80, "protocol": "tcp"},
-        {"host_ip": "::1", "host_port": 53, "container_port": 53, "protocol": "udp"},
-        {"host_ip": "", "host_port": 0, "container_port": 443, "protocol": "tcp"},
-    ]
-    assert text.container_ports(ports) == "[::1]:53->53/udp, 0.0.0.0:8080->80/tcp, 443/tcp"
+def mapping(container: int, host: int, ip: str = "", protocol: str = "tcp") -> dict[str, Any]:
+    return {"host_ip": ip, "host_port": host, "container_port": container, "protocol": protocol}
+
+
+@pytest.mark.parametrize(
+    ("published", "exposed", "wanted"),
+    [
+        # all as docker 28.2.2 prints them
+        ([], [], ""),
+        ([], ["443/tcp", "444/tcp", "446/tcp", "53/udp"], "443-444/tcp, 53/udp, 446/tcp"),
+        (
+            [mapping(80, 8080), mapping(53, 53, "::1", "udp"), mapping(443, 0)],
+            ["80/tcp"],
+            "[::1]:53->53/udp, 443/tcp, 0.0.0.0:8080->80/tcp",
+        ),
+        (
+            [mapping(80, 8080), mapping(90, 90), mapping(91, 91), mapping(80, 8080, "::")],
+            ["443/tcp", "444/tcp"],
+            "0.0.0.0:90-91->90-91/tcp, 443-444/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp",
+        ),
+    ],
+)
+def test_ports(published: list[dict[str, Any]], exposed: list[str], wanted: str) -> None:
+    record = {"ports": published, "exposed": exposed, "network": "private"}
+    assert text.container_ports(record) == wanted
+    assert text.container_ports(record | {"network": "none"}) == ""
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 from pyrun.cli import main
 from pyrun.engine import ps
 from pyrun.engine.inspect import inspect
-from pyrun.errors import ContainerNotFoundError, InvalidInputError
+from pyrun.errors import ContainerNotFoundError, FlagValueError, InvalidInputError
 from pyrun.runtime.state import boot_id, start_time
-from pyrun.store import owner
+from pyrun.store import containers, owner
 from pyrun.store.layout import Layout
 
 F_OFD_SETLK = 37
@@ -123,11 +123,24 @@ def test_a_stale_live_entry_is_not_running(world: World) -> None:
     [
         (["status=exited"], "2"),
         (["status=exited", "status=created"], "32"),
-        (["exited=3"], "2"),
-        (["exited=0"], ""),
+        (["status=exited", "exited=3"], "2"),
+        (["status=exited", "exited=0"], ""),
+        (["exited=3"], ""),
         (["name=ame1"], "1"),
         (["name=^/name1$"], "1"),
         (["id=1111"], "1"),
+        (["id=^11*$"], "1"),
+        (["publish=8080"], "1"),
+        (["publish=8000-8100/tcp"], "1"),
+        (["publish=8080/udp"], ""),
+        (["publish=80"], ""),
+        (["expose=80"], "1"),
+        (["expose=53/udp"], "1"),
+        (["expose=443"], ""),
+        (["publish=1", "expose=80"], "1"),
+        (["is-task=false"], "1"),
+        (["is-task=true"], ""),
+        (["isolation=default"], "1"),
         (["label=a"], "1"),
         (["label=a=2"], ""),
         (["label=a=1", "label=b"], ""),
@@ -143,16 +156,49 @@ def test_a_stale_live_entry_is_not_running(world: World) -> None:
 )
 def test_filters(world: World, filters: list[str], wanted: str) -> None:
     mount = {"type": "bind", "name": "", "source": "/src", "destination": "/data", "mode": "", "rw": True}
-    world.add("1", "running", labels={"a": "1"}, mounts=[mount])
-    world.add("2", "exited")
+    port = {"host_ip": "", "host_port": 8080, "container_port": 80, "protocol": "tcp"}
+    world.add("1", "running", labels={"a": "1"}, mounts=[mount], ports=[port], exposed=["53/udp"])
+    world.add("2", "exited", ports=[port])
     world.add("3", "created")
     assert digits(ps.list_containers(world.layout, filters=filters)) == wanted
 
 
-@pytest.mark.parametrize("text", ["nonesuch=1", "status", "status=up", "exited=x"])
-def test_bad_filters_are_named(world: World, text: str) -> None:
-    with pytest.raises(InvalidInputError, match="invalid filter"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nonesuch=1", "invalid filter 'nonesuch'"),
+        ("status=up", "invalid filter 'status=up'"),
+        ("exited=x", "invalid filter 'exited=x'"),
+        ("is-task=x", "invalid filter 'is-task=x'"),
+        ("publish=a", "invalid filter 'publish=a'"),
+        ("expose=9-8", "invalid filter 'expose=9-8'"),
+        ("publish=1:2", "filter for 'publish' should not contain ':': 1:2"),
+    ],
+)
+def test_bad_filters_are_named(world: World, text: str, words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
         ps.list_containers(world.layout, filters=[text])
+
+
+def test_a_filter_without_a_value_is_a_bad_flag(world: World) -> None:
+    with pytest.raises(FlagValueError, match='invalid argument "status" for "-f, --filter" flag: bad format of filter'):
+        ps.list_containers(world.layout, filters=["status"])
+
+
+def test_a_list_reads_records_up_to_their_options(world: World) -> None:
+    labels = {"options": '{","options":{', "x": "y" * 5000}
+    for digit, more in (("1", {"labels": {"options": "x"}}), ("2", {"labels": labels}), ("3", {})):
+        container_id = world.add(digit, "exited", **more)
+        path = Path(world.layout.container(container_id), "container.json")
+        whole = json.loads(path.read_text())
+        # As create writes it; an older pyrun had the options in between.
+        last = "boot_id" if digit == "3" else "options"
+        whole[last] = whole.pop(last)
+        path.write_text(json.dumps(whole, separators=(",", ":")))
+        listed = containers.load_listed(str(path.parent))
+        assert listed["labels"] == whole["labels"]
+        assert ("options" in listed) == (digit != "1")
+    assert [c.record["name"] for c in ps.list_containers(world.layout, all=True)] == ["name3", "name2", "name1"]
 
 
 def test_inspect_has_dockers_shape(world: World) -> None:
@@ -221,6 +267,7 @@ def test_ps_prints_dockers_columns(
     ]  # fmt: skip
     assert main.main(["ps", "-q"]) == 0
     assert main.main(["ps", "--no-trunc", "-q"]) == 0
+    assert main.main(["ps", "-q", "--format", "{{.Names}}"]) == 0
     assert main.main(["ps", "--format", '{{.Names}}:{{.State}}:{{.Label "x"}}']) == 0
     assert main.main(["inspect", "-f", "{{.State.Status}}", "name2"]) == 0
-    assert capsys.readouterr().out.splitlines() == ["1" * 12, "1" * 64, "name1:running:", "exited"]
+    assert capsys.readouterr().out.splitlines() == ["1" * 12, "1" * 64, "1" * 12, "name1:running:", "exited"]
