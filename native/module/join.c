@@ -83,9 +83,12 @@ static void hide(int report_fd)
  * whoever inherits his children may never do that (a container's `sleep infinity`): stop and rm would never return. */
 static _Noreturn void joining_main(const struct pyrun_join *join, const struct plan *plan, int report_fd, int result_fd)
 {
+	struct plan_failure failure;
 	int status = 0;
 	long second;
 
+	if (plan_open_first(plan, &(struct plan_run){ 0 }, &failure) < 0)
+		report(report_fd, &failure);
 	hide(report_fd);
 	if (setns(join->pidfd, join->namespaces) < 0)
 		report_call(report_fd, "setns");

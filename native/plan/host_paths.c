@@ -60,6 +60,23 @@ static int remember_list(struct step_context *c, uint32_t offset, uint32_t count
 	return 0;
 }
 
+/* Not later: from inside, our own file belongs to nobody there, and there need be no /proc. */
+static int set_oom_score(struct step_context *c)
+{
+	const char *score = step_string(c, c->step->s1);
+	ssize_t wrote;
+	int fd;
+
+	CALL(c, "open(oom_score_adj)");
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	CALL(c, "write(oom_score_adj)");
+	wrote = write(fd, score, strlen(score));
+	close_keeping_errno(fd);
+	return wrote == (ssize_t)strlen(score) ? 0 : -1;
+}
+
 static int open_of_step(struct step_context *c)
 {
 	const struct plan_step *step = c->step;
@@ -73,6 +90,8 @@ static int open_of_step(struct step_context *c)
 		return remember_mount_point(c, step->s1);
 	case PLAN_bind:
 		return remember_list(c, step->s1, 1);
+	case PLAN_oom_score:
+		return set_oom_score(c);
 	default:
 		return 0;
 	}

@@ -41,6 +41,7 @@ static int strings_missing(const struct plan_step *step)
 	case PLAN_capabilities:
 		return step->s1 == PLAN_NONE || step->s2 == PLAN_NONE;
 	case PLAN_root_bind:
+	case PLAN_oom_score:
 	case PLAN_mkdir:
 	case PLAN_mask:
 	case PLAN_readonly:

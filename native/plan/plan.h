@@ -45,7 +45,8 @@
 	X(28, own_root)                                                                                                 \
 	X(29, fuse_overlay)                                                                                             \
 	X(30, die_with_parent)                                                                                          \
-	X(31, bind_peer)
+	X(31, bind_peer)                                                                                                \
+	X(32, oom_score)
 
 enum plan_op {
 #define X(number, name) PLAN_##name = number,

@@ -33,12 +33,12 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     return 0
 
 
-def fetch_for_run(session: Session, image: str, platform: str | None, policy: str) -> None:
+def fetch_for_run(session: Session, image: str, platform: str | None, policy: str, *, quiet: bool) -> None:
     """Pull for `run` and `create`: everything is said on stderr, stdout is the container's.
 
     Nothing is said of the image that ships with pyrun: it comes from beside us.
     """
-    if image.startswith("pyrun.local/"):
+    if quiet or image.startswith("pyrun.local/"):
         _pull(session, image, platform, policy, quiet=True, stream=sys.stderr)
         return
     if policy == "missing":

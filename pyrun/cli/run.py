@@ -40,7 +40,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     show_plan = _show_plan if session.debug == "plan" else None
     result = with_image(session, params, lambda options: run.run(session.layout, options, show_plan, _warn))
     # What --log-driver passthrough has is the container's to write to.
-    if params["detach"] and params["log_driver"] != "passthrough":
+    is_shown = result.is_shown or params["log_driver"] == "passthrough"
+    if not is_shown and (params["detach"] or params["attach"]):
         print(result.id)
     return result.exit_code or 0
 
@@ -53,6 +54,10 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
     values: Any = {name: list(value) if value.__class__ is tuple else value for name, value in params.items()}
     if session.debug == "plan":
         values["debug"] = "plan"
+    if not values.pop("disable_content_trust"):
+        from pyrun.errors import UnsupportedFlagError
+
+        raise UnsupportedFlagError("--disable-content-trust=false")
     policy = params["pull"]
     if policy in ("missing", "always"):
         values["pull"] = "never"  # in the engine's hands nobody would see the bytes come
@@ -65,7 +70,7 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
     if policy in ("missing", "always"):
         from pyrun.cli.pull import fetch_for_run
 
-        fetch_for_run(session, params["image"], params["platform"], policy)
+        fetch_for_run(session, params["image"], params["platform"], policy, quiet=params["quiet"])
     elif policy != "never":
         from pyrun.errors import InvalidInputError
 

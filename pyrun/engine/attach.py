@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine.terminal import Attachment, SignalProxy
+from pyrun.errors import InvalidInputError
 from pyrun.runtime import state
 
 TYPE_CHECKING = False
@@ -15,8 +16,26 @@ if TYPE_CHECKING:
     from pyrun.engine.launch import Launch
 
 
-def attach(started: Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) -> int | None:
-    """Pump until exit (the code) or detach (None); 137 where the monitor died and took the container with it."""
+STREAMS = ("stdin", "stdout", "stderr")
+
+
+def chosen_streams(words: list[str]) -> tuple[str, ...]:
+    """Return what ``--attach`` names; nothing named is all. Raises: InvalidInputError with docker's words."""
+    for word in words:
+        if word.lower() not in STREAMS:
+            raise InvalidInputError(
+                f'invalid argument "{word}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
+            )
+    return tuple(word.lower() for word in words) or STREAMS
+
+
+def attach(
+    started: Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool, streams: tuple[str, ...] = STREAMS
+) -> int | None:
+    """Pump until exit (the code) or detach (None); 137 where the monitor died and took the container with it.
+
+    ``streams``: with neither stdout nor stderr among them it ends with the input, and the container goes on.
+    """
     monitor = started.monitor
     try:
         # With a terminal too: keys are the container's then, but not SIGTERM, nor Ctrl-C where there is no -i.
@@ -25,7 +44,7 @@ def attach(started: Launch, stdin: bool, tty: bool, keys: bytes, proxy: bool) ->
         pidfd = -1
     try:
         with SignalProxy(pidfd):
-            attachment = Attachment(monitor, stdin=stdin, tty=tty, detach_keys=keys)
+            attachment = Attachment(monitor, stdin=stdin, tty=tty, detach_keys=keys, streams=streams)
             code = attachment.run()
     finally:
         if pidfd >= 0:

@@ -31,20 +31,27 @@ def decide(
     decided = spec.Decisions()
     decided.args = args
     given = environment.from_options(options.env, options.env_file)
+    inherited = environment.with_host(image["env"]) if options.env_host else image["env"]
     decided.env = environment.container_environment(
-        image["env"], given, hostname=hostname, tty=options.tty, home=user.home
+        inherited, given, hostname=hostname, tty=options.tty, home=user.home
     )
-    if not any(item.startswith("HOME=") for item in (*image["env"], *given)):
+    if not any(item.startswith("HOME=") for item in (*inherited, *given)):
         decided.home = user.home
     decided.cwd = _working_directory(options.workdir or image["workdir"] or "/")
     decided.uid, decided.gid = user.uid, user.gid
     # setgroups(2) is denied in a single-id map: user_namespaces(7).
     decided.additional_gids = None if engine.size == 1 else user.groups
+    if options.group_add:
+        from pyrun.engine.users import added_groups
+
+        decided.additional_gids = added_groups(builder.view, options.group_add, decided.additional_gids)
     decided.capabilities = capabilities.evaluate(options.cap_add, options.cap_drop, privileged=options.privileged)
     _decide_security(options, decided)
     decided.readonly = options.read_only
     decided.terminal = options.tty
     decided.hostname = hostname
+    decided.domainname = options.domainname or ""
+    decided.annotations = _annotations(options.annotation)
     decided.namespaces = ["pid", "mount", "ipc", "uts", "cgroup"]
     if network.mode != "host":
         decided.namespaces.append("network")
@@ -61,7 +68,24 @@ def decide(
     decided.mounts += [_file_mount(f"{directory}/{name}", f"{_APT_DIRECTORY}/{name}") for name in apt_files(builder)]
     if builder.sharing is not None:
         builder.sharing.apply(decided)
+    if options.shm_size is not None or options.sysctl or options.oom_score_adj is not None:
+        from pyrun.engine import tunables
+
+        tunables.apply(options, decided)
+    if options.device:
+        from pyrun.engine import devices
+
+        decided.mounts += devices.mounts(options.device)
     return spec.build(decided)
+
+
+def _annotations(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, _, found[name] = text.partition("=")
+        if not name or name.startswith("org.pyrun."):
+            raise InvalidInputError(f"invalid annotation: {text!r}", hint="names below org.pyrun are pyrun's own")
+    return found
 
 
 def apt_files(builder: Builder) -> dict[str, bytes]:

@@ -55,10 +55,27 @@ def make(layout: Layout, options: RunOptions, *, stays: bool) -> Created:
 
 
 def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
+    if options.attach:
+        from pyrun.engine.attach import chosen_streams
+
+        chosen_streams(options.attach)  # refused now, not when it runs
     engine = engine_ns.engine_map()
     builder = Builder(layout, options, engine, image_of(layout, options, engine))
+    if options.replace:
+        _remove_namesake(layout, options)
     builder.stays = stays
     return builder.create()
+
+
+def _remove_namesake(layout: Layout, options: RunOptions) -> None:
+    """Podman's --replace; before the network is decided, as the other may have the same ports."""
+    if not options.name:
+        raise InvalidInputError("cannot replace container without --name being set")
+    holder = containers.holder(layout, containers.check_name(options.name))
+    if os.path.isdir(holder):
+        from pyrun.engine import rm
+
+        rm.remove(layout, holder.rpartition("/")[2], force=True)
 
 
 def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str, Any]:
@@ -150,7 +167,7 @@ class Builder:
             self.lowerdirs = lowerdirs(self.layout, self._diff_ids(), self.map.form)
         args = self._arguments()
         options = self.options
-        if not (options.volume or options.mount or options.tmpfs or self.image["volumes"]):
+        if not (options.volume or options.mount or options.tmpfs or options.volumes_from or self.image["volumes"]):
             return self._write(args, Mounts())
         from pyrun.engine import mounts
 
@@ -185,8 +202,10 @@ class Builder:
         shared = self.sharing.hostname if self.sharing is not None else ""
         own = os.uname().nodename if network.mode == "host" else self.id[:12]
         hostname = options.hostname or shared or own
-        if any(character.isspace() for character in hostname):  # it would add lines to /etc/hosts
-            raise InvalidInputError(f"invalid hostname format: {hostname!r}")
+        for kind, text in (("hostname", hostname), ("domainname", options.domainname or "")):
+            # It would add lines to /etc/hosts. __NEW_UTS_LEN is 64.
+            if any(character.isspace() for character in text) or len(os.fsencode(text)) > 64:
+                raise InvalidInputError(f"invalid {kind} format: {text!r}")
         config = configuration.decide(self, args, hostname, network, decided_mounts, self.directory)
         record = self._record(args, hostname, network, decided_mounts)
         rootfs = self._rootfs(self.directory)

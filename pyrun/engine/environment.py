@@ -42,6 +42,12 @@ def from_options(env: list[str], env_files: list[str]) -> list[str]:
     return [*result, *given]
 
 
+def with_host(image: list[str]) -> list[str]:
+    """Return the caller's environment under the image's (podman --env-host)."""
+    own = [f"{name}={value}" for name, value in os.environ.items() if name not in ("HOSTNAME", "TERM")]
+    return merge(own, image)
+
+
 def _resolve(text: str, path: str) -> str | None:
     name, separator, _ = text.partition("=")
     if path and (not name or any(character in " \t" for character in name)):

@@ -30,8 +30,9 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.maximum},
         "AutoRemove": record["ephemeral"],
         "VolumeDriver": "",
-        "VolumesFrom": options.get("volumes_from") or None,
+        "VolumesFrom": options["volumes_from"] or None,
         "ConsoleSize": [0, 0],
+        **({"Annotations": _pairs(options["annotation"])} if options["annotation"] else {}),
         "CapAdd": options["cap_add"] or None,
         "CapDrop": options["cap_drop"] or None,
         "CgroupnsMode": options["cgroupns"] or "private",
@@ -39,11 +40,11 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         "DnsOptions": options["dns_option"],
         "DnsSearch": options["dns_search"],
         "ExtraHosts": options["add_host"] or None,
-        "GroupAdd": options.get("group_add") or None,
+        "GroupAdd": options["group_add"] or None,
         "IpcMode": options["ipc"] or "private",
         "Cgroup": "",
         "Links": None,
-        "OomScoreAdj": options.get("oom_score_adj") or 0,
+        "OomScoreAdj": options["oom_score_adj"] or 0,
         "PidMode": _own_is_empty(options["pid"]),
         "Privileged": options["privileged"],
         "PublishAllPorts": options["publish_all"],
@@ -52,10 +53,11 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         **({"Tmpfs": _tmpfs(options["tmpfs"])} if options["tmpfs"] else {}),
         "UTSMode": _own_is_empty(options["uts"]),
         "UsernsMode": options["userns"] or "",
-        "ShmSize": _SHM_BYTES,
+        "ShmSize": _shm_bytes(config),
+        **({"Sysctls": _pairs(options["sysctl"])} if options["sysctl"] else {}),
         "Runtime": "pyrun",
         "Isolation": "",
-        **_resources(config),
+        **_resources(config, options["device"]),
         **({"Mounts": mounts} if mounts else {}),
         "MaskedPaths": config["linux"].get("maskedPaths") or [],
         "ReadonlyPaths": config["linux"].get("readonlyPaths") or [],
@@ -87,7 +89,7 @@ def bindings(ports: list[dict[str, Any]]) -> dict[str, list[dict[str, str]] | No
     return shown
 
 
-def _resources(config: dict[str, Any]) -> dict[str, Any]:
+def _resources(config: dict[str, Any], devices: list[str]) -> dict[str, Any]:
     """Return the limits; those that pyrun cannot set are docker's zero."""
     return {
         "CpuShares": 0,
@@ -106,7 +108,7 @@ def _resources(config: dict[str, Any]) -> dict[str, Any]:
         "CpuRealtimeRuntime": 0,
         "CpusetCpus": "",
         "CpusetMems": "",
-        "Devices": [],
+        "Devices": _devices(devices),
         "DeviceCgroupRules": None,
         "DeviceRequests": None,
         "MemoryReservation": 0,
@@ -120,6 +122,28 @@ def _resources(config: dict[str, Any]) -> dict[str, Any]:
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
     }
+
+
+def _devices(texts: list[str]) -> list[dict[str, str]]:
+    if not texts:
+        return []
+    from pyrun.engine.devices import parse
+
+    parsed = [parse(text) for text in texts]
+    return [
+        {"PathOnHost": item.host_path, "PathInContainer": item.container_path, "CgroupPermissions": item.permissions}
+        for item in parsed
+    ]
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    return dict(text.partition("=")[::2] for text in texts)
+
+
+def _shm_bytes(config: dict[str, Any]) -> int:
+    shm = [mount["options"] for mount in config["mounts"] if mount["destination"] == "/dev/shm"]
+    sizes = [option for options in shm for option in options if option.startswith("size=")]
+    return int(sizes[0].removeprefix("size=").removesuffix("k")) * 1024 if sizes else _SHM_BYTES
 
 
 def _own_is_empty(mode: str | None) -> str:

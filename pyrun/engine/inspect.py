@@ -12,6 +12,7 @@ from pyrun.engine import log_files, restart_policy
 from pyrun.engine.host_config import bindings, host_config
 from pyrun.engine.instant import ZERO
 from pyrun.engine.network_settings import network_settings
+from pyrun.engine.options import RunOptions
 from pyrun.errors import ImageNotFoundError, StoreCorruptError
 from pyrun.images.resolve import load_record
 from pyrun.runtime.state import status
@@ -29,6 +30,7 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
     """Return docker's JSON of one container. Raises: ContainerNotFoundError; StoreCorruptError."""
     container_id, directory = containers.resolve(layout, name)
     record = containers.load(directory)
+    record["options"] = RunOptions("").as_dict() | record["options"]  # an older pyrun's container has fewer
     config = containers.load_file(directory, "config.json")
     image = _image(layout, record)
     state = status(directory)
@@ -123,21 +125,23 @@ def _image(layout: Layout, record: dict[str, Any]) -> dict[str, Any]:
 
 def _config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
     process, options = config["process"], record["options"]
+    attached = [word.lower() for word in options["attach"]] or ["stdout", "stderr"]
     entrypoint = options["entrypoint"]
     own_entrypoint = [entrypoint] if entrypoint else None
     # A given ENTRYPOINT takes the image's CMD away too: docker run reference "--entrypoint".
     inherited_command = image.get("cmd") if entrypoint is None else None
-    is_attached = not options.get("detach")
+    is_attached = not options["detach"]
+    attached = [word.lower() for word in options["attach"]] or ["stdout", "stderr"]
     exposed = _exposed(record, image)
     anonymous = [mount for mount in record["mounts"] if mount["name"] in record["anonymous_volumes"]]
     stop_signal = options["stop_signal"] or image.get("stop_signal")
     return {
         "Hostname": record["hostname"],
-        "Domainname": "",
+        "Domainname": options["domainname"] or "",
         "User": options["user"] or image.get("user") or "",
-        "AttachStdin": record["stdin_open"] and is_attached,
-        "AttachStdout": is_attached,
-        "AttachStderr": is_attached,
+        "AttachStdin": is_attached and (record["stdin_open"] or "stdin" in attached),
+        "AttachStdout": is_attached and "stdout" in attached,
+        "AttachStderr": is_attached and "stderr" in attached,
         **({"ExposedPorts": exposed} if exposed else {}),
         "Tty": record["tty"],
         "OpenStdin": record["stdin_open"],
@@ -148,6 +152,7 @@ def _config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any
         "Volumes": {mount["destination"]: {} for mount in anonymous} or None,
         "WorkingDir": process["cwd"] if options["workdir"] else image.get("workdir") or process["cwd"],
         "Entrypoint": own_entrypoint if entrypoint is not None else image.get("entrypoint"),
+        **({"MacAddress": options["mac_address"]} if options["mac_address"] else {}),
         "OnBuild": None,
         "Labels": record["labels"],
         **({"StopSignal": stop_signal} if stop_signal else {}),
@@ -157,7 +162,17 @@ def _config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any
 
 def _exposed(record: dict[str, Any], image: dict[str, Any]) -> dict[str, dict[str, str]]:
     published = [f"{port['container_port']}/{port['protocol']}" for port in record["ports"]]
-    return {port: {} for port in sorted({*published, *image.get("exposed_ports", ())})}
+    exposed = [*image.get("exposed_ports", ()), *_expanded(record["options"]["expose"])]
+    return {port: {} for port in sorted({*published, *exposed})}
+
+
+def _expanded(texts: list[str]) -> list[str]:
+    """Return ``8000/udp``, ``8001/udp`` for ``8000-8001/udp``."""
+    if not texts:
+        return []
+    from pyrun.network import ports
+
+    return [f"{port.container_port}/{port.protocol}" for port in ports.exposed(texts, [])]
 
 
 def _environment(everything: list[str], options: dict[str, Any], image: dict[str, Any]) -> list[str]:

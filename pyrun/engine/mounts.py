@@ -28,7 +28,7 @@ def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts
 
     Raises: InvalidInputError with docker's words.
     """
-    specs = _parse(image, options)
+    specs = _parse(layout, image, options)
     decided = Mounts()
     if specs:
         from pyrun.engine import events
@@ -44,7 +44,7 @@ def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts
     return decided
 
 
-def _parse(image: dict[str, Any], options: RunOptions) -> list[MountSpec]:
+def _parse(layout: Layout, image: dict[str, Any], options: RunOptions) -> list[MountSpec]:
     from pyrun.volumes import spec
 
     mounts: list[MountSpec] = []
@@ -53,7 +53,16 @@ def _parse(image: dict[str, Any], options: RunOptions) -> list[MountSpec]:
 
         mounts = [parse_mount(text) for text in options.mount]
     volumes = [spec.parse_volume(text) for text in options.volume]
-    specs = spec.combine(volumes, mounts, [spec.parse_tmpfs(text) for text in options.tmpfs], image["volumes"])
+    inherited: list[MountSpec] = []
+    if options.volumes_from:
+        from pyrun.store import containers
+        from pyrun.volumes import volumes_from
+
+        inherited = volumes_from.inherited(
+            options.volumes_from, lambda name: containers.load(containers.resolve(layout, name)[1])
+        )
+    tmpfs = [spec.parse_tmpfs(text) for text in options.tmpfs]
+    specs = spec.combine(volumes, mounts, tmpfs, image["volumes"], inherited)
     for item in specs:
         if any(item.target == path or item.target.startswith(path + "/") for path in _RESERVED):
             raise InvalidInputError(f"cannot mount on {item.target}: it is inside {item.target[:5].rstrip('/')}")

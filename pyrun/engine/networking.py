@@ -58,6 +58,10 @@ def decide(options: RunOptions, image: dict[str, Any], api_socket: str, *, start
     mode = {None: "private", "default": "private", "bridge": "private"}.get(
         options.network, options.network
     ) or "private"
+    if options.expose:
+        _check_exposed(options.expose)
+    if options.mac_address and mode != "private":
+        raise InvalidInputError("conflicting options: mac-address and the network mode")
     if mode.startswith("container:"):
         return Network(mode, [], None)  # engine/sharing.py knows whose
     if mode not in _MODES:
@@ -75,7 +79,8 @@ def decide(options: RunOptions, image: dict[str, Any], api_socket: str, *, start
         from pyrun.network.ports import allocate
 
         chosen = allocate(ports) if starts else [mapping.undecided for mapping in ports]
-    return Network(mode, chosen, uplink.choose(chosen, api_socket=api_socket), ports)
+    link = uplink.choose(chosen, api_socket=api_socket, mac=_mac_address(options.mac_address))
+    return Network(mode, chosen, link, ports)
 
 
 def choose_ports(layout: Layout, created: Created) -> None:
@@ -92,25 +97,54 @@ def choose_ports(layout: Layout, created: Created) -> None:
     ports = [mapping.record() for mapping in chosen]
     if ports == record["ports"]:
         return
-    link = uplink.choose(chosen, api_socket=layout.socket(created.id) + ".net")
+    mac = _mac_address(record["options"].get("mac_address"))
+    link = uplink.choose(chosen, api_socket=layout.socket(created.id) + ".net", mac=mac)
     news = {"ports": ports, "uplink": Network(record["network"], chosen, link).record()}
     record_change.change(layout, created.directory, lambda current: current.update(news))
     record.update(news)
+
+
+def _mac_address(text: str | None) -> str:
+    """Return the address as pasta and slirp4netns read it. Raises: InvalidInputError with docker's words."""
+    if not text:
+        return ""
+    parts = text.strip().replace("-", ":").split(":")
+    digits = "0123456789abcdefABCDEF"
+    if len(parts) != 6 or any(len(part) != 2 or part.strip(digits) for part in parts):
+        raise InvalidInputError(f"{text} is not a valid mac address")
+    if int(parts[0], 16) & 1 or not any(int(part, 16) for part in parts):
+        raise InvalidInputError(f"{text} is not the address of one interface (its first byte is odd, or all are 0)")
+    return ":".join(parts)
 
 
 def _ports(options: RunOptions, image: dict[str, Any]) -> list[PortMapping]:
     from pyrun.network import ports
 
     found = ports.parse_all(options.publish)
-    return found + ports.exposed(image["exposed_ports"], found) if options.publish_all else found
+    if not options.publish_all:
+        return found
+    return found + ports.exposed([*image["exposed_ports"], *options.expose], found)
+
+
+def _check_exposed(texts: list[str]) -> None:
+    from pyrun.network import ports
+
+    for text in texts:
+        if ":" in text:
+            raise InvalidInputError(f"invalid port format for --expose: {text}")
+        try:
+            ports.exposed([text], [])
+        except InvalidInputError as error:
+            raise InvalidInputError(f"invalid range format for --expose: {text}, error: {error.message}") from error
 
 
 def files(options: RunOptions, network: Network, hostname: str) -> dict[str, bytes]:
     """Return the contents of the container's /etc/hosts, /etc/resolv.conf and /etc/hostname."""
     link = network.uplink
     addresses = [text for text in (link.address4, link.address6) if text] if link else []
+    full = f"{hostname}.{options.domainname}" if options.domainname else hostname
     texts = {
-        "hosts": etc.hosts(hostname, addresses, options.add_host, network=network.mode),
+        "hosts": etc.hosts(full, addresses, options.add_host, network=network.mode),
         "resolv.conf": etc.resolv_conf(
             options.dns, options.dns_search, options.dns_option,
             network=network.mode, forwarder=link.dns if link else "", with_ipv6=bool(link and link.address6),

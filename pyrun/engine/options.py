@@ -11,24 +11,30 @@ if TYPE_CHECKING:
 
 _LISTS = (
     "args", "env", "env_file", "volume", "mount", "tmpfs", "publish", "dns", "dns_search", "dns_option", "add_host",
-    "cap_add", "cap_drop", "security_opt", "ulimit", "label", "label_file", "log_opt",
+    "cap_add", "cap_drop", "security_opt", "ulimit", "label", "label_file", "log_opt", "annotation", "attach", "device",
+    "expose", "group_add", "sysctl", "volumes_from",
 )  # fmt: skip
-_FLAGS = ("detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged")
+_FLAGS = (
+    "detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged", "env_host", "quiet",
+    "replace",
+)  # fmt: skip
 _TEXTS = (
     "name", "workdir", "user", "entrypoint", "hostname", "network", "userns", "platform", "stop_signal", "cidfile",
-    "detach_keys", "debug", "restart", "log_driver", "pid", "ipc", "uts", "cgroupns",
+    "detach_keys", "debug", "restart", "log_driver", "pid", "ipc", "uts", "cgroupns", "domainname", "mac_address",
+    "shm_size",
 )  # fmt: skip
 
 
 class RunOptions:
     """``run`` and ``create``. ``stop_timeout`` in seconds; ``pull``: missing, always or never."""
 
-    __slots__ = ("image", "pull", "sig_proxy", "stop_timeout", *_LISTS, *_FLAGS, *_TEXTS)
+    __slots__ = ("image", "oom_score_adj", "pull", "sig_proxy", "stop_timeout", *_LISTS, *_FLAGS, *_TEXTS)
     if TYPE_CHECKING:
         image: str
         pull: str
         sig_proxy: bool
         stop_timeout: int | None
+        oom_score_adj: int | None
         args: list[str]
         env: list[str]
         env_file: list[str]
@@ -47,6 +53,13 @@ class RunOptions:
         label: list[str]
         label_file: list[str]
         log_opt: list[str]
+        annotation: list[str]
+        attach: list[str]
+        device: list[str]
+        expose: list[str]
+        group_add: list[str]
+        sysctl: list[str]
+        volumes_from: list[str]
         detach: bool
         interactive: bool
         tty: bool
@@ -55,6 +68,9 @@ class RunOptions:
         publish_all: bool
         init: bool
         privileged: bool
+        env_host: bool
+        quiet: bool
+        replace: bool
         name: str | None
         workdir: str | None
         user: str | None
@@ -73,12 +89,16 @@ class RunOptions:
         uts: str | None
         cgroupns: str | None
         log_driver: str | None
+        domainname: str | None
+        mac_address: str | None
+        shm_size: str | None
 
     def __init__(self, image: str, **values: Any) -> None:
         self.image = image
         self.pull = "missing"
         self.sig_proxy = True
         self.stop_timeout = None
+        self.oom_score_adj = None
         for name in _LISTS:
             setattr(self, name, [])
         for name in _FLAGS:

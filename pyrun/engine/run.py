@@ -22,13 +22,14 @@ __all__ = ["Created", "RunResult", "create", "run"]
 
 
 class RunResult:
-    """``exit_code``: None while the container goes on (-d, or detached)."""
+    """``exit_code``: None while the container goes on (-d, or detached). ``is_shown``: its output was the caller's."""
 
-    __slots__ = ("exit_code", "id")
+    __slots__ = ("exit_code", "id", "is_shown")
 
-    def __init__(self, container_id: str, exit_code: int | None) -> None:
+    def __init__(self, container_id: str, exit_code: int | None, *, is_shown: bool) -> None:
         self.id = container_id
         self.exit_code = exit_code
+        self.is_shown = is_shown
 
 
 def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | None = None,
@@ -40,6 +41,8 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     Raises: CommandNotFoundError, CommandNotExecutableError and all that create raises; a --rm container that could
     not be started is gone, another one stays as created.
     """
+    if options.attach and options.detach:
+        raise InvalidInputError("Conflicting options: -a and -d")
     keys, window = _terminal(options)
     made = [make(layout, options, stays=False)]
     attached = not options.detach
@@ -63,15 +66,16 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
         raise
     if not attached:
         started.monitor.close()
-        return RunResult(started.created.id, None)
-    from pyrun.engine.attach import attach
+        return RunResult(started.created.id, None, is_shown=False)
+    from pyrun.engine.attach import attach, chosen_streams
 
     # With passthrough it reads its own input: ours are the same descriptors.
     stdin = options.interactive and options.log_driver != "passthrough"
-    code = attach(started, stdin, options.tty, keys, options.sig_proxy)
+    streams = chosen_streams(options.attach)
+    code = attach(started, stdin, options.tty, keys, options.sig_proxy, streams)
     if code is None:
         events.container(layout, "detach", started.created.record)
-    return RunResult(started.created.id, code)
+    return RunResult(started.created.id, code, is_shown="stdout" in streams or "stderr" in streams)
 
 
 def _terminal(options: RunOptions) -> tuple[bytes, tuple[int, int]]:

@@ -151,7 +151,7 @@ def decide(layout: Layout, options: RunOptions) -> Sharing:
 
 
 def _share(sharing: Sharing, kind: str, peer: Peer) -> None:
-    if kind == "ipc" and (peer.record["options"]["ipc"] or "private") in ("private", "none"):
+    if kind == "ipc" and (peer.record["options"].get("ipc") or "private") in ("private", "none"):
         raise ConflictError(
             f"cannot join the ipc namespace of container: {peer.name}: it is not shareable",
             hint=f"run {peer.name} with --ipc shareable",
@@ -166,12 +166,15 @@ def _share(sharing: Sharing, kind: str, peer: Peer) -> None:
 
 def _refuse_conflicts(options: RunOptions) -> None:
     shares_network = (options.network or "").startswith("container:")
-    if options.hostname and options.uts not in (None, "", "private"):
-        raise InvalidInputError("conflicting options: hostname and the UTS mode")
+    for name in ("hostname", "domainname"):
+        if getattr(options, name) and options.uts not in (None, "", "private"):
+            raise InvalidInputError(f"conflicting options: {name} and the UTS mode")
     conflicts = (
         (options.hostname, "hostname and the network mode"),
         (options.dns, "dns and the network mode"),
         (options.add_host, "custom host-to-IP mapping and the network mode"),
+        (options.mac_address, "mac-address and the network mode"),
+        (options.expose, "port exposing and the container type network mode"),
         (options.publish or options.publish_all, "port publishing and the container type network mode"),
     )
     for given, words in conflicts:

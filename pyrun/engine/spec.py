@@ -45,12 +45,14 @@ class Decisions:
     """What `run` has decided; see the field's own words in `build`."""
 
     __slots__ = (
-        "additional_gids", "args", "capabilities", "cwd", "env", "gid", "gid_extents", "home", "hostname", "mounts",
-        "namespaces", "no_new_privs", "omitted", "privileged", "readonly", "rlimits", "seccomp", "shared", "shm_bytes",
-        "sysctls", "terminal", "uid", "uid_extents", "unmasked",
+        "additional_gids", "annotations", "args", "capabilities", "cwd", "domainname", "env", "gid", "gid_extents",
+        "home", "hostname", "mounts", "namespaces", "no_new_privs", "omitted", "oom_score_adj", "privileged",
+        "readonly", "rlimits", "seccomp", "shared", "shm_bytes", "sysctls", "terminal", "uid", "uid_extents",
+        "unmasked",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.annotations: dict[str, str] = {}
         self.args: list[str] = []
         self.env: list[str] = []
         self.cwd = "/"
@@ -60,11 +62,12 @@ class Decisions:
         self.additional_gids: list[int] | None = []
         self.capabilities = 0
         self.no_new_privs = self.privileged = self.readonly = self.terminal = self.unmasked = False
-        self.hostname = ""
+        self.hostname = self.domainname = ""
         self.mounts: list[dict[str, Any]] = []
         self.namespaces: list[str] = []
         self.omitted: tuple[str, ...] = ()  # destinations of default mounts that there shall not be
         self.rlimits: list[dict[str, Any]] = []
+        self.oom_score_adj: int | None = None
         self.seccomp = "default"
         self.shared: dict[str, str] = {}  # types of namespaces -> the directory of the container whose they are
         self.shm_bytes = 64 << 20
@@ -100,8 +103,12 @@ def build(decided: Decisions) -> dict[str, Any]:
             "maskedPaths": [] if decided.unmasked else MASKED_PATHS,
             "readonlyPaths": [] if decided.unmasked else READONLY_PATHS,
         },
-        "annotations": {filters.ANNOTATION: decided.seccomp, HOME_ANNOTATION: decided.home},
+        "annotations": {**decided.annotations, filters.ANNOTATION: decided.seccomp, HOME_ANNOTATION: decided.home},
     }
+    if decided.domainname:
+        config["domainname"] = decided.domainname
+    if decided.oom_score_adj is not None:
+        config["process"]["oomScoreAdj"] = decided.oom_score_adj
     return config
 
 

@@ -116,18 +116,33 @@ class Detacher:
         return bytes(out)
 
 
+_OUTPUTS = (("O", 1, "stdout"), ("E", 2, "stderr"))
+
+
 class Attachment:
     """Pumps between the caller's descriptors and a monitor until exit or detach."""
 
-    __slots__ = ("_detacher", "_monitor", "_outputs", "_pending", "_stdin_open", "_tty", "exit_code")
+    __slots__ = (
+        "_detacher",
+        "_ends_with_input",
+        "_monitor",
+        "_outputs",
+        "_pending",
+        "_stdin_open",
+        "_tty",
+        "exit_code",
+    )
 
-    def __init__(self, monitor: Monitor, *, stdin: bool, tty: bool, detach_keys: bytes) -> None:
+    def __init__(
+        self, monitor: Monitor, *, stdin: bool, tty: bool, detach_keys: bytes, streams: tuple[str, ...]
+    ) -> None:
         self._monitor = monitor
         self._tty = tty
         self._stdin_open = stdin
         self._pending = b""
         self._detacher = Detacher(detach_keys if tty else b"")
-        self._outputs: dict[str, int] = {"O": 1, "E": 2}
+        self._outputs = {kind: fd for kind, fd, name in _OUTPUTS if name in streams}
+        self._ends_with_input = not self._outputs
         self.exit_code: int | None = None
 
     def run(self) -> int | None:
@@ -142,12 +157,12 @@ class Attachment:
 
     @property
     def is_detached(self) -> bool:
-        """Whether the detach keys were typed."""
-        return self._detacher.is_detached
+        """Whether the detach keys were typed, or all that was to be done was to give the input."""
+        return self._detacher.is_detached or (self._ends_with_input and not self._stdin_open and not self._pending)
 
     def _loop(self) -> None:
         poll = select.poll()
-        while self.exit_code is None and not self._detacher.is_detached:
+        while self.exit_code is None and not self.is_detached:
             poll.register(self._monitor.fd, _POLLIN | (_POLLOUT if self._pending else 0))
             if self._stdin_open and not self._pending:
                 poll.register(0, _POLLIN)

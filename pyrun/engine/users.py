@@ -6,7 +6,7 @@ getUser; passwd(5), group(5).
 
 from __future__ import annotations
 
-from pyrun.errors import InvalidInputError
+from pyrun.errors import FeatureMissingError, InvalidInputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +69,25 @@ def look_up(view: View, text: str) -> User:
     elif login:
         groups = _supplementary(view, login, gid)
     return User(uid, gid, groups, home)
+
+
+def added_groups(view: View, texts: list[str], groups: list[int] | None) -> list[int] | None:
+    """Return the supplementary groups with those of ``--group-add``; None: the caller's own (keep-groups).
+
+    ``groups``: those that the user has; None where there can be none but the caller's (a single-id map).
+    Raises: InvalidInputError; FeatureMissingError.
+    """
+    if "keep-groups" in texts:
+        if len(texts) > 1:
+            raise InvalidInputError(
+                "the '--group-add keep-groups' option is not allowed with any other --group-add options"
+            )
+        return None
+    if groups is None:
+        raise FeatureMissingError(
+            "--group-add", "a user without subordinate ids cannot change groups", hint="--group-add keep-groups works"
+        )
+    return [*groups, *(gid for gid in dict.fromkeys(_group(view, text) for text in texts) if gid not in groups)]
 
 
 def _id(row: list[str], column: int, name: str) -> int:

@@ -34,11 +34,13 @@ FIXED_SERVER_FIRST = "2024_10_30"
 
 
 def argv(
-    program: str, ports: list[PortMapping], *, netns: str, interface: str, with_ipv6: bool, forward_dns: bool
-) -> list[str]:
+    program: str, ports: list[PortMapping], *, netns: str, interface: str, with_ipv6: bool, forward_dns: bool,
+    mac: str = "",
+) -> list[str]:  # fmt: skip
     """Return the command line. ``netns`` may hold the monitor's token {pid}; ``interface`` is the host's, "lo" if none.
 
     ``forward_dns``: queries to `DNS4` go to the first nameserver of the host, even one on its loopback.
+    ``mac``: the address of the container's interface; "": any.
     """
     result = [program, "--quiet", "--config-net", "--netns", netns, "--netns-only", "--no-netns-quit"]
     result += ["--ns-ifname", "eth0", "--mtu", MTU, "--interface", interface]
@@ -47,6 +49,8 @@ def argv(
         result += ["--address", ADDRESS6, "--gateway", GATEWAY6]
     else:
         result.append("--ipv4-only")
+    if mac:
+        result += ["--ns-mac-addr", mac]
     if interface == "lo":
         result += ["--mac-addr", _MAC_ON_LOOPBACK]
     # --config-net has set the addresses: nobody in the container asks for them. NDP stays, it resolves the gateway.

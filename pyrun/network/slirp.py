@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 MTU = "65520"
 
 
-def argv(program: str, *, netns: str, ready_fd: str, api_socket: str, with_dns: bool) -> list[str]:
+def argv(program: str, *, netns: str, ready_fd: str, api_socket: str, with_dns: bool, mac: str = "") -> list[str]:
     """Return the command line. ``netns`` and ``ready_fd`` may hold the monitor's tokens; "" is no API socket.
 
-    ``with_dns``: queries to 10.0.2.3 go to the host's nameserver.
+    ``with_dns``: queries to 10.0.2.3 go to the host's nameserver. ``mac``: the interface's address; "": any.
     """
     result = [program, "--configure", "--mtu=" + MTU, "--disable-host-loopback"]
     # It parses packets of strangers: an empty root, no capabilities, a filter.
     result += ["--enable-sandbox", "--enable-seccomp", "--ready-fd=" + ready_fd]
     if not with_dns:
         result.append("--disable-dns")
+    if mac:
+        result.append("--macaddress=" + mac)
     if api_socket:
         result.append("--api-socket=" + api_socket)
     return [*result, "--netns-type=path", netns, "eth0"]

@@ -42,9 +42,12 @@ class Uplink:
 
 
 def choose(
-    ports: list[PortMapping], *, api_socket: str, path: str | None = None, tun: str = _TUN, forward_dns: bool = True
-) -> Uplink:
+    ports: list[PortMapping], *, api_socket: str, mac: str = "", path: str | None = None, tun: str = _TUN,
+    forward_dns: bool = True,
+) -> Uplink:  # fmt: skip
     """Return the uplink for these ports; ``api_socket`` is where slirp4netns may make its socket (≤ 107 bytes).
+
+    ``mac``: the address of the container's interface; "": any.
 
     Raises: FeatureMissingError where /dev/net/tun is closed, or where ports cannot be published for want of a program.
     """
@@ -66,8 +69,8 @@ def choose(
             hint="`apt install slirp4netns`, or --network host or none",
         )
     if not pasta_program or os.geteuid() == 0 or (slirp_program and _pasta_falls_short(pasta_program, ports)):
-        return _slirp(slirp_program, ports, api_socket, forward_dns)
-    return _pasta(pasta_program, ports, forward_dns)
+        return _slirp(slirp_program, ports, api_socket, forward_dns, mac)
+    return _pasta(pasta_program, ports, forward_dns, mac)
 
 
 def _without(ports: list[PortMapping]) -> Uplink:
@@ -84,7 +87,7 @@ def _pasta_falls_short(program: str, ports: list[PortMapping]) -> bool:
     return bool(ports) and not pasta.needs_ipv6(ports) and not pasta.serves_all(program, ports)
 
 
-def _pasta(program: str, ports: list[PortMapping], forward_dns: bool) -> Uplink:
+def _pasta(program: str, ports: list[PortMapping], forward_dns: bool, mac: str) -> Uplink:
     interface6 = routes.default_interface6()
     with_ipv6 = bool(interface6)
     if pasta.needs_ipv6(ports) and not with_ipv6:
@@ -95,7 +98,7 @@ def _pasta(program: str, ports: list[PortMapping], forward_dns: bool) -> Uplink:
     uplink = Uplink()
     uplink.program = "pasta"
     uplink.argv = pasta.argv(
-        program, ports, netns=_NETNS, interface=interface, with_ipv6=with_ipv6, forward_dns=forward_dns
+        program, ports, netns=_NETNS, interface=interface, with_ipv6=with_ipv6, forward_dns=forward_dns, mac=mac
     )
     uplink.address4 = pasta.ADDRESS4
     uplink.address6 = pasta.ADDRESS6 if with_ipv6 else ""
@@ -103,7 +106,7 @@ def _pasta(program: str, ports: list[PortMapping], forward_dns: bool) -> Uplink:
     return uplink
 
 
-def _slirp(program: str, ports: list[PortMapping], api_socket: str, forward_dns: bool) -> Uplink:
+def _slirp(program: str, ports: list[PortMapping], api_socket: str, forward_dns: bool, mac: str) -> Uplink:
     if pasta.needs_ipv6(ports):
         raise FeatureMissingError(
             "publishing a port on an IPv6 address", "slirp4netns has none", hint="`sudo apt install passt`"
@@ -114,7 +117,7 @@ def _slirp(program: str, ports: list[PortMapping], api_socket: str, forward_dns:
     uplink.program = "slirp4netns"
     uplink.api_socket = api_socket if ports else ""
     uplink.argv = slirp.argv(
-        program, netns=_NETNS, ready_fd="{ready}", api_socket=uplink.api_socket, with_dns=forward_dns
+        program, netns=_NETNS, ready_fd="{ready}", api_socket=uplink.api_socket, with_dns=forward_dns, mac=mac
     )
     uplink.ready_fd = True
     uplink.address4 = pasta.ADDRESS4

@@ -34,6 +34,8 @@ _PROPAGATION = {
     "private": p.MS_PRIVATE, "rprivate": p.MS_PRIVATE, "slave": p.MS_SLAVE, "rslave": p.MS_SLAVE,
     "shared": p.MS_SHARED, "rshared": p.MS_SHARED,
 }  # fmt: skip
+# Docker's defaults, which an older kernel may lack; they only widen, so they may be missing.
+_DEFAULT_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
 _DEV_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
               ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx"), ("core", "/proc/kcore"))  # fmt: skip
 
@@ -98,8 +100,8 @@ def compile_start(
         plan.add(p.OP_MKDIR, process["cwd"], a=0o755)
     linux = config["linux"]
     for name, value in (linux.get("sysctl") or {}).items():
-        # Docker asks for what an older kernel may lack; the default ones only widen, so they may be missing.
-        plan.add(p.OP_SYSCTL, "/proc/sys/" + name.replace(".", "/"), value, flags=p.IGNORE_MISSING)
+        flags = p.IGNORE_MISSING if name in _DEFAULT_SYSCTLS else 0
+        plan.add(p.OP_SYSCTL, "/proc/sys/" + name.replace(".", "/"), value, flags=flags)
     for path in linux.get("maskedPaths") or ():
         plan.add(p.OP_MASK, path, flags=p.IGNORE_MISSING)
     for path in linux.get("readonlyPaths") or ():
@@ -225,6 +227,8 @@ def _process(
         for name in ("bounding", "permitted", "effective", "inheritable", "ambient")
     }
     no_new_privs = bool(process.get("noNewPrivileges"))
+    if process.get("oomScoreAdj") is not None:
+        plan.add(p.OP_OOM_SCORE, str(process["oomScoreAdj"]), flags=p.OPEN_FIRST)
     for limit in process.get("rlimits") or ():
         if limit["type"] not in RLIMITS:
             raise InvalidConfigError("config.json", "/process/rlimits", f"unknown limit {limit['type']}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import InvalidInputError
+from pyrun.volumes.size import ram_bytes
 from pyrun.volumes.spec import (
     CONSISTENCIES,
     PROPAGATIONS,
@@ -40,7 +41,6 @@ _UNSUPPORTED = ("volume-opt", "volume-driver", "volume-label", "volume-subpath",
 _BOOLEANS = ("readonly", "bind-nonrecursive", "volume-nocopy")
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # Go's strconv.ParseBool
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
-_UNITS = "bkmgtp"
 
 
 def parse_mount(spec: str) -> MountSpec:
@@ -160,11 +160,7 @@ def _tmpfs(mount: MountSpec, fields: dict[str, str]) -> None:
 
 
 def _bytes(text: str) -> int:
-    """Read a size as go-units RAMInBytes: a number, perhaps with a fraction, and a binary unit."""
-    lowered = text.lower().removesuffix("b")
-    lowered = lowered.removesuffix("i") if lowered[-2:-1] in tuple(_UNITS[1:]) else lowered
-    unit = lowered[-1:] if lowered[-1:] and lowered[-1:] in _UNITS[1:] else ""
-    number = lowered.removesuffix(unit).strip()
-    if not number or number.strip("0123456789.") or number.count(".") > 1 or number == ".":
-        raise InvalidInputError(f"invalid value for tmpfs-size: {text}")
-    return int(float(number) * 1024 ** (_UNITS.index(unit) if unit else 0))
+    try:
+        return ram_bytes(text)
+    except InvalidInputError:
+        raise InvalidInputError(f"invalid value for tmpfs-size: {text}") from None

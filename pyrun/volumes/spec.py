@@ -12,6 +12,7 @@ from pyrun.errors import InvalidInputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -117,9 +118,10 @@ def parse_tmpfs(spec: str) -> MountSpec:
 
 
 def combine(
-    volumes: list[MountSpec], mounts: list[MountSpec], tmpfs: list[MountSpec], image_volumes: list[str]
-) -> list[MountSpec]:
-    """Return all mounts, outer ones first; an image's VOLUME yields to any mount at its place.
+    volumes: list[MountSpec], mounts: list[MountSpec], tmpfs: list[MountSpec], image_volumes: list[str],
+    inherited: Iterable[MountSpec] = (),
+) -> list[MountSpec]:  # fmt: skip
+    """Return all mounts, outer ones first; those of other containers and an image's VOLUMEs yield to any.
 
     Raises: InvalidInputError for two at the same place.
     """
@@ -128,6 +130,8 @@ def combine(
         if mount.target in result:
             raise InvalidInputError(f"Duplicate mount point: {mount.target}")
         result[mount.target] = mount
+    for mount in inherited:
+        result.setdefault(mount.target, mount)
     for path in image_volumes:
         target = clean(path)
         if target_problem(target):

@@ -49,6 +49,7 @@ class World:
         }  # fmt: skip
         write(directory, "container.json", record)
         config = {"process": {"env": ["A=1"], "cwd": "/"}, "linux": {"maskedPaths": ["/proc/kcore"]}}
+        config |= {"mounts": [{"destination": "/dev/shm", "options": ["size=65536k"]}]}
         write(directory, "config.json", config)
         write(directory, "rootfs.json", {"lowerdirs": ["/b", "/a"], "upper": "/u", "work": "/w"})
         Path(directory, "exit").write_bytes(bytes(64))
