@@ -36,6 +36,7 @@ VERBS = {
     "logout": "logout",
     "logs": "logs",
     "pause": "pause",
+    "port": "port",
     "ps": "ps",
     "pull": "pull",
     "rename": "rename",
@@ -63,6 +64,8 @@ CONTAINER_VERBS = {
     "logs": "logs",
     "ls": "ps",
     "pause": "pause",
+    "port": "port",
+    "prune": "container_prune",
     "ps": "ps",
     "rename": "rename",
     "rm": "rm",
@@ -77,7 +80,11 @@ CONTAINER_VERBS = {
 IMAGE_VERBS = {
     "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
 }  # fmt: skip
-SYSTEM_VERBS = {"events": "events", "info": "info"}
+SYSTEM_VERBS = {"events": "events", "info": "info", "prune": "system_prune"}
+VOLUME_VERBS = {
+    "create": "volume_create", "inspect": "volume_inspect", "list": "volume_ls", "ls": "volume_ls",
+    "prune": "volume_prune", "remove": "volume_rm", "rm": "volume_rm",
+}  # fmt: skip
 # Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
 NOT_YET = (
     "attach",
@@ -93,14 +100,12 @@ NOT_YET = (
     "load",
     "network",
     "plugin",
-    "port",
     "push",
     "restart",
     "save",
     "search",
     "swarm",
     "update",
-    "volume",
 )
 
 
@@ -159,6 +164,7 @@ def root() -> Verbs:
     group.add_command(Verbs("container", CONTAINER_VERBS, help="Manage containers", no_args_is_help=True))
     group.add_command(Verbs("image", IMAGE_VERBS, help="Manage images", no_args_is_help=True))
     group.add_command(Verbs("system", SYSTEM_VERBS, help="Manage pyrun", no_args_is_help=True))
+    group.add_command(Verbs("volume", VOLUME_VERBS, help="Manage volumes", no_args_is_help=True))
     return group
 
 

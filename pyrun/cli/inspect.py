@@ -20,10 +20,10 @@ def command() -> Verb:
     """Define the verb for click."""
     return Verb(
         "inspect", execute, usage="NAME|ID [NAME|ID...]",
-        summary="Return low-level information on containers and images",
+        summary="Return low-level information on containers, images and volumes",
         params=[
             text("-f --format", "Format output using a custom template: json or TEMPLATE"),
-            text("--type", "Only inspect objects of the given type: container, image"),
+            text("--type", "Only inspect objects of the given type: container, image, volume"),
             *unsupported("-s/--size", ""),
             argument("names", rest=True),
         ],
@@ -33,14 +33,17 @@ def command() -> Verb:
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Print one JSON list."""
     from pyrun.engine import image_inspect, inspect
+    from pyrun.engine.volumes import inspect_volume
 
     kinds: dict[str, Callable[[str], dict[str, Any]]] = {
         "container": lambda name: inspect.inspect(session.layout, name),
         "image": lambda name: image_inspect.image_inspect(session.layout, name),
+        "volume": lambda name: inspect_volume(session.layout, name),
     }
     wanted = params["type"]
     if wanted and wanted not in kinds:
-        raise InvalidInputError(f"{wanted!r} is not a valid value for --type", hint="it is container or image")
+        known = ", ".join(f'"{kind}"' for kind in kinds)
+        raise InvalidInputError(f'unknown type: "{wanted}": must be one of {known}')
     return show(params["names"], params["format"], [kinds[wanted]] if wanted else list(kinds.values()))
 
 

@@ -90,15 +90,21 @@ def list(layout: Layout) -> builtins.list[dict[str, Any]]:
 
 def users(layout: Layout, name: str) -> builtins.list[str]:
     """Return the ids of the containers, running or not, that mount a volume."""
-    result = []
+    return all_users(layout).get(name, [])
+
+
+def all_users(layout: Layout) -> dict[str, builtins.list[str]]:
+    """Return the ids of the containers, running or not, that mount each volume that is mounted."""
+    found: dict[str, builtins.list[str]] = {}
     for container_id, path in containers.list(layout):
         try:
-            mounts = containers.load(path).get("mounts") or []
+            mounts = containers.load_listed(path).get("mounts") or []
         except (ContainerNotFoundError, StoreCorruptError):
             continue  # removed meanwhile, or unreadable: then `pyrun rm` is what it waits for
-        if any(mount.get("type") == "volume" and mount.get("name") == name for mount in mounts):
-            result.append(container_id)
-    return result
+        for mount in mounts:
+            if mount.get("type") == "volume" and container_id not in found.setdefault(mount.get("name"), []):
+                found[mount.get("name")].append(container_id)
+    return found
 
 
 def remove(layout: Layout, name: str, *, force: bool = False) -> None:

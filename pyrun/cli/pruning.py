@@ -1,0 +1,60 @@
+"""What the verbs `prune` share: docker's question, `--filter until= label= label!=`, the list of what went."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pyrun.cli import text as units
+from pyrun.cli.definitions import flag, many
+from pyrun.engine.prune import Conditions
+from pyrun.errors import FlagValueError, InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+
+def options(*, until: bool = True) -> list[click.Parameter]:
+    """Return the flags that all have."""
+    example = "until=<timestamp>" if until else "label=<label>"
+    return [
+        many("--filter", f'Provide filter values (e.g. "{example}")', metavar="filter"),
+        flag("-f --force", "Do not prompt for confirmation"),
+    ]
+
+
+def conditions(texts: Sequence[str], *, until: bool = True) -> Conditions:
+    """Read the filters. Raises: FlagValueError, InvalidInputError."""
+    from pyrun.cli.times import parse_instant
+
+    moment = 0
+    labels: dict[str, list[str]] = {"label": [], "label!": []}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise FlagValueError("--filter", text, "bad format of filter (expected name=value)")
+        if key in labels:
+            labels[key].append(value)
+        elif key == "until" and until:
+            moment = parse_instant(value)
+        else:
+            raise InvalidInputError(f"invalid filter '{key}'")
+    return Conditions(moment, tuple(labels["label"]), tuple(labels["label!"]))
+
+
+def confirmed(params: dict[str, Any], warning: str) -> bool:
+    """Ask, unless --force was given; an end of input is a no."""
+    if params["force"]:
+        return True
+    print(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def show(parts: Sequence[tuple[str, Sequence[str]]], reclaimed: int) -> None:
+    """Print what went, by kind, and the room that is free now."""
+    for kind, removed in parts:
+        if removed:
+            print(f"Deleted {kind}:", *removed, "", sep="\n")
+    print(f"Total reclaimed space: {units.human_size(reclaimed, 4)}")
