@@ -1,6 +1,6 @@
-"""Writes `cli/table.py`, the hot verbs' options, from their click definitions.
+"""Writes `cli/table.py`, the hot verbs' options, from their click definitions, and COMPATIBILITY.md with it.
 
-python -m pyrun.cli.generate_table            writes the file
+python -m pyrun.cli.generate_table            writes the files
 python -m pyrun.cli.generate_table --check    exit code 1 if it is not up to date (a unit test does the same)
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from pyrun.cli import compatibility
 from pyrun.cli.app import CONTAINER_VERBS, VERBS, define, root
 from pyrun.cli.definitions import Unsupported, Verb, option_rows
 
@@ -93,6 +94,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         return int(TARGET.read_text() != text)
     TARGET.write_text(text)
+    compatibility.main()
     return 0
 
 

@@ -1,0 +1,107 @@
+"""Writes `COMPATIBILITY.md`: docker's flags, one by one, and what pyrun does with each, from the click definitions.
+
+python -m pyrun.cli.compatibility    writes the file, as `generate_table` does too; a unit test says when it is due
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pyrun.cli.app import CONTAINER_VERBS, SYSTEM_VERBS, VERBS, VOLUME_VERBS, define
+from pyrun.cli.definitions import Unsupported
+from pyrun.cli.docker_flags import FLAGS
+
+TARGET = Path(__file__).with_name("COMPATIBILITY.md")
+_GROUPS = {"container": CONTAINER_VERBS, "system": SYSTEM_VERBS, "volume": VOLUME_VERBS}
+_NOT_YET = "not yet"
+# Why a flag answers 125 with its name.
+_REASONS = {
+    "for Windows alone": "--cpu-count --cpu-percent --io-maxbandwidth --io-maxiops --isolation",
+    "there is no daemon, and so no socket of one": "--use-api-socket",
+    "gone from the kernel": "--kernel-memory --oom-kill-disable",
+    "links are gone: docker calls them legacy": "--link",
+    "checkpoints are not docker's any more": "--checkpoint --checkpoint-dir",
+    "a swarm's volumes": "--availability --cluster --group --limit-bytes --required-bytes --scope --secret --sharing "
+    "--topology-preferred --topology-required --type",
+    "no plugins": "--opt --volume-driver",
+    "resource limits are not there yet": "--blkio-weight --blkio-weight-device --cgroup-parent --cpu-period "
+    "--cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device-read-bps "
+    "--device-read-iops --device-write-bps --device-write-iops --memory --memory-reservation --memory-swap "
+    "--memory-swappiness --pids-limit",
+    "an overlay has no quota without privilege": "--storage-opt",
+    "no device cgroup without privilege": "--device-cgroup-rule",
+    "a private network has no addresses of its own yet": "--ip --ip6 --link-local-ip --network-alias",
+}
+_WHY = {flag: reason for reason, flags in _REASONS.items() for flag in flags.split()}
+# What works, but not just as in docker: "VERB FLAG" -> how.
+DIFFERS = {
+    "container run --network": "`private` (the default) instead of `bridge`; no networks of the user's yet",
+    "container create --network": "`private` (the default) instead of `bridge`; no networks of the user's yet",
+    "container run --userns": "podman's words too: `keep-id`, `auto`, `nomap`",
+    "container create --userns": "podman's words too: `keep-id`, `auto`, `nomap`",
+    "container run --publish": "forwarded by a user-mode program: tcp and udp, not sctp",
+    "container create --publish": "forwarded by a user-mode program: tcp and udp, not sctp",
+    "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
+    "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
+    "system info --format": "pyrun's own keys, which say what this machine allows",
+    "system prune --all": "there are no networks and no build cache to prune yet",
+    "inspect --type": "container, image and volume",
+    "volume create --opt": "no: a volume is a directory, without options",
+    "version --format": "the client alone: there is no server",
+}
+_HEAD = """# What works as in docker, flag by flag
+
+Written by `python -m pyrun.cli.compatibility` from the definitions of the verbs: do not edit. Compared with docker
+28.2.2.
+
+*yes*: as there. *differs*: it works, not just as there. *no*: pyrun answers 125 and names the flag. What prints
+templates (`--format`) takes those of Go, executed as Go does; `define`, `template`, `block` and `call` are left out.
+"""
+
+
+def generate() -> str:
+    """Return the text of the file. Raises: KeyError for a flag of docker's that nobody has thought of."""
+    parts = [_HEAD]
+    for verb, flags in FLAGS.items():
+        group, _, name = verb.rpartition(" ")
+        module = _GROUPS[group].get(name) if group else VERBS.get(name)
+        if module is None:
+            parts.append(f"## {verb}\n\nnot yet\n")
+            continue
+        parts.append(_section(verb, module, flags.split()))
+    return "\n".join(parts)
+
+
+def _section(verb: str, module: str, flags: list[str]) -> str:
+    options = [param for param in define(module).params if isinstance(param, click.Option) and not param.is_eager]
+    known = {spelling: option for option in options for spelling in option.opts}
+    rows = [f"| `{flag.replace('/', '`, `')}` | {_answer(verb, flag, known)} |" for flag in flags]
+    named = {spelling for flag in flags for spelling in flag.split("/")}
+    own = sorted(
+        o.opts[-1] for o in options if not isinstance(o, Unsupported) and not o.hidden and not named & set(o.opts)
+    )
+    text = f"## {verb}\n\n"
+    text += "\n".join(["| flag | |", "| --- | --- |", *rows]) + "\n" if rows else "no flags\n"
+    return text + (f"\nBesides: {', '.join(f'`{flag}`' for flag in own)}\n" if own else "")
+
+
+def _answer(verb: str, flag: str, known: dict[str, click.Option]) -> str:
+    short, _, name = flag.rpartition("/")
+    option = known[name]
+    if isinstance(option, Unsupported):
+        return f"no: {_WHY.get(name, _NOT_YET)}"
+    differs = DIFFERS.get(f"{verb} {name}", "")
+    if short and short not in option.opts:
+        differs = f"no {short}" + (f"; {differs}" if differs else "")
+    return f"differs: {differs}" if differs and not differs.startswith("no: ") else differs or "yes"
+
+
+def main() -> None:
+    """Write the file."""
+    TARGET.write_text(generate())
+
+
+if __name__ == "__main__":
+    main()
