@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "../plan/join.h"
 #include "../plan/syscalls.h"
 #include "module.h"
 
@@ -20,93 +21,6 @@ static _Noreturn void report(int report_fd, const struct plan_failure *failure)
 {
 	(void)!write(report_fd, failure, sizeof(*failure));
 	_exit(127);
-}
-
-static _Noreturn void report_call(int report_fd, const char *call)
-{
-	struct plan_failure failure;
-
-	record(&failure, call);
-	report(report_fd, &failure);
-}
-
-/* First all out of the way: a caller without standard streams has pipes at 0 to 2.  dup2 also clears CLOEXEC. */
-static void place_stdio(const struct pyrun_join *join, int report_fd)
-{
-	int moved[3] = { -1, -1, -1 };
-
-	for (int i = 0; i < 3; i++)
-		if (join->stdio[i] >= 0 && (moved[i] = fcntl(join->stdio[i], F_DUPFD_CLOEXEC, 3)) < 0)
-			report_call(report_fd, "fcntl");
-	for (int i = 0; i < 3; i++)
-		if (moved[i] >= 0 && dup2(moved[i], i) < 0)
-			report_call(report_fd, "dup2");
-}
-
-static _Noreturn void joined_main(const struct pyrun_join *join, const struct plan *plan, int report_fd)
-{
-	struct plan_failure failure;
-	struct plan_run run = {
-		.control_fd = join->control_fd, .report_fd = report_fd, .init_fd = -1, .console_fd = -1, .peer_mounts_fd = -1
-	};
-
-	run.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (run.root_fd < 0)
-		report_call(report_fd, "open");
-	/* An orphan from inside goes to the init inside: nobody outside is needed for it any more. */
-	if (join->detached) {
-		long last = sys_clone3(&(struct clone_args){ .exit_signal = SIGCHLD });
-
-		if (last < 0)
-			report_call(report_fd, "clone3");
-		if (last > 0)
-			_exit(0);
-	}
-	place_stdio(join, report_fd);
-	/* The caller's descriptors are the host's: none may be open where the container could name it. */
-	if (plan_close_others(&run) < 0)
-		report_call(report_fd, "close_range");
-	plan_execute(plan, &run, &failure);
-	report(report_fd, &failure);
-}
-
-/* Not dumpable from before we are visible inside, so that nobody there can ptrace us or open a /proc/PID/… of ours
- * (CVE-2016-9962); once more after each change of credentials, which sets the flag to fs.suid_dumpable: proc(5). */
-static void hide(int report_fd)
-{
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		report_call(report_fd, "prctl(DUMPABLE)");
-}
-
-/* The first child joins; its own child is in the pid namespace.  It stays outside until that ends, and ends with its
- * code: a pid namespace ends only when all of its dead are reaped (pid_namespaces(7)), and should our caller be killed,
- * whoever inherits his children may never do that (a container's `sleep infinity`): stop and rm would never return. */
-static _Noreturn void joining_main(const struct pyrun_join *join, const struct plan *plan, int report_fd, int result_fd)
-{
-	struct plan_failure failure;
-	int status = 0;
-	long second;
-
-	if (plan_open_first(plan, &(struct plan_run){ 0 }, &failure) < 0)
-		report(report_fd, &failure);
-	hide(report_fd);
-	if (setns(join->pidfd, join->namespaces) < 0)
-		report_call(report_fd, "setns");
-	hide(report_fd);
-	if ((join->namespaces & CLONE_NEWUSER) && (sys_setresgid(0) < 0 || sys_setresuid(0) < 0) && errno != EINVAL)
-		report_call(report_fd, "setresuid");
-	hide(report_fd);
-	second = sys_clone3(&(struct clone_args){ .exit_signal = SIGCHLD });
-	if (second < 0)
-		report_call(report_fd, "clone3");
-	if (second == 0)
-		joined_main(join, plan, report_fd);
-	(void)!write(result_fd, &(int32_t){ (int32_t)second }, sizeof(int32_t));
-	/* Neither our caller's streams nor its report may be kept open by us. */
-	sys_close_range(0, ~0u, 0);
-	while (waitpid((pid_t)second, &status, 0) < 0 && errno == EINTR)
-		;
-	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
 /* read(2) of one record; a signal handler of Python's must not make us lose it. */
@@ -138,11 +52,14 @@ long pyrun_clone_quietly(struct clone_args *args)
 
 int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failure *failure)
 {
+	struct plan_join how = { .pidfd = join->pidfd, .namespaces = join->namespaces, .control_fd = join->control_fd,
+				 .detached = join->detached };
 	int fds[2], result[2];
 	struct plan plan;
 	int32_t pid = 0;
 	long first;
 
+	memcpy(how.stdio, join->stdio, sizeof(how.stdio));
 	*report_out = -1;
 	errno = EINVAL;
 	if (plan_load(&plan, join->plan, join->plan_size) < 0)
@@ -157,7 +74,7 @@ int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failu
 	}
 	first = pyrun_clone_quietly(&(struct clone_args){ .exit_signal = SIGCHLD });
 	if (first == 0)
-		joining_main(join, &plan, fds[1], result[1]);
+		plan_join(&how, &plan, fds[1], result[1]);
 	record(failure, "clone3");
 	close(fds[1]);
 	close(result[1]);

@@ -48,6 +48,22 @@ static int header_ok(const struct job_header *h, size_t size, const char *base)
 	       list_ok(h, base + h->data_offset, h->shared, h->shared_count);
 }
 
+/* The part of the health check: its own header, then a plan. */
+static int load_health(struct job *job, const char *base, size_t size)
+{
+	const struct job_header *h = job->header;
+
+	job->health = NULL;
+	if (h->health_size == 0)
+		return 0;
+	if (h->health_offset % 8 || (uint64_t)h->health_offset + h->health_size > size || h->health_size < sizeof(*job->health))
+		return -1;
+	job->health = (const struct health_orders *)(base + h->health_offset);
+	if (job->health->plan_size != h->health_size - sizeof(*job->health))
+		return -1;
+	return plan_load(&job->health_plan, job->health + 1, job->health->plan_size);
+}
+
 int job_load(struct job *job, int fd)
 {
 	struct stat st;
@@ -65,7 +81,8 @@ int job_load(struct job *job, int fd)
 		return -1;
 	job->header = (const struct job_header *)base;
 	if ((size_t)st.st_size < sizeof(struct job_header) || !header_ok(job->header, (size_t)st.st_size, base) ||
-	    plan_load(&job->plan, base + job->header->plan_offset, job->header->plan_size) < 0) {
+	    plan_load(&job->plan, base + job->header->plan_offset, job->header->plan_size) < 0 ||
+	    load_health(job, base, (size_t)st.st_size) < 0) {
 		errno = EINVAL;
 		return -1;
 	}

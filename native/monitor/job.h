@@ -34,6 +34,15 @@ enum job_event_list {
 	JOB_EVENT_LISTS,
 };
 
+/* The container's health check (health.c), at `health_offset`; the plan of a check follows.  Times in milliseconds. */
+struct health_orders {
+	uint64_t namespaces; /* CLONE_NEW* to join */
+	uint64_t interval, timeout, start_period, start_interval;
+	uint32_t retries, plan_size;
+	char timeout_words[64]; /* what is said of a check that took too long */
+};
+_Static_assert(sizeof(struct health_orders) == 112, "wire format");
+
 struct job_header {
 	uint32_t magic, version;
 	uint32_t flags, network_argc, remove_count, log_max_files;
@@ -54,13 +63,16 @@ struct job_header {
 	uint32_t log_path; /* the newest file; no slash: in logs/, PLAN_NONE: json.log there */
 	uint32_t log_attributes; /* json-file: a JSON object that each record carries; or PLAN_NONE */
 	uint32_t log_ring_bytes; /* mode=non-blocking: what waits to be written at most; 0: the container waits */
+	uint32_t health_offset, health_size; /* 0: no health check */
 };
-_Static_assert(sizeof(struct job_header) == 176, "wire format");
+_Static_assert(sizeof(struct job_header) == 184, "wire format");
 
 struct job {
 	const struct job_header *header;
 	const char *data;
 	struct plan plan;
+	const struct health_orders *health; /* NULL: none */
+	struct plan health_plan;
 };
 
 /* Map and check the memfd `fd`; 0 or -1 with errno. */

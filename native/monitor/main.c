@@ -3,6 +3,7 @@
  * container's: when it dies, however it dies, the kernel ends the container (pid_namespaces(7)). */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -13,23 +14,25 @@
 #include "../plan/syscalls.h"
 #include "clients.h"
 #include "container.h"
+#include "health.h"
 
 enum { JOB_FD = 3, CLIENT_FD = 4 };
 
 struct container container;
 
+/* The one timer: until the next thing that is due. */
 static int poll_timeout(void)
 {
-	int64_t left = network_time_left();
+	int64_t left = network_time_left(), due = container.restart_at >= 0 ? container.restart_at : health_deadline();
 
-	if (container.restart_at >= 0)
-		left = container.restart_at - monotonic_ms();
+	if (due >= 0 && due - monotonic_ms() < left)
+		left = due - monotonic_ms();
 	if (left == INT64_MAX)
 		return -1;
-	return left > 0 ? (int)left : 0;
+	return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
-enum { SLOT_SIGNAL, SLOT_CONTROL, SLOT_REPORT, SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_READY, SLOT_GUARD, SLOT_CLIENTS };
+enum { SLOT_SIGNAL, SLOT_CONTROL, SLOT_REPORT, SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_READY, SLOT_GUARD, SLOT_CHECK, SLOT_CLIENTS };
 
 static void turn(void)
 {
@@ -46,6 +49,7 @@ static void turn(void)
 	fds[SLOT_IN] = (struct pollfd){ .fd = container.input_used ? *input_fd() : -1, .events = POLLOUT };
 	fds[SLOT_READY] = (struct pollfd){ .fd = container.network.ready_fd, .events = POLLIN };
 	fds[SLOT_GUARD] = (struct pollfd){ .fd = container.members.guard_pidfd, .events = POLLIN };
+	fds[SLOT_CHECK] = (struct pollfd){ .fd = health_output_fd(), .events = POLLIN };
 	count = clients_poll(fds + SLOT_CLIENTS, container.input_used == 0);
 	if (poll(fds, (nfds_t)(SLOT_CLIENTS + count), poll_timeout()) < 0)
 		return;
@@ -68,6 +72,9 @@ static void turn(void)
 		pump(&init->stderr_fd, 2);
 	if (fds[SLOT_IN].revents)
 		push_input();
+	if (fds[SLOT_CHECK].revents)
+		health_read();
+	health_turn();
 	clients_serve(fds + SLOT_CLIENTS, count, on_frame);
 	/* Nobody would ever hear of this container; and a start that hangs could not be ended otherwise. */
 	if (container.first_client_gone && !container.has_run)

@@ -113,7 +113,7 @@ static int entrust(int socket_fd, const int fds[2])
 
 /* Those who came to us as orphans: programs that helped the monitor, and members in a mount namespace of their own.
  * Returns whether there were any (or may have been: that file is there since 3.5, but an option of the kernel's). */
-static int end_children(void)
+int members_end_children(void)
 {
 	char text[4096], path[64], *at = text, *end;
 	ssize_t got;
@@ -142,7 +142,7 @@ static _Noreturn void guard_main(pid_t monitor, int socket_fd)
 	while (ended != monitor && (ended > 0 || errno == EINTR));
 	if (take_back(0, fds))
 		end_all(fds[0]);
-	while (end_children())
+	while (members_end_children())
 		waitpid(-1, NULL, 0);
 	_exit(0);
 }
@@ -159,7 +159,8 @@ int members_guard(struct members *members)
 	if (monitor < 0)
 		return -1;
 	members->guard_pidfd = sys_pidfd_open(getppid());
-	return members->guard_pidfd < 0 ? -1 : 0;
+	/* While we live the orphans are ours: a network program that made itself a daemon must go before the next run. */
+	return members->guard_pidfd < 0 ? -1 : prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
 int members_watch(struct members *members, const struct init_process *init, int lock_fd)

@@ -61,6 +61,8 @@ struct members {
 int members_guard(struct members *members);
 int members_watch(struct members *members, const struct init_process *init, int lock_fd);
 void members_end(struct members *members);
+/* Kill our children, which are to be waited for; returns how many there were. */
+int members_end_children(void);
 
 /* network.c */
 struct network {
@@ -91,6 +93,9 @@ void log_bytes(int stream, const char *bytes, size_t length);
 void log_end_lines(void);
 void log_close(void);
 void log_wait_for_readers(void); /* log_file.c */
+
+/* json.c: write text as the inside of a JSON string, at most six bytes for each of its own; returns the end. */
+char *json_escape(char *to, const char *text, size_t length);
 
 /* state.c */
 int state_lock(int directory_fd);

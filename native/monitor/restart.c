@@ -46,10 +46,17 @@ static int64_t delay_ms(void)
 /* The network program holds the ports that its successor will want, and may have made itself a daemon. */
 static void end_helpers(void)
 {
-	if (getpid() == 1)
-		kill(-1, SIGKILL); /* all that are in our namespace, but not us: kill(2) */
-	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-		;
+	if (!job_shares_pids(&container.job)) {
+		kill(-1, SIGKILL); /* pid 1 of our namespace: all that are in it, but not us: kill(2) */
+		while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+			;
+		return;
+	}
+	if (container.network.pid > 0)
+		kill(container.network.pid, SIGKILL);
+	do
+		members_end_children();
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
 }
 
 static void close_all(void)

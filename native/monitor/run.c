@@ -8,6 +8,7 @@
 
 #include "../plan/syscalls.h"
 #include "container.h"
+#include "health.h"
 
 void run_reset(void)
 {
@@ -41,6 +42,8 @@ static void reap(void)
 			container.fuse.pid = 0;
 			if (container.started)
 				sys_pidfd_send_signal(container.init.pidfd, SIGKILL);
+		} else {
+			health_reaped(pid, status);
 		}
 	}
 }
@@ -84,6 +87,7 @@ void run_end(void)
 	container.exited = 1;
 	members_end(&container.members);
 	share_release(&container.init);
+	health_end();
 	/* The console or the record may have come together with SIGCHLD. */
 	if (container.init.control_fd >= 0)
 		on_control();

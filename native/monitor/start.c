@@ -10,6 +10,7 @@
 #include "../plan/syscalls.h"
 #include "clients.h"
 #include "container.h"
+#include "health.h"
 
 /* The first failure is the one that is told. */
 void fail_before_init(const char *call)
@@ -110,9 +111,10 @@ static void on_started(void)
 		container.started = 0;
 		return;
 	}
-	event_start(&container.job);
 	container.has_run = 1;
 	container.started_at = monotonic_ms();
+	health_begin();
+	event_start(&container.job);
 	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
 	/* Who stops a container that waits to be started again sends SIGTERM and then reads the state: either that is
 	 * "running", or the signal is there by now. */

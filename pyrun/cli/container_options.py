@@ -12,12 +12,11 @@ from pyrun.cli.definitions import flag, integer, many, text, unsupported
 if TYPE_CHECKING:
     import click
 
-_UNSUPPORTED_FLAGS = "--no-healthcheck --oom-kill-disable --use-api-socket"
+_UNSUPPORTED_FLAGS = "--oom-kill-disable --use-api-socket"
 _UNSUPPORTED_WITH_VALUE = """
     --blkio-weight --blkio-weight-device --cgroup-parent --cpu-count --cpu-percent --cpu-period --cpu-quota
     --cpu-rt-period --cpu-rt-runtime -c/--cpu-shares --cpus --cpuset-cpus --cpuset-mems --device-cgroup-rule
-    --device-read-bps --device-read-iops --device-write-bps --device-write-iops --gpus --health-cmd
-    --health-interval --health-retries --health-start-interval --health-start-period --health-timeout
+    --device-read-bps --device-read-iops --device-write-bps --device-write-iops --gpus
     --io-maxbandwidth --io-maxiops --ip --ip6 --isolation --kernel-memory --link --link-local-ip -m/--memory
     --memory-reservation --memory-swap --memory-swappiness --net-alias --network-alias --pids-limit --runtime
     --storage-opt --volume-driver
@@ -46,6 +45,20 @@ def container_options() -> list[click.Parameter]:
         flag("--env-host", "Use the caller's environment, under the image's"),
         many("--expose", "Expose a port or a range of ports"),
         many("--group-add", "Add additional groups to join (a name, an id, keep-groups)"),
+        text("--health-cmd", "Command to run to check health"),
+        text("--health-interval", "Time between running the check (ms|s|m|h)", metavar="duration"),
+        integer("--health-retries", "Consecutive failures needed to report unhealthy"),
+        text(
+            "--health-start-interval",
+            "Time between running the check during the start period (ms|s|m|h)",
+            metavar="duration",
+        ),
+        text(
+            "--health-start-period",
+            "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)",
+            metavar="duration",
+        ),
+        text("--health-timeout", "Maximum time to allow one check to run (ms|s|m|h)", metavar="duration"),
         text("-h --hostname", "Container host name"),
         flag("--init", "Run an init inside the container that forwards signals and reaps processes"),
         flag("-i --interactive", "Keep STDIN open even if not attached"),
@@ -58,6 +71,7 @@ def container_options() -> list[click.Parameter]:
         many("--mount", "Attach a filesystem mount to the container", metavar="mount"),
         text("--name", "Assign a name to the container"),
         text("--net --network", "Connect a container to a network (none, host, private)", metavar="network"),
+        flag("--no-healthcheck", "Disable any container-specified HEALTHCHECK"),
         integer("--oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
         text("--pid", "PID namespace to use (host|container:NAME)"),
         text("--platform", "Set platform if server is multi-platform capable"),

@@ -114,16 +114,22 @@ def container_command(record: Mapping[str, Any], *, no_trunc: bool) -> str:
 
 
 def container_status(container: Container, *, now: int) -> str:
-    """Return the STATUS column: "Up 5 seconds (Paused)", "Exited (0) 2 minutes ago", "Restarting (1) …", "Created"."""
+    """Return the STATUS column: "Up 5 seconds (healthy)", "Exited (0) 2 minutes ago", "Restarting (1) …", "Created"."""
     from pyrun.engine.instant import parse_rfc3339
 
     state = container.state
     if state.status == "running":
-        return f"Up {human_duration(now - parse_rfc3339(state.started))}{' (Paused)' if state.paused else ''}"
+        return f"Up {human_duration(now - parse_rfc3339(state.started))}{_condition(container)}"
     if state.status in ("exited", "restarting"):
         ago = human_duration(now - parse_rfc3339(state.finished))
         return f"{state.status.capitalize()} ({state.exit_code}) {ago} ago"
     return state.status.capitalize()
+
+
+def _condition(container: Container) -> str:
+    if container.state.paused:
+        return " (Paused)"
+    return {"starting": " (health: starting)", "none": ""}.get(container.health, f" ({container.health})")
 
 
 def container_ports(record: Mapping[str, Any]) -> str:

@@ -9,13 +9,10 @@ import re
 import time
 from datetime import UTC, datetime, timedelta
 
+from pyrun.engine import duration
 from pyrun.errors import InvalidInputError
 
 SECOND = 10**9
-_UNITS = {
-    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND,
-}  # fmt: skip
-_PART = re.compile(r"(?:(\d+)(?:\.(\d*))?|\.(\d+))(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _UNIX = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?", re.ASCII)
 # What may be left out of RFC 3339: the zone, the fraction, the seconds, the minutes, the time.
 _DATE = re.compile(
@@ -29,9 +26,9 @@ def parse_instant(text: str, *, now: int | None = None) -> int:
     Raises: InvalidInputError.
     """
     reference = time.time_ns() if now is None else now
-    duration = parse_duration(text)
-    if duration is not None:
-        return reference - duration
+    span = None if text == "0" else duration.parse(text)  # docker: that is 1970
+    if span is not None:
+        return reference - span
     if unix := _UNIX.fullmatch(text):
         return int(unix[1]) * SECOND + _fraction(unix[2])
     if date := _DATE.fullmatch(text):
@@ -58,19 +55,6 @@ def _of_date(date: re.Match[str], reference: int) -> int:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def parse_duration(text: str) -> int | None:
-    """Return the nanoseconds of a Go duration ("1h30m", "-5s"), None if it is none."""
-    sign, rest = (-1, text[1:]) if text[:1] == "-" else (1, text.removeprefix("+"))
-    total = position = 0
-    for part in _PART.finditer(rest):
-        if part.start() != position:
-            return None
-        unit, digits = _UNITS[part[4]], part[2] or part[3] or ""
-        total += int(part[1] or 0) * unit + int(digits or 0) * unit // 10 ** len(digits)
-        position = part.end()
-    return sign * total if rest and position == len(rest) else None
 
 
 def _fraction(digits: str | None) -> int:

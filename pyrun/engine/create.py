@@ -259,6 +259,15 @@ class Builder:
             raise InvalidInputError("invalid argument: it contains a NUL byte")
         return args
 
+    def _health(self) -> dict[str, Any]:
+        """Only where somebody speaks of it: the module costs `run` a millisecond."""
+        options, image = self.options, self.image
+        if not (image.get("healthcheck") or options.speaks_of_health):
+            return {}
+        from pyrun.engine import health
+
+        return {"healthcheck": health.decide(options, image), "shell": image.get("shell")}
+
     def _rootfs(self, data: str) -> dict[str, Any]:
         return {
             "lowerdirs": self.lowerdirs,
@@ -295,6 +304,7 @@ class Builder:
             "hostname": hostname,
             "stop_signal": options.stop_signal or image["stop_signal"] or _DEFAULT_STOP_SIGNAL,
             "stop_timeout": options.stop_timeout if options.stop_timeout is not None else 10,
+            **self._health(),
             "tty": options.tty,
             "stdin_open": options.interactive,
             "network": network.mode,

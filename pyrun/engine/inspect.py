@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import log_files, restart_policy
+from pyrun.engine import health, log_files, restart_policy
 from pyrun.engine.host_config import bindings, host_config
 from pyrun.engine.instant import ZERO
 from pyrun.engine.network_settings import network_settings
@@ -40,7 +40,7 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
         "Created": record["created"],
         "Path": record["path"],
         "Args": record["args"][1:],
-        "State": _state(state, is_running=is_running),
+        "State": _state(directory, record, state, is_running=is_running),
         "Image": record["image_id"],
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
@@ -69,7 +69,8 @@ def _ports(record: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys(_exposed(record, image)), **bindings(record["ports"])}
 
 
-def _state(state: State, *, is_running: bool) -> dict[str, Any]:
+def _state(directory: str, record: dict[str, Any], state: State, *, is_running: bool) -> dict[str, Any]:
+    checked = health.inspect(directory, record, state)
     return {
         "Status": state.word,
         "Running": state.is_up,
@@ -82,6 +83,7 @@ def _state(state: State, *, is_running: bool) -> dict[str, Any]:
         "Error": "",
         "StartedAt": state.started or ZERO,
         "FinishedAt": state.finished or ZERO,
+        **({"Health": checked} if checked else {}),
     }
 
 
@@ -148,6 +150,7 @@ def _config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any
         "StdinOnce": record["stdin_open"] and is_attached,
         "Env": _environment(process["env"], options, image),
         "Cmd": options["args"] or inherited_command,
+        **({"Healthcheck": record["healthcheck"]} if record.get("healthcheck") else {}),
         "Image": record["image"],
         "Volumes": {mount["destination"]: {} for mount in anonymous} or None,
         "WorkingDir": process["cwd"] if options["workdir"] else image.get("workdir") or process["cwd"],

@@ -117,6 +117,10 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
         config, rootfs, directory + "/rootfs", programs, init=record["options"]["init"], wait=bool(link["argv"])
     )
     orders = _orders(layout, created, config, window, attached)
+    if record.get("healthcheck"):
+        from pyrun.engine import health
+
+        orders.health = health.orders(record, config, programs)
     if link["argv"]:
         orders.network_argv = link["argv"]
         orders.flags |= job.NETWORK | (job.NETWORK_READY_FD if link["ready_fd"] else 0)

@@ -19,7 +19,7 @@ _NO_INOTIFY_MS = 200
 class Watch:
     """Made before the first look at the files: what happens after it is not missed."""
 
-    def __init__(self, directory: str, log_directory: str, *, is_ephemeral: bool, until: int | None) -> None:
+    def __init__(self, directory: str, log_directory: str | None, *, is_ephemeral: bool, until: int | None) -> None:
         self._directory = directory
         self._is_ephemeral = is_ephemeral
         self._poll = select.poll()
@@ -36,7 +36,7 @@ class Watch:
                 raise
             return
         self._poll.register(self._inotify.fd, select.POLLIN)
-        for path in {directory, log_directory, f"{directory}/logs"}:
+        for path in {directory} if log_directory is None else {directory, log_directory, f"{directory}/logs"}:
             if os.path.isdir(path):
                 self._inotify.watch(path, MODIFY | CLOSE_WRITE | MOVED_TO | CREATE)
 

@@ -16,25 +16,28 @@ _LISTS = (
 )  # fmt: skip
 _FLAGS = (
     "detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged", "env_host", "quiet",
-    "replace",
+    "replace", "no_healthcheck",
 )  # fmt: skip
 _TEXTS = (
     "name", "workdir", "user", "entrypoint", "hostname", "network", "userns", "platform", "stop_signal", "cidfile",
     "detach_keys", "debug", "restart", "log_driver", "pid", "ipc", "uts", "cgroupns", "domainname", "mac_address",
-    "shm_size",
+    "shm_size", "health_cmd", "health_interval", "health_timeout", "health_start_period", "health_start_interval",
 )  # fmt: skip
 
 
 class RunOptions:
     """``run`` and ``create``. ``stop_timeout`` in seconds; ``pull``: missing, always or never."""
 
-    __slots__ = ("image", "oom_score_adj", "pull", "sig_proxy", "stop_timeout", *_LISTS, *_FLAGS, *_TEXTS)
+    __slots__ = (
+        "health_retries", "image", "oom_score_adj", "pull", "sig_proxy", "stop_timeout", *_LISTS, *_FLAGS, *_TEXTS,
+    )  # fmt: skip
     if TYPE_CHECKING:
         image: str
         pull: str
         sig_proxy: bool
         stop_timeout: int | None
         oom_score_adj: int | None
+        health_retries: int | None
         args: list[str]
         env: list[str]
         env_file: list[str]
@@ -71,6 +74,7 @@ class RunOptions:
         env_host: bool
         quiet: bool
         replace: bool
+        no_healthcheck: bool
         name: str | None
         workdir: str | None
         user: str | None
@@ -84,6 +88,11 @@ class RunOptions:
         detach_keys: str | None
         debug: str | None
         restart: str | None
+        health_cmd: str | None
+        health_interval: str | None
+        health_timeout: str | None
+        health_start_period: str | None
+        health_start_interval: str | None
         pid: str | None
         ipc: str | None
         uts: str | None
@@ -97,8 +106,7 @@ class RunOptions:
         self.image = image
         self.pull = "missing"
         self.sig_proxy = True
-        self.stop_timeout = None
-        self.oom_score_adj = None
+        self.stop_timeout = self.oom_score_adj = self.health_retries = None
         for name in _LISTS:
             setattr(self, name, [])
         for name in _FLAGS:
@@ -113,6 +121,13 @@ class RunOptions:
         """Whether some namespace is, or may be, not the container's own: then engine/sharing.py decides."""
         others = f"{self.network} {self.userns}"
         return bool(self.pid or self.ipc or self.uts or self.cgroupns or "container:" in others)
+
+    @property
+    def speaks_of_health(self) -> bool:
+        """Whether there is any of --health-* and --no-healthcheck."""
+        return self.no_healthcheck or any(
+            getattr(self, name) is not None for name in self.__slots__ if name.startswith("health_")
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return what container.json keeps."""

@@ -31,6 +31,15 @@ class Container:
         self.state = state
         self.created = parse_rfc3339(record["created"])
 
+    @property
+    def health(self) -> str:
+        """What its health checks have found; "none" where nothing is checked."""
+        if not self.record.get("healthcheck"):
+            return "none"
+        from pyrun.engine import health
+
+        return health.status(self.directory, self.record, self.state)
+
 
 def list_containers(
     layout: Layout, *, all: bool = False, last: int = -1, filters: Sequence[str] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pyrun.engine import restart_policy
+from pyrun.engine import health, restart_policy
 from pyrun.errors import ContainerNotFoundError, FlagValueError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 KEYS = (
-    "ancestor", "before", "exited", "expose", "id", "is-task", "isolation", "label", "name", "network", "publish",
-    "restart-policy", "should-start-on-boot", "since", "status", "volume",
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
+    "publish", "restart-policy", "should-start-on-boot", "since", "status", "volume",
 )  # fmt: skip
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
@@ -101,6 +101,10 @@ def compile_filters(filters: Sequence[str]) -> Filters:
             port_ranges(key, [value.strip()])
         if key == "restart-policy":
             restart_policy.parse(value)
+        if key == "health" and value not in health.STATUSES:
+            raise InvalidInputError(
+                f"invalid filter 'health={value}'", hint=f"it is one of {', '.join(health.STATUSES)}"
+            )
         if key == "should-start-on-boot" and value not in ("true", "false"):
             raise InvalidInputError(f"invalid filter: should-start-on-boot={value}: expected true or false")
         wanted.setdefault(key, []).append(value.strip())
@@ -134,6 +138,8 @@ def _matches(container: Container, key: str, words: Sequence[str]) -> bool:
         return any(_is_image(record, word) for word in words)
     if key == "network":
         return any(word == (record["network"] or "private") for word in words)
+    if key == "health":
+        return container.health in words
     if key == "restart-policy":
         return restart_policy.read(container.directory).name in words
     if key == "should-start-on-boot":

@@ -53,6 +53,7 @@ def build(
         "stop_timeout": defaults.stop_timeout,
         "labels": dict(defaults.labels or {}),
         "healthcheck": msgspec.to_builtins(defaults.healthcheck) if defaults.healthcheck else None,
+        "shell": defaults.shell,
         "layers": [_layer(layer, diff_id, unpacked.get(diff_id, 0)) for layer, diff_id in layers],
         "keep": keep,
     }

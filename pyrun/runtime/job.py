@@ -11,7 +11,7 @@ from pyrun.runtime.plan import NONE
 TTY, STDIN, STDIN_ONCE, EPHEMERAL, INIT, LOG, NETWORK, NETWORK_READY_FD, PASSTHROUGH = (1 << bit for bit in range(9))
 MAGIC = 0x424F4A59
 VERSION = 1
-_HEADER_BYTES = 176
+_HEADER_BYTES = 184
 # linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
 _F_ADD_SEALS = 1033
 _ALL_SEALS = 1 | 2 | 4 | 8
@@ -22,8 +22,8 @@ class Job:
 
     __slots__ = (
         "boot_id", "clone_flags", "columns", "directory", "event", "events", "events_ended", "events_removed",
-        "events_started", "flags", "gid_map", "id", "live_link", "log_attributes", "log_driver", "log_max_bytes",
-        "log_max_files", "log_path", "log_ring_bytes", "name_link", "network_api", "network_argv",
+        "events_started", "flags", "gid_map", "health", "id", "live_link", "log_attributes", "log_driver",
+        "log_max_bytes", "log_max_files", "log_path", "log_ring_bytes", "name_link", "network_api", "network_argv",
         "network_patience_ms", "network_requests", "remove", "retired", "rows", "shared", "socket_path", "uid_map",
     )  # fmt: skip
 
@@ -57,6 +57,7 @@ class Job:
         self.events_ended: list[str] = []
         self.events_removed: list[str] = []
         self.shared: list[str] = []  # namespaces of other containers: "CLONE_NEW* DIRECTORY"
+        self.health = b""  # what runtime/health_check.py has encoded
 
     def encode(self, plan: bytes) -> bytes:
         """Return the bytes that ``job_load`` reads."""
@@ -83,16 +84,19 @@ class Job:
         event_lists = [number for bodies in lists for number in (texts(bodies), len(bodies))]
         shared = texts(self.shared)
         data += b"\0" * (-(_HEADER_BYTES + len(data)) % 8 or 8)
+        plan_offset = _HEADER_BYTES + len(data)
+        padding = bytes(-len(plan) % 8)
         header = pack(
-            "=IIIIIIQQ9IIIIIHHII18I",
+            "=IIIIIIQQ9IIIIIHHII20I",
             MAGIC, VERSION, self.flags, len(self.network_argv), len(self.remove), self.log_max_files,
             self.clone_flags, self.log_max_bytes, *offsets,
-            _HEADER_BYTES, len(data), _HEADER_BYTES + len(data), len(plan), self.rows, self.columns, boot, retired,
+            _HEADER_BYTES, len(data), plan_offset, len(plan), self.rows, self.columns, boot, retired,
             events, event, *event_lists, shared, len(self.shared),
             api, requests, len(self.network_requests), self.network_patience_ms,
             self.log_driver, log_path, log_attributes, self.log_ring_bytes,
+            plan_offset + len(plan) + len(padding), len(self.health),
         )  # fmt: skip
-        return header + bytes(data) + plan
+        return header + bytes(data) + plan + padding + self.health
 
 
 def sealed(content: bytes) -> int:

@@ -25,6 +25,7 @@ ROOT, mode 0700
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
       state                  the monitor             by rename                                                JSON
       freezer                runtime.pause / state   OFD lock: who pauses; empty, or which run of it and its cgroup
+      health                 the monitor / ps        docker's State.Health, by rename                         JSON
       restart                engine.restart_policy / the monitor: "NAME MAXIMUM", by rename; none: no policy
       stopped                engine.restart_policy   empty; a user ended it, and nobody has started it since
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process

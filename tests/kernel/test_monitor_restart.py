@@ -270,3 +270,24 @@ def test_clients_come_and_go_while_it_waits(box: Bundle) -> None:
     client.close()
     assert running.monitor.process is not None
     assert running.monitor.process.wait() == 0
+
+
+def test_a_network_daemon_ends_with_its_run_in_a_shared_pid_namespace(box: Bundle) -> None:
+    policy(box, "on-failure 1")
+    log = f"{box.base}/network"
+    box.flags |= job.NETWORK
+
+    def change(orders: job.Job) -> None:
+        script = (
+            f"read p < {log} && kill -0 $p && echo alive >> {log}\nsh -c 'echo $$ > {log}.new; exec sleep 1000' &\n"
+        )
+        script += f"while ! [ -s {log}.new ]; do :; done; cat {log}.new >> {log}; rm {log}.new"
+        orders.network_argv = ["/bin/busybox", "setsid", "sh", "-c", script]
+
+    box.job_changes = change
+    config = box.config("sh", "-c", "exit 1")
+    config["linux"]["namespaces"] = [kind for kind in config["linux"]["namespaces"] if kind["type"] != "pid"]
+    running = box.start(config=config)
+    frames(running, "X", 2)
+    running.wait_monitor()
+    assert "alive" not in Path(log).read_text()

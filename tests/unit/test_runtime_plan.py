@@ -10,6 +10,7 @@ from pyrun._native import ffi, lib
 from pyrun.errors import InvalidConfigError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import job, plan
+from pyrun.runtime.health_check import Check
 from tests.support.features import ROOT
 
 
@@ -58,13 +59,14 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     orders.events, orders.events_removed = "/record", ["{one", "{two"]
     orders.network_api, orders.network_requests, orders.network_patience_ms = "/api", ["{1", "{2"], 99
     orders.shared = [f"{0x20000000} /other"]
+    orders.health = b"HEALTH"
     encoded = orders.encode(b"PLAN")
     assert encoded[:8] == struct.pack("=II", job.MAGIC, job.VERSION)
     flags, argc, removes, files, clone_flags, log_bytes = struct.unpack_from("=IIIIQQ", encoded, 8)
     assert (flags, argc, removes, files, clone_flags, log_bytes) == (1 | 128, 2, 1, 3, 0x1122334455667788, 10_000_000)
     offsets = struct.unpack_from("=9I", encoded, 40)
     data_offset, data_size, plan_offset, plan_size, rows, columns = struct.unpack_from("=IIIIHH", encoded, 76)
-    assert (data_offset, rows, columns) == (176, 24, 80)
+    assert (data_offset, rows, columns) == (184, 24, 80)
     assert plan_offset % 8 == 0, "struct plan_step holds 64-bit numbers"
     assert encoded[plan_offset : plan_offset + plan_size] == b"PLAN"
     data = encoded[data_offset : data_offset + data_size]
@@ -82,6 +84,19 @@ def test_layout_of_a_job_is_the_headers_of_job_h() -> None:
     assert data[api:].startswith(b"/api\0")
     assert data[requests:].startswith(b"{1\0{2\0")
     assert (request_count, patience) == (2, 99)
+    health_offset, health_size = struct.unpack_from("=2I", encoded, 176)
+    assert health_offset % 8 == 0
+    assert encoded[health_offset:] == b"HEALTH"
+    assert health_size == 6
+
+
+def test_layout_of_a_health_check_is_that_of_job_h() -> None:
+    made = plan.Plan()
+    made.add(plan.OP_CHDIR, "/")
+    encoded = Check(1, 2_000_000, 2_000_001, 5_000_000_000, 3, "Late").encode(0x20020000, made)
+    steps = made.encode()
+    expected = struct.pack("=5QII64s", 0x20020000, 1, 2, 3, 5000, 3, len(steps), b"Late")
+    assert encoded == expected + steps, "milliseconds, never 0 but for the start period, which is not cut short"
 
 
 def test_a_plan_in_words() -> None:
