@@ -174,5 +174,7 @@ int main(int argc, char **argv)
 
 	if (strcmp(name ? name + 1 : argv[0], "pyrun-init") == 0)
 		return init_program(argc, argv);
+	if (argc > 1 && strcmp(argv[1], "console") == 0)
+		return console_program();
 	return run_monitor();
 }

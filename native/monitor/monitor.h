@@ -126,6 +126,9 @@ int clients_congested(void);
 int clients_pending(void);
 void clients_accept_last(void);
 
+/* console.c: keeps a terminal whose caller has detached */
+int console_program(void);
+
 /* init_program.c: what `--init` runs as the container's pid 1 */
 int init_program(int argc, char **argv);
 

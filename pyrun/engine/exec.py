@@ -74,10 +74,13 @@ def _run(layout: Layout, directory: str, options: ExecOptions, pidfd: int, keys:
             pause.stop_newcomers(directory)
         record_event("exec_start")
         if options.detach:
+            if options.tty:
+                streams.leave_console()
             os.waitpid(pid, 0)  # the one in between: the process is the container's own
             return 0
         code = streams.pump(pid)
         if streams.is_detached:
+            streams.leave_console()
             record_event("exec_detach")
         else:
             record_event("exec_die", exitCode=str(code))

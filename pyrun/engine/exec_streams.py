@@ -101,6 +101,12 @@ class Streams:
         self._theirs.append(fd)
         return fd
 
+    def leave_console(self) -> None:
+        """The caller goes, what runs on the console stays."""
+        from pyrun.runtime.launch import keep_console
+
+        keep_console(self._master)
+
     def pump(self, pid: int) -> int:
         """Pump until the process ends; return its exit code (128 + signal), or 0 after the detach keys."""
         pidfd = os.pidfd_open(pid)

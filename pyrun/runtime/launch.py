@@ -80,6 +80,23 @@ def start_monitor(
     return Monitor(ours.detach(), process)
 
 
+def keep_console(fd: int) -> None:
+    """Leave the master of a terminal to a small process that reads it until its last program has gone.
+
+    It is no monitor's: outside of every namespace of ours, where no container can reach it.
+    """
+    nowhere = engine_ns.EngineMap(0, "", "", None, None)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        argv = [LIBEXEC + "/pyrun-monitor", "console"]
+        engine_ns.spawn_in("", nowhere, argv, fds=(-1, -1, -1, fd, writer)).leave()
+    finally:
+        os.close(writer)
+        # Until it is in a session of its own: the end of ours hangs up on all that are in it.
+        os.read(reader, 1)
+        os.close(reader)
+
+
 def wait_started(monitor: Monitor, plan: Plan | None, command: str) -> None:
     """Wait until the program has been executed; raises what went wrong otherwise."""
     while True:
