@@ -11,6 +11,7 @@ import os
 from pyrun._native import ffi, lib
 from pyrun.engine import log_files
 from pyrun.engine.log_files import DRIVERS, LogFiles, Lost, settings
+from pyrun.errors import StoreCorruptError
 from pyrun.store import containers
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def read(layout: Layout, name: str, options: LogOptions) -> Iterator[Run | None]
     where the log driver keeps no log.
     """
     _, directory = containers.resolve(layout, name)
-    record = containers.load(directory)
+    record = _record(directory)
     files = LogFiles(record, directory)
     show = _Show(
         DRIVERS[settings(record)["driver"]][0], options, _details(record, directory) if options.details else b""
@@ -79,6 +80,14 @@ def _read(
     finally:
         files.close()
         lost.close()
+
+
+def _record(directory: str) -> dict[str, Any]:
+    """One that cannot be read hides no log: without a word of its own a container has the default driver."""
+    try:
+        return containers.load(directory)
+    except StoreCorruptError:
+        return {}
 
 
 def _details(record: dict[str, Any], directory: str) -> bytes:
@@ -175,7 +184,7 @@ def _follow(
     from pyrun.engine.log_watch import Watch
 
     log_directory = os.path.dirname(log_files.path(record, directory))
-    watch = Watch(directory, log_directory, is_ephemeral=record["ephemeral"], until=options.until)
+    watch = Watch(directory, log_directory, is_ephemeral=record.get("ephemeral", False), until=options.until)
     try:
         ended = watch.has_ended()
         files.extend()
