@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # verb -> module of pyrun.cli whose `command()` defines it
 VERBS = {
+    "commit": "commit",
     "cp": "cp",
     "create": "create",
     "diff": "diff",
@@ -53,6 +54,7 @@ VERBS = {
     "wait": "wait",
 }
 CONTAINER_VERBS = {
+    "commit": "commit",
     "cp": "cp",
     "create": "create",
     "diff": "diff",
@@ -91,7 +93,6 @@ NOT_YET = (
     "build",
     "builder",
     "buildx",
-    "commit",
     "compose",
     "container",
     "context",

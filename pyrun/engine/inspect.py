@@ -57,7 +57,7 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
         "HostConfig": host_config(record, config, restart_policy.read(directory)),
         "GraphDriver": {"Data": _graph(directory), "Name": "overlay"},
         "Mounts": _mounts(record),
-        "Config": _config(record, config, image),
+        "Config": container_config(record, config, image),
         "NetworkSettings": network_settings(record, _ports(record, image), is_running=is_running),
     }
 
@@ -125,7 +125,8 @@ def _image(layout: Layout, record: dict[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def _config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+def container_config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+    """Return docker's `Config` of a container; ``image``: its image's record, or nothing."""
     process, options = config["process"], record["options"]
     attached = [word.lower() for word in options["attach"]] or ["stdout", "stderr"]
     entrypoint = options["entrypoint"]

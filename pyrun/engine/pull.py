@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import events, namespace, sources
+from pyrun.engine import events, namespace, publication, sources
 from pyrun.engine.fetch import Fetch
 from pyrun.errors import ImageNotFoundError, InvalidConfigError, InvalidInputError, NoMatchingPlatformError
 from pyrun.images import record as records
@@ -19,7 +19,7 @@ from pyrun.oci.config import ImageConfig, decode_config, layers_of
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.oci.platform import Platform, acceptable, best_match, host
-from pyrun.store import blobs, fsio, index, leases, trees
+from pyrun.store import blobs, fsio, index, leases
 from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
@@ -172,7 +172,7 @@ class _Pull:
                 record = records.build(
                     descriptor.digest, manifest, config, unpacked=unpacked, keep=sorted(self._documents)
                 )
-                self._publish(record)
+                publication.publish(self._layout, self._fetch, self._documents, record)
             finally:
                 self._fetch.discard()
             return self._tag(record, descriptor.size, found.digest)
@@ -225,26 +225,6 @@ class _Pull:
             registry=self._reference.domain,
             hint="choose another one with --platform" if there else "",
         )
-
-    def _publish(self, record: dict[str, Any]) -> None:
-        """Sync once, then rename: layers first, the record last, so that whoever sees it finds all it names."""
-        staged: list[tuple[str, str]] = []
-        record_path = ""
-        try:
-            for digest, data in self._documents.items():
-                if not blobs.exists(self._layout, digest):
-                    staged.append((blobs.stage(self._layout, data, digest, "document"), digest))
-            record_path = records.stage(self._layout, record)
-            fsio.sync_file_system(self._layout.root)
-            self._fetch.publish()
-            for path, digest in staged:
-                blobs.publish(self._layout, path, digest)
-            records.publish(self._layout, record_path, record)
-        except BaseException:
-            for path in [record_path, *(path for path, _ in staged)]:
-                if path:
-                    trees.remove_tree(path)
-            raise
 
     def _tag(self, record: dict[str, Any], size: int, digest: str) -> PullResult:
         repository = self._reference.name

@@ -67,7 +67,9 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     empty_layer: bool | None = None
 
 
-class ImageConfig(msgspec.Struct, frozen=True, rename={"os_version": "os.version", "os_features": "os.features"}):
+class ImageConfig(
+    msgspec.Struct, frozen=True, omit_defaults=True, rename={"os_version": "os.version", "os_features": "os.features"}
+):
     """An image configuration; its digest is the image id."""
 
     architecture: str

@@ -91,6 +91,26 @@ CP = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [*DIFF, *CP], ids=lambda case: case.name)
+_ID = "docker: sha256: and the digits; podman: the digits"
+CHANGED = (
+    f"{RUN} 'mkdir /a; echo b >/a/b; chown -R 5:6 /a; rm -r /etc/group /home; mkdir /home; touch -d 2001-01-01 /a/b'"
+)
+SHOWN = "run --rm --network none localhost/img:1"
+LOOK = "ls -ln /a; ls -A /home; ls /etc | grep -E 'group|passwd'; stat -c %u:%g:%a:%n /a /home"
+SETTINGS = """-c 'CMD ["sh", "-c", "id -u; pwd; echo $A"]' -c 'ENV A=b' -c 'WORKDIR /srv/x' -c 'USER 1000'"""
+COMMIT = [
+    Case(
+        "commit", CHANGED, differs("commit con localhost/img:1", _ID), f'{SHOWN} sh -c "{LOOK}"',
+        "run -d --network none --name two localhost/img:1 true", "wait two", "diff two",
+    ),
+    Case("commit with changes", CHANGED, differs(f"commit {SETTINGS} con localhost/img:1", _ID), SHOWN),
+    Case("commit: none of its changes", CHANGED, differs("commit -c 'RUN x' con", _NONE, code=True)),
+    Case("commit of none", differs("commit con", _NONE, code=True)),
+    Case("export of none", differs("export -o x con", _NONE, code=True)),
+    Case("export", CHANGED, differs("export con", "they differ in times, order and the runtime's own files")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*DIFF, *CP, *COMMIT], ids=lambda case: case.name)
 def test_same_as_podman(case: Case, same: Callable[[Case], None]) -> None:
     same(case)

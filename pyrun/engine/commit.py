@@ -1,0 +1,237 @@
+"""``commit``: a container's changes as one more layer on its image, with a configuration of its own, under a tag.
+
+It must not print. The layer is what `diff` tells, written by the helper (native/tree/pack.c): the same files give the
+same bytes. It goes into the store as a blob and is unpacked from that, as a pulled one is.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+
+import msgspec
+
+from pyrun.engine import contents, events, namespace, pause, publication
+from pyrun.engine.fetch import Fetch
+from pyrun.engine.inspect import container_config
+from pyrun.engine.lifecycle import signal_number
+from pyrun.engine.spec import HOME_ANNOTATION
+from pyrun.errors import InvalidReferenceError
+from pyrun.images import record as records
+from pyrun.images import resolve
+from pyrun.layers import pyrun_tree
+from pyrun.layers.write import Written, write_layer
+from pyrun.oci import digest as digests
+from pyrun.oci import instructions, media_types
+from pyrun.oci import reference as references
+from pyrun.oci.config import ContainerConfig, History, RootFS, decode_config, layers_of
+from pyrun.oci.descriptor import Descriptor
+from pyrun.oci.manifest import Manifest, decode_manifest
+from pyrun.runtime import state
+from pyrun.store import blobs, containers, fsio, index, leases, owner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from pyrun.oci.config import ImageConfig
+    from pyrun.store.layout import Layout
+
+
+class Options:
+    """``reference``: the tag, or ""; ``changes``: Dockerfile instructions; ``pause``: a running container meanwhile."""
+
+    __slots__ = ("author", "changes", "message", "pause", "reference")
+
+    def __init__(
+        self, *, reference: str = "", author: str = "", message: str = "", changes: Sequence[str] = (),
+        pause: bool = True,
+    ) -> None:  # fmt: skip
+        self.reference = reference
+        self.author = author
+        self.message = message
+        self.changes = changes
+        self.pause = pause
+
+
+def commit(layout: Layout, name: str, options: Options) -> str:
+    """Make an image of a container, running or not; return its id, ``sha256:…``.
+
+    Raises: ContainerNotFoundError; InvalidReferenceError; InvalidInputError for a change; StoreCorruptError if a
+    document of its image is missing; StorageFullError.
+    """
+    tag = _tag(options.reference)
+    _, directory = containers.resolve(layout, name)
+    record = containers.load(directory)
+    with leases.acquire(layout, [record["manifest"], record["image_id"]]) as lease:
+        manifest = decode_manifest(blobs.read(layout, record["manifest"]))
+        assert isinstance(manifest, Manifest)
+        image = decode_config(blobs.read(layout, record["image_id"]))
+        lease.add([item for layer, diff_id in layers_of(manifest, image) for item in (layer.digest, diff_id)])
+        shown = resolve.load_record(layout, record["manifest"])
+        defaults = _defaults(directory, record, shown, image, options.changes)
+        with _paused(layout, name, directory, wanted=options.pause):
+            written = _write_layer(layout, directory, record, lease)
+        config, manifest = _extend(image, manifest, defaults, written, options, record)
+        sizes = {layer["diff_id"]: layer["unpacked"] for layer in shown["layers"]}
+        image_id = _store(layout, config, manifest, sizes, lease, tag)
+    more = {"comment": options.message, "imageID": image_id, "imageRef": tag}
+    events.container(layout, "commit", record, **{key: value for key, value in more.items() if value})
+    return image_id
+
+
+def _tag(text: str) -> str:
+    if not text:
+        return ""
+    wanted = references.parse_normalized(text)
+    if wanted.digest:
+        raise InvalidReferenceError(text, "refusing to create a tag with a digest reference")
+    return wanted.with_default_tag().string
+
+
+@contextmanager
+def _paused(layout: Layout, name: str, directory: str, *, wanted: bool) -> Iterator[None]:
+    now = state.status(directory)
+    if not wanted or now.status != "running" or now.paused:
+        yield
+        return
+    pause.pause(layout, name)
+    try:
+        yield
+    finally:
+        pause.unpause(layout, name)
+
+
+def _defaults(
+    directory: str, record: dict[str, Any], image_record: dict[str, Any], image: ImageConfig, changes: Sequence[str]
+) -> ContainerConfig:
+    """Return what containers of the new image get: what this one was given, then the changes."""
+    config = containers.load_file(directory, "config.json")
+    shown = container_config(record, config, image_record)
+    base = image.config or ContainerConfig()
+    given = ContainerConfig(
+        user=shown["User"] or None,
+        exposed_ports=shown.get("ExposedPorts"),
+        env=_environment(shown["Env"], record, config, base) or None,
+        entrypoint=shown["Entrypoint"] or None,
+        cmd=shown["Cmd"] or None,
+        volumes={**(base.volumes or {}), **(shown["Volumes"] or {})} or None,
+        working_dir=record["options"]["workdir"] or base.working_dir,
+        labels=dict(record["labels"]) or None,
+        stop_signal=shown.get("StopSignal"),
+        stop_timeout=base.stop_timeout,
+        healthcheck=base.healthcheck,
+        shell=base.shell,
+    )
+    changed = instructions.apply(given, changes)
+    if changed.stop_signal:
+        signal_number(changed.stop_signal)
+    return changed
+
+
+def _environment(shown: list[str], record: dict[str, Any], config: dict[str, Any], base: ContainerConfig) -> list[str]:
+    """Leave out what is only the running process's: its host name, home and terminal."""
+    chosen = {text.partition("=")[0] for text in (*record["options"]["env"], *(base.env or ()))}
+    implied = {f"HOSTNAME={record['hostname']}"}
+    if record["tty"]:
+        implied.add("TERM=xterm")
+    home = config["annotations"].get(HOME_ANNOTATION)
+    if home:
+        implied.add(f"HOME={home}")
+    return [text for text in shown if text not in implied or text.partition("=")[0] in chosen]
+
+
+def _write_layer(layout: Layout, directory: str, record: dict[str, Any], lease: leases.Lease) -> Written:
+    """Write what the container has changed as a blob of the store. Raises: StorageFullError; SyscallError."""
+    config, rootfs = containers.load_file(directory, "config.json"), containers.load_file(directory, "rootfs.json")
+    contents.sync(layout, directory, rootfs)
+    ignored = [word for path in contents.own_mounts(record, config) for word in ("--ignore", path)]
+    arguments = ["changes", *ignored, *contents.trees(directory, config, rootfs)]
+    temporary = f"{layout.tmp}/{owner.token()}"
+    try:
+        blob_fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            written = _pack(layout, arguments, blob_fd, record["name"])
+        finally:
+            os.close(blob_fd)
+        if written.tar_bytes:
+            lease.add([written.digest, written.diff_id])
+            blobs.publish(layout, temporary, written.digest)
+        return written
+    except OSError as error:
+        raise fsio.full_or(error, temporary) from error
+    finally:
+        fsio.unlink_quietly(temporary)
+
+
+def _pack(layout: Layout, arguments: list[str], blob_fd: int, name: str) -> Written:
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            job = pyrun_tree.Job(arguments, spawn=namespace.spawner(layout), stdout_fd=write_end)
+        finally:
+            os.close(write_end)
+        try:
+            written = write_layer(read_end, blob_fd)
+        finally:
+            os.close(read_end)
+            read_end = -1
+            report, status = job.wait()
+    finally:
+        if read_end >= 0:
+            os.close(read_end)
+    if status != 0:
+        raise pyrun_tree.failure(report, status, layer="", path=name)
+    return written
+
+
+def _extend(
+    image: ImageConfig, manifest: Manifest, defaults: ContainerConfig, written: Written, options: Options,
+    record: dict[str, Any],
+) -> tuple[ImageConfig, Manifest]:  # fmt: skip
+    """Return the new image's configuration, and its manifest but for the configuration's descriptor."""
+    from pyrun.engine.create import now
+
+    created = now()
+    step = History(
+        created=created, author=options.author or None, created_by=" ".join(record["args"]),
+        comment=options.message or None, empty_layer=None if written.tar_bytes else True,
+    )  # fmt: skip
+    diff_ids, layers = [*image.rootfs.diff_ids], [*manifest.layers]
+    if written.tar_bytes:
+        diff_ids.append(written.diff_id)
+        layers.append(Descriptor(media_types.OCI_LAYER_GZIP, written.digest, written.blob_bytes))
+    config = msgspec.structs.replace(
+        image, created=created, author=options.author or None, config=defaults,
+        rootfs=RootFS(type="layers", diff_ids=diff_ids), history=[*(image.history or ()), step],
+    )  # fmt: skip
+    return config, Manifest(2, manifest.config, layers, media_type=media_types.OCI_MANIFEST)
+
+
+def _store(
+    layout: Layout, config: ImageConfig, manifest: Manifest, sizes: dict[str, int], lease: leases.Lease, tag: str
+) -> str:
+    """Unpack the new layer in this user's form, publish everything, move the tag; return the image id.
+
+    ``sizes``: of the files of the layers below, by diff_id.
+    """
+    config_data = msgspec.json.encode(config, order="deterministic")
+    image_id = digests.of(config_data)
+    described = Descriptor(media_types.OCI_CONFIG, image_id, len(config_data))
+    manifest = msgspec.structs.replace(manifest, config=described)
+    manifest_data = msgspec.json.encode(manifest, order="deterministic")
+    manifest_digest = digests.of(manifest_data)
+    lease.add([image_id, manifest_digest])
+    namespace.register(layout)
+    fetch = Fetch(layout, None, namespace.form(), namespace.spawner(layout), lambda *_: None)
+    try:
+        fetch.stage(layers_of(manifest, config))
+        unpacked = {**sizes, **fetch.unpacked()}
+        record = records.build(manifest_digest, manifest, config, unpacked=unpacked, keep=[manifest_digest])
+        publication.publish(layout, fetch, {image_id: config_data, manifest_digest: manifest_data}, record)
+    finally:
+        fetch.discard()
+    entry = records.index_entry(record, len(manifest_data), repo_digests=[], extra={})
+    index.update(layout, lambda found: index.put(found, entry, tag))
+    return image_id
