@@ -276,7 +276,8 @@ class FeatureMissingError(KernelError):
     """This machine does not offer what the request needs."""
 
     def __init__(self, feature: str, needs: str, *, hint: str = "") -> None:
-        super().__init__(f"{feature} is not available: {needs}", hint=hint)
+        verb = "are" if feature.endswith("namespaces") else "is"
+        super().__init__(f"{feature} {verb} not available: {needs}", hint=hint)
         self.feature = feature
         self.needs = needs
 

@@ -96,8 +96,11 @@ def _status(path: str) -> str:
 def _mechanisms(layout: Layout, features: Features) -> list[tuple[str, str]]:
     """Say which way each thing goes here, in the order in which pyrun would try them."""
     refused = root_choice.in_use(layout)
+    untried = "overlay userxattr" not in {feature.name for feature in features}
     if refused:
         overlay = refused
+    elif untried:  # it is tried in a user namespace
+        overlay = f"unknown (user namespaces: {features['user namespaces'].detail})"
     elif features.ok("overlay lowerdir+"):
         overlay = "overlay (fsconfig lowerdir+)"
     elif features.ok("overlay userxattr"):
@@ -111,13 +114,21 @@ def _mechanisms(layout: Layout, features: Features) -> list[tuple[str, str]]:
         networks[:0] = [name for name in ("pasta", "slirp4netns") if features.ok(name)][:1]
     return [
         ("Storage Driver", overlay),
-        ("Id Map", "full (subordinate ids)" if features.ok("full id map") else "single id"),
+        ("Id Map", _id_map(features)),
         ("Network", ", ".join(networks)),
         ("Cgroup Version", "2" if features.ok("cgroup delegation") else "none delegated"),
         ("Pause", "cgroup freezer" if features.ok("freezer") else "signals (SIGSTOP)"),
         ("Security Options", ", ".join(_security(features))),
         ("Default Capabilities", " ".join(name[4:].lower() for name in capabilities.names(capabilities.DEFAULT))),
     ]
+
+
+def _id_map(features: Features) -> str:
+    if os.geteuid() == 0:
+        return "none (root: ids are the machine's own)"
+    if not features.ok("user namespaces"):
+        return f"none (user namespaces: {features['user namespaces'].detail})"
+    return "full (subordinate ids)" if features.ok("full id map") else "single id"
 
 
 def _security(features: Features) -> list[str]:

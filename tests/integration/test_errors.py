@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,6 +156,35 @@ def test_no_new_privs(box: Box) -> None:
     )
     assert done.returncode == 0
     assert "no_new_privs" in done.stdout
+
+
+@requires("unprivileged")
+def test_user_namespaces_refused_outright(box: Box, tmp_path: Path) -> None:
+    """EPERM, as hardened kernels and AppArmor say it: here because the root directory is not the namespace's."""
+    own = (f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}", "--keep-caps")
+    root = tmp_path / "root"
+    root.mkdir()
+    drop = "setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all"
+    script = f'mount --rbind / {root} && exec chroot {root} {drop} "$@"'
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = ["unshare", "--user", *own, "--mount", "sh", "-c", script, "sh", *box.pyrun.program, *arguments]
+        return subprocess.run(argv, env=box.pyrun.environment, capture_output=True, text=True, cwd="/")
+
+    for arguments in (("run", "--rm", box.image, "true"), ("run", "-d", "--network", "none", box.image, "true")):
+        done = run(*arguments)
+        assert (done.returncode, done.stdout) == (125, "")
+        sentence(done.stderr, "user namespaces are not available: the kernel refuses to make one", "hint: `pyrun info`")
+    shown = run("info")
+    assert shown.returncode == 0, shown.stderr
+    assert "Id Map: none (user namespaces: unshare: Operation not permitted)" in shown.stdout
+    assert re.search(r"user namespaces: no \(unshare: Operation not permitted\)\n +instead: nothing", shown.stdout)
+    # What needs none goes on.
+    assert run("ps", "-a").returncode == 0
+    names = box.names("-a")
+    assert len(names) == 1, "what was not --rm is there, created"
+    box.pyrun.ok("start", *names)
+    box.pyrun.ok("wait", *names)
 
 
 @requires("unprivileged")
