@@ -80,7 +80,7 @@ def load(container_id: str, directory: str) -> Container | None:
 
 def _unreadable(container_id: str) -> dict[str, Any]:
     record: dict[str, Any] = dict.fromkeys(
-        ("name", "image", "image_ref", "image_id", "manifest", "path", "network"), ""
+        ("name", "image", "image_ref", "image_id", "manifest", "path", "platform", "network"), ""
     )
     record.update({key: [] for key in ("args", "ports", "mounts", "anonymous_volumes")})
     return {**record, "id": container_id, "created": "1970-01-01T00:00:00Z", "labels": {}, "ephemeral": False}
