@@ -100,7 +100,7 @@ static void finish(void)
 	log_close();
 	if (container.lock_fd >= 0)
 		state_unlink(&container.job);
-	if (job_has(&container.job, JOB_EPHEMERAL) && container.lock_fd >= 0) {
+	if (job_has(&container.job, JOB_EPHEMERAL) && container.lock_fd >= 0 && !state_is_kept(container.directory_fd)) {
 		log_wait_for_readers();
 		state_remove_tree(&container.job);
 		event_list(&container.job, JOB_EVENTS_REMOVED);

@@ -102,6 +102,7 @@ int state_lock(int directory_fd);
 int state_is_alive(const struct job *job, int directory_fd);
 int state_clear(int directory_fd);
 int state_clear_exit(int directory_fd);
+int state_is_kept(int directory_fd);
 /* restarts: how often it was started again by its policy. */
 int state_running(const struct job *job, int directory_fd, const struct init_process *init, unsigned restarts);
 int state_restarting(const struct job *job, int directory_fd, unsigned restarts, int exit_code);

@@ -52,9 +52,16 @@ int state_clear_exit(int directory_fd)
 /* Under the lock: what an earlier life left says nothing about this one. */
 int state_clear(int directory_fd)
 {
-	if (state_clear_exit(directory_fd) < 0 || (unlinkat(directory_fd, "stopped", 0) < 0 && errno != ENOENT))
+	if (state_clear_exit(directory_fd) < 0 || (unlinkat(directory_fd, "stopped", 0) < 0 && errno != ENOENT) ||
+	    (unlinkat(directory_fd, "kept", 0) < 0 && errno != ENOENT))
 		return -1;
 	return unlinkat(directory_fd, "state", 0) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+/* A --rm container that somebody is about to start again. */
+int state_is_kept(int directory_fd)
+{
+	return faccessat(directory_fd, "kept", F_OK, 0) == 0;
 }
 
 unsigned long long start_time(int directory_fd, const char *path)

@@ -41,6 +41,7 @@ VERBS = {
     "ps": "ps",
     "pull": "pull",
     "rename": "rename",
+    "restart": "restart",
     "rm": "rm",
     "rmi": "rmi",
     "run": "run",
@@ -50,6 +51,7 @@ VERBS = {
     "tag": "tag",
     "top": "top",
     "unpause": "unpause",
+    "update": "update",
     "version": "version",
     "wait": "wait",
 }
@@ -70,6 +72,7 @@ CONTAINER_VERBS = {
     "prune": "container_prune",
     "ps": "ps",
     "rename": "rename",
+    "restart": "restart",
     "rm": "rm",
     "run": "run",
     "start": "start",
@@ -77,6 +80,7 @@ CONTAINER_VERBS = {
     "stop": "stop",
     "top": "top",
     "unpause": "unpause",
+    "update": "update",
     "wait": "wait",
 }
 IMAGE_VERBS = {
@@ -102,11 +106,9 @@ NOT_YET = (
     "network",
     "plugin",
     "push",
-    "restart",
     "save",
     "search",
     "swarm",
-    "update",
 )
 
 

@@ -25,6 +25,7 @@ HOT = (
     "pause",
     "ps",
     "rename",
+    "restart",
     "rm",
     "run",
     "start",

@@ -93,6 +93,8 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
             lifecycle.remove_group(lifecycle.pause_group(directory))
         config, rootfs = containers.load_file(directory, "config.json"), containers.load_file(directory, "rootfs.json")
         _check_lowers(record, rootfs)
+        if rootfs.get("volatile"):
+            _mount_again(layout, rootfs["work"])
     else:
         config, rootfs = created.bundle
     engine = engine_ns.engine_map()
@@ -181,6 +183,20 @@ def _without_overlay(layout: Layout, directory: str, config: dict[str, Any], roo
     from pyrun.engine import root_choice
 
     return root_choice.decide(layout, directory, config, rootfs)
+
+
+def _mount_again(layout: Layout, work: str) -> None:
+    """Let a volatile overlay be mounted a second time, after `restart`.
+
+    The kernel leaves work/incompat/volatile and refuses what has it; who knows that the system did not crash may remove
+    it: overlayfs.rst "Volatile mount". A --rm container that has run does not outlive its boot.
+    """
+    if os.path.isdir(f"{work}/work"):
+        from pyrun.engine import namespace
+        from pyrun.store import trees
+
+        namespace.register(layout)
+        trees.remove_tree(f"{work}/work")
 
 
 def _check_lowers(record: dict[str, Any], rootfs: dict[str, Any]) -> None:

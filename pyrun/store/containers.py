@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 STAYS = "stays"  # an empty file in the directory of a --rm container that is not to be started by who made it
+KEPT = "kept"  # in the directory of a --rm container that is being restarted: the token of who does that
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _HEX = "0123456789abcdef"
 

@@ -30,6 +30,7 @@ ROOT, mode 0700
       stopped                engine.restart_policy   empty; a user ended it, and nobody has started it since
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process
       copying                engine.inside / launch  OFD lock; there once `cp` has worked on it while it did not run
+      kept                   engine.restart / sweep  a --rm container that is about to be started again; TOKEN
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log, ctr.log or local.log; rotated: .1, .2
         lost                 the monitor / logs      2 × 128 bytes, set aside at the start; NUL: no record is lost

@@ -55,11 +55,21 @@ def _sweep_dead_ephemeral(layout: Layout, failures: list[PyrunError]) -> None:
             token = os.readlink(f"{path}/owner")
             if not owner.is_dead(token) or fsio.is_locked(f"{path}/lock") or containers.awaits_start(path):
                 continue
+            if _is_kept(path):
+                continue
             containers.delete(layout, container_id, path)
         except PyrunError as error:
             failures.append(error)
         except OSError:
             continue  # it is just being removed
+
+
+def _is_kept(path: str) -> bool:
+    """Whether `restart` has ended the container and is about to start it again."""
+    try:
+        return not owner.is_dead(fsio.read_bytes(f"{path}/{containers.KEPT}").decode("ascii", "replace"))
+    except OSError:
+        return False
 
 
 def _sweep_names(layout: Layout) -> None:

@@ -31,7 +31,9 @@ def test_ps(tmp_path: Path, environment: dict[str, str]) -> None:
     assert not complaint("ps", modules)
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "kill", "rm", "logs", "wait", "exec", "rename", "pause", "unpause"])
+@pytest.mark.parametrize(
+    "verb", ["start", "stop", "kill", "rm", "logs", "wait", "exec", "rename", "pause", "unpause", "restart"]
+)
 def test_verbs_on_an_unknown_container(tmp_path: Path, environment: dict[str, str], verb: str) -> None:
     done, modules = imported(tmp_path, environment, verb, "nobody", *(["true"] if verb in ("exec", "rename") else []))
     assert done.returncode in (1, 125), done.stderr
