@@ -86,7 +86,7 @@ CONTAINER_VERBS = {
 IMAGE_VERBS = {
     "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
 }  # fmt: skip
-SYSTEM_VERBS = {"events": "events", "info": "info", "prune": "system_prune"}
+SYSTEM_VERBS = {"df": "system_df", "events": "events", "info": "info", "prune": "system_prune"}
 VOLUME_VERBS = {
     "create": "volume_create", "inspect": "volume_inspect", "list": "volume_ls", "ls": "volume_ls",
     "prune": "volume_prune", "remove": "volume_rm", "rm": "volume_rm",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, text, unsupported
+from pyrun.cli.definitions import Verb, argument, flag, text
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -17,7 +17,7 @@ def command() -> Verb:
         summary="Display detailed information on one or more containers",
         params=[
             text("-f --format", "Format output using a custom template: json or TEMPLATE"),
-            *unsupported("-s/--size", ""),
+            flag("-s --size", "Display total file sizes"),
             argument("names", rest=True),
         ],
     )  # fmt: skip
@@ -28,4 +28,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli.inspect import show
     from pyrun.engine import inspect as engine
 
-    return show(params["names"], params["format"], [lambda name: engine.inspect(session.layout, name)])
+    def look_up(name: str) -> dict[str, Any]:
+        return engine.inspect(session.layout, name, with_size=params["size"])
+
+    return show(params["names"], params["format"], [look_up])

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 HEADINGS = {
     "CreatedAt": "CREATED AT", "CreatedSince": "CREATED", "Digest": "DIGEST", "ID": "IMAGE ID",
-    "Repository": "REPOSITORY", "Size": "SIZE", "Tag": "TAG",
+    "Repository": "REPOSITORY", "Size": "SIZE", "Tag": "TAG", "Containers": "CONTAINERS", "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE", "VirtualSize": "SIZE",
 }  # fmt: skip
 _TABLE = ("Repository", "Tag", "ID", "CreatedSince", "Size")
 _TABLE_WITH_DIGESTS = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
@@ -71,13 +72,17 @@ def fields(image: ImageSummary, *, no_trunc: bool, now: int) -> dict[str, str]:
     """Return what templates may name, in the order that `{{json .}}` prints."""
     created = parse_rfc3339(image.created)
     return {
+        "Containers": "N/A",
         "CreatedAt": image.created,
         "CreatedSince": f"{units.human_duration(now - created)} ago" if created else "N/A",
         "Digest": image.digest or "<none>",
         "ID": image.id if no_trunc else image.id.partition(":")[2][:12],
         "Repository": image.repository or "<none>",
+        "SharedSize": "N/A",
         "Size": units.human_size(image.size),
         "Tag": image.tag or "<none>",
+        "UniqueSize": "N/A",
+        "VirtualSize": units.human_size(image.size),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, text, unsupported
+from pyrun.cli.definitions import Verb, argument, flag, text
 from pyrun.cli.errors import report
 from pyrun.errors import InvalidInputError, NotFoundError, PyrunError
 
@@ -24,7 +24,7 @@ def command() -> Verb:
         params=[
             text("-f --format", "Format output using a custom template: json or TEMPLATE"),
             text("--type", "Only inspect objects of the given type: container, image, volume"),
-            *unsupported("-s/--size", ""),
+            flag("-s --size", "Display total file sizes if the type is container"),
             argument("names", rest=True),
         ],
     )  # fmt: skip
@@ -36,7 +36,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.engine.volumes import inspect_volume
 
     kinds: dict[str, Callable[[str], dict[str, Any]]] = {
-        "container": lambda name: inspect.inspect(session.layout, name),
+        "container": lambda name: inspect.inspect(session.layout, name, with_size=params["size"]),
         "image": lambda name: image_inspect.image_inspect(session.layout, name),
         "volume": lambda name: inspect_volume(session.layout, name),
     }

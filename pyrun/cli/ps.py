@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, flag, integer, many, text, unsupported
+    from pyrun.cli.definitions import Verb, flag, integer, many, text
 
     return Verb(
         "ps", execute, usage="", summary="List containers",
@@ -24,7 +24,7 @@ def command() -> Verb:
             flag("-l --latest", "Show the latest created container (includes all states)"),
             flag("--no-trunc", "Don't truncate output"),
             flag("-q --quiet", "Only display container IDs"),
-            *unsupported("-s/--size", ""),
+            flag("-s --size", "Display total file sizes"),
         ],
     )  # fmt: skip
 
@@ -54,10 +54,13 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli import text
 
     now = text.now()
-    if params["format"]:
-        from pyrun.cli.ps_format import show
+    if params["format"] or params["size"]:
+        from pyrun.cli.ps_format import show, sizes_of
 
-        show(found, params["format"], no_trunc=params["no_trunc"], now=now)
+        template = params["format"] or "table"
+        # As docker: a template that names the size asks for it.
+        sizes = sizes_of(session.layout, found) if params["size"] or ".Size" in template else ()
+        show(found, template, no_trunc=params["no_trunc"], now=now, sizes=sizes)
         return 0
     rows: list[tuple[str, ...]] = [("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")]
     rows.extend(text.container_row(container, no_trunc=params["no_trunc"], now=now) for container in found)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyrun.engine.ps import Container
+    from pyrun.store.layout import Layout
 
 HEADINGS: dict[str, Any] = {
     "Command": "COMMAND", "CreatedAt": "CREATED AT", "ID": "CONTAINER ID", "Image": "IMAGE", "Labels": "LABELS",
@@ -33,20 +34,37 @@ ports: {{- pad .Ports 1 0}}
 """
 
 
-def show(found: Sequence[Container], template: str, *, no_trunc: bool, now: int) -> None:
-    """Print the containers by a template."""
+def show(found: Sequence[Container], template: str, *, no_trunc: bool, now: int, sizes: Sequence[str] = ()) -> None:
+    """Print the containers by a template; ``sizes``: what `sizes` says, for whoever asked for them."""
+    if sizes:
+        template = {"table": _TABLE + "\t{{.Size}}", "raw": _RAW + "size: {{.Size}}\n"}.get(template, template)
     template = {"table": _TABLE, "raw": _RAW}.get(template, template)
-    rows = [row(container, no_trunc=no_trunc, now=now) for container in found]
+    shown = sizes or ["0B"] * len(found)
+    rows = [row(c, no_trunc=no_trunc, now=now, size=size) for c, size in zip(found, shown, strict=True)]
     show_rows(template, rows, HEADINGS)
 
 
-def row(container: Container, *, no_trunc: bool, now: int) -> Row:
+def sizes_of(layout: Layout, found: Sequence[Container]) -> list[str]:
+    """Return docker's words for what each container has written, and for its image with it: "12B (virtual 4.26MB)"."""
+    from pyrun.engine.disk_usage import writable_sizes
+    from pyrun.engine.images import unpacked_size
+
+    own = writable_sizes(layout, [container.directory for container in found])
+    images = {manifest: unpacked_size(layout, manifest) for manifest in {c.record["manifest"] for c in found}}
+    words = []
+    for container, size in zip(found, own, strict=True):
+        whole = size + images[container.record["manifest"]]
+        words.append(text.human_size(size) + (f" (virtual {text.human_size(whole)})" if whole else ""))
+    return words
+
+
+def row(container: Container, *, no_trunc: bool, now: int, size: str = "0B") -> Row:
     """Return what a template may name of a container."""
     labels = container.record["labels"]
-    return Row(fields(container, no_trunc=no_trunc, now=now), Label=lambda key: labels.get(key, ""))
+    return Row(fields(container, no_trunc=no_trunc, now=now, size=size), Label=lambda key: labels.get(key, ""))
 
 
-def fields(container: Container, *, no_trunc: bool, now: int) -> dict[str, Any]:
+def fields(container: Container, *, no_trunc: bool, now: int, size: str) -> dict[str, Any]:
     """Return what templates may name, in the order that `{{json .}}` prints."""
     from datetime import datetime
 
@@ -67,7 +85,7 @@ def fields(container: Container, *, no_trunc: bool, now: int) -> dict[str, Any]:
         "Platform": record["platform"],
         "Ports": ports,
         "RunningFor": age,
-        "Size": "0B",
+        "Size": size,
         "State": container.state.word,
         "Status": status,
     }

@@ -47,6 +47,17 @@ def list_images(layout: Layout) -> list[ImageSummary]:
     return found
 
 
+def unpacked_size(layout: Layout, manifest: str) -> int:
+    """Return the bytes of an image's files, 0 if it is gone."""
+    from pyrun.errors import ImageNotFoundError, StoreCorruptError
+    from pyrun.images.resolve import load_record
+
+    try:
+        return int(load_record(layout, manifest)["unpacked_size"])
+    except (ImageNotFoundError, StoreCorruptError):
+        return 0
+
+
 def repo_digests(entry: index.Entry) -> list[str]:
     """Return ``NAME@DIGEST`` of each place that an image was pulled from, in full form."""
     return index.notes_of(entry).get(index.REPO_DIGESTS, "").split()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 
-def inspect(layout: Layout, name: str) -> dict[str, Any]:
+def inspect(layout: Layout, name: str, *, with_size: bool = False) -> dict[str, Any]:
     """Return docker's JSON of one container. Raises: ContainerNotFoundError; StoreCorruptError."""
     container_id, directory = containers.resolve(layout, name)
     record = containers.load(directory)
@@ -55,11 +55,19 @@ def inspect(layout: Layout, name: str) -> dict[str, Any]:
         "AppArmorProfile": "",
         "ExecIDs": None,
         "HostConfig": host_config(record, config, restart_policy.read(directory)),
+        **(_sizes(layout, directory, image) if with_size else {}),
         "GraphDriver": {"Data": _graph(directory), "Name": "overlay"},
         "Mounts": _mounts(record),
         "Config": container_config(record, config, image),
         "NetworkSettings": network_settings(record, _ports(record, image), is_running=is_running),
     }
+
+
+def _sizes(layout: Layout, directory: str, image: dict[str, Any]) -> dict[str, int]:
+    from pyrun.engine.disk_usage import writable_sizes
+
+    (own,) = writable_sizes(layout, [directory])
+    return {"SizeRw": own, "SizeRootFs": own + image.get("unpacked_size", 0)}
 
 
 def _ports(record: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
