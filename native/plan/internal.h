@@ -59,6 +59,7 @@ int step_fuse_overlay(struct step_context *c);
 int step_die_with_parent(struct step_context *c);
 int step_bind_peer(struct step_context *c);
 int step_oom_score(struct step_context *c);
+int step_secret(struct step_context *c);
 
 /* plan.c: the record of the step that has just failed; from errno and the last CALL. */
 void plan_failed(const struct step_context *c, struct plan_failure *failure);

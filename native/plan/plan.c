@@ -36,6 +36,7 @@ static int strings_missing(const struct plan_step *step)
 	case PLAN_fsmount:
 	case PLAN_bind:
 	case PLAN_bind_peer:
+	case PLAN_secret:
 	case PLAN_symlink:
 	case PLAN_sysctl:
 	case PLAN_capabilities:
@@ -72,6 +73,8 @@ static int step_ok(const struct plan *plan, const struct plan_step *step)
 		return list_ok(plan, step->op == PLAN_overlay ? step->s2 : step->s3, step->count);
 	case PLAN_seccomp: /* s1: filter, `count` instructions of 8 bytes */
 		return step->count <= 65535 && step->s1 + 8ull * step->count <= plan->data_size;
+	case PLAN_secret: /* s2: a >> 16 bytes */
+		return (step->a >> 16) <= plan->data_size && step->s2 + (step->a >> 16) <= plan->data_size;
 	case PLAN_ids: /* s1: supplementary groups, decimal */
 		return list_ok(plan, step->s1, step->count);
 	default:

@@ -46,7 +46,8 @@
 	X(29, fuse_overlay)                                                                                             \
 	X(30, die_with_parent)                                                                                          \
 	X(31, bind_peer)                                                                                                \
-	X(32, oom_score)
+	X(32, oom_score)                                                                                                \
+	X(33, secret)
 
 enum plan_op {
 #define X(number, name) PLAN_##name = number,

@@ -84,6 +84,7 @@ def container_options() -> list[click.Parameter]:
         text("--restart", "Restart policy to apply when a container exits", default="no"),
         flag("--replace", "If a container with the same name exists, replace it"),
         flag("--rm", "Automatically remove the container when it exits"),
+        many("--secret", "A secret for the container alone (id=NAME,src=FILE or id=NAME,env=VARIABLE)"),
         many("--security-opt", "Security Options"),
         text("--shm-size", "Size of /dev/shm", metavar="bytes"),
         text("--stop-signal", "Signal to stop the container"),

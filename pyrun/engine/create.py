@@ -59,6 +59,10 @@ def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
         from pyrun.engine.attach import chosen_streams
 
         chosen_streams(options.attach)  # refused now, not when it runs
+    if options.secret:
+        from pyrun.engine import secrets
+
+        options.secret = secrets.settled(options.secret)
     engine = engine_ns.engine_map()
     builder = Builder(layout, options, engine, image_of(layout, options, engine))
     if options.replace:

@@ -116,8 +116,9 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
         beside = sharing.check(shared)
     link = record["uplink"]
     plan = compiler.compile_start(
-        config, rootfs, directory + "/rootfs", programs, init=record["options"]["init"], wait=bool(link["argv"])
-    )
+        config, rootfs, directory + "/rootfs", programs, init=record["options"]["init"], wait=bool(link["argv"]),
+        secrets=_secrets(record),
+    )  # fmt: skip
     orders = _orders(layout, created, config, window, attached)
     if record.get("healthcheck"):
         from pyrun.engine import health
@@ -134,6 +135,15 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
     containers.link_live(layout, created.id, directory)
     monitor = launch.start_monitor(layout.engine, engine, orders, plan, beside=beside)
     return Launch(created, monitor, plan, is_first_on_fuse="fuse" in rootfs and not was_on_fuse)
+
+
+def _secrets(record: dict[str, Any]) -> list[compiler.Secret]:
+    texts = record["options"].get("secret")
+    if not texts:
+        return []
+    from pyrun.engine import secrets
+
+    return secrets.read_all(texts)
 
 
 def _orders(

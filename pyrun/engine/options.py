@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _LISTS = (
     "args", "env", "env_file", "volume", "mount", "tmpfs", "publish", "dns", "dns_search", "dns_option", "add_host",
     "cap_add", "cap_drop", "security_opt", "ulimit", "label", "label_file", "log_opt", "annotation", "attach", "device",
-    "expose", "group_add", "sysctl", "volumes_from",
+    "expose", "group_add", "secret", "sysctl", "volumes_from",
 )  # fmt: skip
 _FLAGS = (
     "detach", "interactive", "tty", "rm", "read_only", "publish_all", "init", "privileged", "env_host", "quiet",
@@ -61,6 +61,7 @@ class RunOptions:
         device: list[str]
         expose: list[str]
         group_add: list[str]
+        secret: list[str]
         sysctl: list[str]
         volumes_from: list[str]
         detach: bool

@@ -14,7 +14,11 @@ from pyrun.runtime.plan import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
+
+    # Where, where it is bound as well, what, mode, uid, gid.
+    Secret = tuple[str, str | None, bytes, int, int, int]
 
 NAMESPACES = {
     "user": 0x10000000, "pid": 0x20000000, "mount": 0x00020000, "ipc": 0x08000000, "uts": 0x04000000,
@@ -69,8 +73,9 @@ def lacks_user(config: dict[str, Any]) -> bool:
 
 
 def compile_start(
-    config: dict[str, Any], rootfs: dict[str, Any], mount_point: str, filters: list[bytes], *, init: bool, wait: bool
-) -> Plan:
+    config: dict[str, Any], rootfs: dict[str, Any], mount_point: str, filters: list[bytes], *, init: bool, wait: bool,
+    secrets: Iterable[Secret] = (),
+) -> Plan:  # fmt: skip
     """Return the plan of a container's first process.
 
     Root, its mounts in the config's order, what is masked or read-only, pivot; then the process: session, limits, the
@@ -92,6 +97,7 @@ def compile_start(
         plan.add(p.OP_OWN_ROOT)
     for mount in config["mounts"]:
         add_mount(plan, mount, opened)
+    _secrets(plan, secrets)
     for name, target in _DEV_LINKS:
         plan.add(p.OP_SYMLINK, target, f"/dev/{name}")
     if process.get("terminal"):
@@ -119,6 +125,22 @@ def compile_start(
         plan.add(p.OP_SYNC)
     _process(plan, process, filters, init=init, dies_with_parent="pid" not in kinds)
     return plan
+
+
+def _secrets(plan: Plan, secrets: Iterable[Secret]) -> None:
+    mounted = ""
+    for path, place, content, mode, uid, gid in secrets:
+        directory = "/".join(path.split("/")[:3])
+        if directory != mounted:
+            plan.add(
+                p.OP_FSMOUNT, "tmpfs", directory, ["mode=0755"],
+                a=p.ATTR_NOSUID | p.ATTR_NODEV | p.ATTR_NOEXEC, count=1,
+            )  # fmt: skip
+            mounted = directory
+        parent = path.rpartition("/")[0]
+        if parent != directory:
+            plan.add(p.OP_MKDIR, parent, a=0o755)
+        plan.add(p.OP_SECRET, path, content, place, a=mode | len(content) << 16, b=uid | gid << 32)
 
 
 def compile_exec(process: dict[str, Any], filters: list[bytes]) -> Plan:

@@ -16,13 +16,13 @@ OPS = (
     "propagation", "overlay", "root_bind", "fsmount", "bind", "mkdir", "symlink", "sysctl", "mask", "readonly",
     "console", "pivot", "root_readonly", "hostname", "rlimit", "loopback_up", "sync", "session", "umask", "bounding",
     "ids", "capabilities", "no_new_privs", "seccomp", "chdir", "exec", "keyring", "own_root",
-    "fuse_overlay", "die_with_parent", "bind_peer", "oom_score",
+    "fuse_overlay", "die_with_parent", "bind_peer", "oom_score", "secret",
 )  # fmt: skip
 (
     OP_PROPAGATION, OP_OVERLAY, OP_ROOT_BIND, OP_FSMOUNT, OP_BIND, OP_MKDIR, OP_SYMLINK, OP_SYSCTL, OP_MASK,
     OP_READONLY, OP_CONSOLE, OP_PIVOT, OP_ROOT_READONLY, OP_HOSTNAME, OP_RLIMIT, OP_LOOPBACK_UP, OP_SYNC, OP_SESSION,
     OP_UMASK, OP_BOUNDING, OP_IDS, OP_CAPABILITIES, OP_NO_NEW_PRIVS, OP_SECCOMP, OP_CHDIR, OP_EXEC, OP_KEYRING,
-    OP_OWN_ROOT, OP_FUSE_OVERLAY, OP_DIE_WITH_PARENT, OP_BIND_PEER, OP_OOM_SCORE,
+    OP_OWN_ROOT, OP_FUSE_OVERLAY, OP_DIE_WITH_PARENT, OP_BIND_PEER, OP_OOM_SCORE, OP_SECRET,
 ) = range(1, len(OPS) + 1)  # fmt: skip
 
 OR_ELSE = 1  # the next step is the fallback
@@ -162,6 +162,7 @@ _SENTENCES = {
     OP_FUSE_OVERLAY: "mount {1} on {0}",
     OP_DIE_WITH_PARENT: "end with the monitor",
     OP_BIND_PEER: "share {0} of the other container",
+    OP_SECRET: "write the secret {0}",
     OP_OOM_SCORE: "set the OOM score to {0}",
     OP_OWN_ROOT: "give / to the container's root",
 }
