@@ -1,8 +1,8 @@
 """``--secret id=NAME,src=FILE|env=VARIABLE[,target=…,mode=…,uid=…,gid=…]``: a file in the container's memory alone.
 
 It must not write it: the plan's step does, on a tmpfs (native/plan/step_secret.c). What it holds is read at each start,
-and goes from here to the monitor in sealed memory, never to disk; container.json has only where to read it. Names: docker
-build --secret, podman-run(1). There is no store of secrets, so podman's `--secret NAME` finds none.
+and goes from here to the monitor in sealed memory, never to disk; container.json has only where to read it. Names:
+docker build --secret, podman-run(1). There is no store of secrets, so podman's `--secret NAME` finds none.
 """
 
 from __future__ import annotations
