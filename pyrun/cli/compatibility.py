@@ -45,11 +45,11 @@ DIFFERS = {
     "container create --publish": "forwarded by a user-mode program: tcp and udp, not sctp",
     "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
     "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
-    "system info --format": "pyrun's own keys, which say what this machine allows",
+    "system info --format": "docker's most used keys, and pyrun's own, which say what this machine allows",
     "system prune --all": "there are no networks and no build cache to prune yet",
     "inspect --type": "container, image and volume",
     "volume create --opt": "no: a volume is a directory, without options",
-    "version --format": "the client alone: there is no server",
+    "version --format": "`.Server` is the client: there is no daemon",
 }
 _HEAD = """# What works as in docker, flag by flag
 

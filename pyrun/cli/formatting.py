@@ -34,6 +34,19 @@ def render(template: str, document: Any) -> str:
     return Template("{{json .}}" if template == "json" else template).render(typed(document))
 
 
+def show_document(template: str, document: Any) -> int:
+    """Print a document as `render` writes it; return docker's exit code: 64 where the template cannot be parsed."""
+    from pyrun.cli.errors import report
+
+    try:
+        parsed = Template("{{json .}}" if template == "json" else template)
+    except TemplateError as error:
+        report(error, verb="", debug=False)
+        return 64
+    print(parsed.render(typed(document)))
+    return 0
+
+
 class Row(Struct):
     """One line of a list: fields, and methods that take an argument, which JSON leaves out."""
 

@@ -26,10 +26,9 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     found = info(session.layout)
     if params["format"]:
-        from pyrun.cli.formatting import render
+        from pyrun.cli.formatting import show_document
 
-        print(render(params["format"], found.as_dict()))
-        return 0
+        return show_document(params["format"], found.as_dict())
     for name, value in found.rows:
         print(f"{name}: {value}")
     print("Versions:", ", ".join(f"{name} {version}" for name, version in found.versions.items()))

@@ -33,10 +33,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         "KernelVersion": os.uname().release,
     }  # fmt: skip
     if params["format"]:
-        from pyrun.cli.formatting import render
+        from pyrun.cli.formatting import show_document
 
-        print(render(params["format"], {"Client": client}))
-        return 0
+        # There is no daemon: what serves is this very program.
+        return show_document(params["format"], {"Client": client, "Server": client})
     print("Client: pyrun")
     rows = {
         "Version": client["Version"], "Python version": client["PythonVersion"],

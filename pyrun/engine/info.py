@@ -40,7 +40,42 @@ class Info:
             {"name": f.name, "ok": f.ok, "detail": f.detail, "instead": f.instead, "remedy": f.remedy}
             for f in self.features
         ]
-        return {**dict(self.rows), "Features": features, "Paths": self.paths, "Versions": self.versions}
+        return {
+            **dict(self.rows),
+            **_in_dockers_words(dict(self.rows), self.versions["pyrun"]),
+            "Features": features,
+            "Paths": self.paths,
+            "Versions": self.versions,
+        }
+
+
+def _in_dockers_words(rows: dict[str, str], version: str) -> dict[str, Any]:
+    """Return what scripts ask of ``docker info``, by the names of the Engine API's SystemInfo."""
+    return {
+        "Containers": int(rows["Containers"]),
+        "ContainersRunning": int(rows[" Running"]),
+        "ContainersPaused": int(rows[" Paused"]),
+        "ContainersStopped": int(rows[" Stopped"]) + int(rows[" Created"]),
+        "Images": int(rows["Images"]),
+        "Driver": rows["Storage Driver"].partition(" ")[0],
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs" if rows["Cgroup Version"] == "2" else "none",
+        "CgroupVersion": "2",
+        "KernelVersion": rows["Kernel Version"],
+        "OperatingSystem": rows["Operating System"],
+        "NCPU": int(rows["CPUs"]),
+        "MemTotal": _memory(),
+        "DockerRootDir": rows["Root Dir"],
+        "ServerVersion": version,
+        "DefaultRuntime": "pyrun",
+        "SecurityOptions": _security_options(rows["Security Options"]),
+    }
+
+
+def _security_options(words: str) -> list[str]:
+    """ "seccomp (profile: default), rootless" as docker writes it: name=seccomp,profile=default and name=rootless."""
+    found = words.replace(" (profile: default)", ",profile=default")
+    return [f"name={word}" for word in found.split(", ") if word]
 
 
 def info(layout: Layout) -> Info:
@@ -140,16 +175,19 @@ def _security(features: Features) -> list[str]:
 
 def _machine() -> list[tuple[str, str]]:
     name = os.uname()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return [
         ("Kernel Version", name.release),
         ("Operating System", _operating_system()),
         ("OSType", name.sysname.lower()),
         ("Architecture", name.machine),
         ("CPUs", str(len(os.sched_getaffinity(0)))),
-        ("Total Memory", f"{memory / 2**30:.4g}GiB"),
+        ("Total Memory", f"{_memory() / 2**30:.4g}GiB"),
         ("Name", name.nodename),
     ]
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _operating_system() -> str:
