@@ -277,6 +277,15 @@ static void retire(const struct job *job)
 	remove_at(AT_FDCWD, directory, 0);
 }
 
+/* A volume that somebody else has asked for by its name is not the container's any more (volumes/store.py `disown`). */
+static int is_owned(const char *volume)
+{
+	char path[4096], byte;
+
+	snprintf(path, sizeof(path), "%s/owner", volume);
+	return readlink(path, &byte, 1) == 1;
+}
+
 void state_remove_tree(const struct job *job)
 {
 	const char *path = job_string(job, job->header->remove), *directory = job_string(job, job->header->directory);
@@ -284,6 +293,6 @@ void state_remove_tree(const struct job *job)
 	for (uint32_t i = 0; path && i < job->header->remove_count; i++, path += strlen(path) + 1)
 		if (strcmp(path, directory) == 0)
 			retire(job);
-		else
+		else if (is_owned(path))
 			remove_at(AT_FDCWD, path, 0);
 }

@@ -177,17 +177,20 @@ class Builder:
 
         # Until the container is in place nobody may remove the volumes that it names (volumes/store.py `remove`).
         with fsio.FileLock(self.layout.gc_lock, exclusive=False):
-            decided = mounts.decide(self.layout, self.image, options)
+            decided = mounts.decide(self.layout, self.image, options, self.id)
             try:
                 mounts.fill(self.layout, decided, self._view_in_map())
                 if self.map.uids and all(outside for _, outside, _ in self.map.uids):
                     from pyrun.engine import foreign_root
 
                     foreign_root.give_volumes(self.layout, decided, self.map.uids[0][1], self.map.gids[0][1])
-                return self._write(args, decided)
+                created = self._write(args, decided)
             except BaseException:
                 mounts.forget(self.layout, decided)
                 raise
+            if not options.rm:
+                mounts.settle(self.layout, decided)
+            return created
 
     def _diff_ids(self) -> list[str]:
         return [layer["diff_id"] for layer in self.image["layers"]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RESERVED = ("/proc", "/sys")
 
 
-def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts:
+def decide(layout: Layout, image: dict[str, Any], options: RunOptions, container_id: str) -> Mounts:
     """Read the options and make what is missing: anonymous and named volumes, host directories of ``-v``.
 
     Raises: InvalidInputError with docker's words.
@@ -36,7 +36,7 @@ def decide(layout: Layout, image: dict[str, Any], options: RunOptions) -> Mounts
 
         decided.specs = specs
         new = [item for item in specs if item.type == "volume" and not store.exists(layout, item.source)]
-        decided.anonymous = sources.prepare(layout, specs)
+        decided.anonymous = sources.prepare(layout, specs, container_id)
         for item in new:
             events.volume(layout, "create", item.source)
         decided.oci = [_oci(item, options.privileged) for item in specs]
@@ -97,6 +97,14 @@ def fill(layout: Layout, decided: Mounts, view: View) -> None:
             if copy.needed:
                 for source in reversed(sources):
                     namespace.copy(layout, source, item.path, "--overlay")
+
+
+def settle(layout: Layout, decided: Mounts) -> None:
+    """Let the anonymous volumes of a container stay when it is removed, but by `rm -v`."""
+    from pyrun.volumes import store
+
+    for name in decided.anonymous:
+        store.disown(layout, name)
 
 
 def forget(layout: Layout, decided: Mounts) -> None:

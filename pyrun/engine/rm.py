@@ -82,6 +82,7 @@ def _steps(layout: Layout, name: str, force: bool, volumes: bool, timeout: int |
     lifecycle.remove_group(group)
     try:
         record = _record(directory, force)
+        _mark_volumes(layout, record, volumes)
         containers.delete(layout, container_id, directory)
     except ContainerNotFoundError:
         if force:
@@ -91,7 +92,7 @@ def _steps(layout: Layout, name: str, force: bool, volumes: bool, timeout: int |
         if lock >= 0:
             os.close(lock)
     events.container(layout, "destroy", record)
-    if volumes:
+    if volumes or record.get("ephemeral"):
         remove_volumes(layout, record)
 
 
@@ -143,6 +144,19 @@ def _pause() -> None:
     import time
 
     time.sleep(_PAUSE_SECONDS)
+
+
+def _mark_volumes(layout: Layout, record: dict[str, Any], volumes: bool) -> None:
+    """Say, while the container still names its volumes, what a sweep is to do with them if we are killed."""
+    if not record["anonymous_volumes"]:
+        return
+    from pyrun.volumes import store
+
+    for name in record["anonymous_volumes"]:
+        if volumes or record["ephemeral"]:
+            store.own(layout, name, record["id"])
+        else:
+            store.disown(layout, name)
 
 
 def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:

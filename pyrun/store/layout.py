@@ -39,6 +39,7 @@ ROOT, mode 0700
     names/NAME               containers.py           link to ../containers/ID, ../ephemeral/ID; names.lock to remove
     idranges/START-SIZE      id_ranges.py            symlink to RECORD/TOKEN of the --userns=auto container; names.lock
     volumes/NAME/            volumes.store
+      owner                  volumes.store / sweep   link to ID/TOKEN while it is to go with its container
     networks/NAME.json       network
     cache/                   linux.probe, linux.seccomp: may be removed at any time
       overlay-refused        engine.root_choice      the boot in which overlay was refused; why

@@ -31,6 +31,7 @@ def sweep(layout: Layout) -> list[PyrunError]:
     for name in _names_in(layout.leases):
         if owner.is_dead(name):
             fsio.unlink_quietly(f"{layout.leases}/{name}")
+    _sweep_volumes(layout, failures)
     _sweep_names(layout)
     id_ranges.sweep(layout)
     _sweep_live(layout)
@@ -70,6 +71,31 @@ def _is_kept(path: str) -> bool:
         return not owner.is_dead(fsio.read_bytes(f"{path}/{containers.KEPT}").decode("ascii", "replace"))
     except OSError:
         return False
+
+
+def _sweep_volumes(layout: Layout, failures: list[PyrunError]) -> None:
+    """Remove the volumes of containers that were not made, or that are gone, as who made or removed them was killed."""
+    dead = [name for name in _names_in(layout.volumes) if _is_abandoned(layout, name)]
+    if not dead:
+        return
+    graves = []
+    # Who makes a container with volumes holds it shared until the container is in place.
+    with fsio.FileLock(layout.gc_lock, exclusive=True):
+        for name in dead:
+            if _is_abandoned(layout, name):
+                graves.append(f"{layout.trash}/{owner.token()}")
+                os.rename(layout.volume(name), graves[-1])
+    for grave in graves:
+        _remove(grave, failures)
+
+
+def _is_abandoned(layout: Layout, volume: str) -> bool:
+    try:
+        container_id, _, token = os.readlink(f"{layout.volume(volume)}/owner").partition("/")
+    except OSError:
+        return False
+    places = (layout.container(container_id), layout.ephemeral_container(container_id))
+    return owner.is_dead(token) and not any(os.path.isdir(path) for path in places)
 
 
 def _sweep_names(layout: Layout) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pyrun.volumes.spec import MountSpec
 
 
-def prepare(layout: Layout, mounts: list[MountSpec]) -> list[str]:
-    """Set every mount's ``path``, and the name of anonymous volumes; return those names.
+def prepare(layout: Layout, mounts: list[MountSpec], container_id: str = "") -> list[str]:
+    """Set every mount's ``path``, and the name of anonymous volumes, which are that container's; return those names.
 
     A missing source of ``-v`` is made, that of ``--mount`` is an error, as in docker. On an error the anonymous volumes
     that were made are removed again; named ones and directories stay: they may be in use already.
@@ -29,7 +29,7 @@ def prepare(layout: Layout, mounts: list[MountSpec]) -> list[str]:
                 mount.path = _bind(mount)
             elif mount.type == "volume":
                 anonymous = mount.anonymous
-                mount.source = store.ensure(layout, mount.source)
+                mount.source = store.ensure(layout, mount.source, container_id=container_id)
                 mount.path = store.data_path(layout, mount.source)
                 if anonymous:
                     made.append(mount.source)

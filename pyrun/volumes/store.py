@@ -28,10 +28,11 @@ def data_path(layout: Layout, name: str) -> str:
     return layout.volume(name) + "/_data"
 
 
-def ensure(layout: Layout, name: str = "", *, labels: dict[str, str] | None = None) -> str:
+def ensure(layout: Layout, name: str = "", *, labels: dict[str, str] | None = None, container_id: str = "") -> str:
     """Return the name of a volume that exists now; "" makes an anonymous one, named by 64 hexadecimal digits.
 
-    Idempotent: an existing volume is left as it is, as by `docker volume create`.
+    Idempotent: an existing volume is left as it is, as by `docker volume create`. An anonymous one for a container is
+    that container's (`own`), until somebody else asks for it by its name.
 
     Raises: InvalidInputError for a bad name.
     """
@@ -41,6 +42,7 @@ def ensure(layout: Layout, name: str = "", *, labels: dict[str, str] | None = No
     else:
         check_volume_name(name)
         if os.path.isdir(data_path(layout, name)):
+            disown(layout, name)
             return name
     record = {"name": name, "created": _now(), "anonymous": anonymous, "labels": labels or {}}
     building = f"{layout.tmp}/{owner.token()}"
@@ -51,6 +53,8 @@ def ensure(layout: Layout, name: str = "", *, labels: dict[str, str] | None = No
         os.chmod(building + "/_data", 0o755)  # noqa: S103  whatever the umask is: containers have many users
         fsio.write_new(building + "/volume.json", json.dumps(record).encode())
         fsio.write_new(building + "/lock", b"")
+        if anonymous and container_id:
+            os.symlink(f"{container_id}/{owner.token()}", building + "/owner")
         os.rename(building, layout.volume(name))
     except OSError as error:
         trees.remove_tree(building)
@@ -132,6 +136,20 @@ def remove(layout: Layout, name: str, *, force: bool = False) -> None:
         except FileNotFoundError:
             return
     trees.remove_tree(grave)
+
+
+def own(layout: Layout, name: str, container_id: str) -> None:
+    """Let a volume go with its container: with this process dead and the container gone, the sweep removes it."""
+    disown(layout, name)
+    try:
+        os.symlink(f"{container_id}/{owner.token()}", layout.volume(name) + "/owner")
+    except (FileNotFoundError, FileExistsError):
+        return  # removed meanwhile; or somebody else is just removing the container
+
+
+def disown(layout: Layout, name: str) -> None:
+    """Let a volume stay whatever becomes of its container."""
+    fsio.unlink_quietly(layout.volume(name) + "/owner")
 
 
 def discard(layout: Layout, name: str) -> None:

@@ -273,6 +273,8 @@ def test_the_death_of_the_network_program_does_not_end_a_container(box: Bundle) 
 def test_an_ephemeral_container_leaves_nothing(box: Bundle) -> None:
     name, live, extra = box.base + "/name", box.base + "/live/" + box.id, box.base + "/extra"
     os.makedirs(extra + "/deep/er")
+    os.symlink(f"{box.id}/token", extra + "/owner")
+    os.mkdir(box.base + "/others")  # a volume that somebody else has asked for
     os.symlink("../containers/" + box.id, name)
     os.symlink(box.directory, live)
     outside = box.base + "/outside"
@@ -282,7 +284,7 @@ def test_an_ephemeral_container_leaves_nothing(box: Bundle) -> None:
 
     def ephemeral(orders: job.Job) -> None:
         orders.flags |= job.EPHEMERAL
-        orders.name_link, orders.live_link, orders.remove = name, live, [box.directory, extra]
+        orders.name_link, orders.live_link, orders.remove = name, live, [box.directory, extra, box.base + "/others"]
         orders.retired = box.base + "/retired"
 
     box.job_changes = ephemeral
@@ -290,6 +292,7 @@ def test_an_ephemeral_container_leaves_nothing(box: Bundle) -> None:
     assert not any(os.path.lexists(path) for path in (name, extra, box.directory, box.base + "/retired"))
     assert os.path.lexists(live), "a link that names another container is not ours to take"
     assert os.listdir(outside) == ["file"]
+    assert os.path.isdir(box.base + "/others")
     os.makedirs(box.directory)
 
 

@@ -13,6 +13,8 @@ from pyrun.errors import ConflictError, InvalidInputError, VolumeNotFoundError
 from pyrun.oci import json
 from pyrun.store import fsio
 from pyrun.store.layout import Layout
+from pyrun.store.sweep import sweep
+from pyrun.store.version import open_store
 from pyrun.volumes import sources, store
 from pyrun.volumes.mount_option import parse_mount
 from pyrun.volumes.spec import parse_tmpfs, parse_volume
@@ -21,8 +23,7 @@ from pyrun.volumes.spec import parse_tmpfs, parse_volume
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     layout = Layout(str(tmp_path / "root"), str(tmp_path / "run"))
-    for path in (layout.volumes, layout.tmp, layout.trash, layout.containers, layout.ephemeral):
-        os.makedirs(path)
+    open_store(layout)
     return layout
 
 
@@ -45,6 +46,32 @@ def test_named_volume_is_made_once(layout: Layout) -> None:
     assert (record["name"], record["anonymous"], record["labels"]) == ("data", False, {"a": "b"})
     assert record["mountpoint"] == layout.volumes + "/data/_data"
     assert entries(layout) == []
+
+
+def test_a_volume_goes_with_its_container_until_somebody_asks_for_it(layout: Layout) -> None:
+    """Whoever is killed, between the volume and the container or between the container and the volume."""
+    names = [store.ensure(layout, container_id=digit * 64) for digit in "abcd"]
+    for name in names[1:]:
+        forge_owner(layout, name)
+    os.mkdir(layout.ephemeral_container("c" * 64))  # it runs; its maker has ended
+    assert store.ensure(layout, names[3]) == names[3]
+    assert sweep(layout) == []
+    assert [name for name in names if os.path.isdir(layout.volume(name))] == [names[0], names[2], names[3]]
+    os.rmdir(layout.ephemeral_container("c" * 64))
+    store.own(layout, names[3], "d" * 64)  # `rm -v`, which is killed then
+    forge_owner(layout, names[3])
+    assert sweep(layout) == []
+    assert os.listdir(layout.volumes) == [names[0]]
+    assert os.listdir(layout.trash) == []
+
+
+def forge_owner(layout: Layout, name: str) -> None:
+    """Let the owner be a process of another boot."""
+    link = f"{layout.volume(name)}/owner"
+    container_id, _, token = os.readlink(link).partition("/")
+    parts = token.split("-")
+    os.unlink(link)
+    os.symlink(f"{container_id}/{'-'.join([parts[0], 'e' * 12, *parts[2:]])}", link)
 
 
 def test_mode_does_not_depend_on_the_umask(layout: Layout) -> None:
