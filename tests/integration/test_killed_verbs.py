@@ -1,0 +1,160 @@
+"""SIGKILL to the client of every verb: whenever that is, every command works, and the verb can be asked for again.
+
+Three instants of each verb with `--full`, eighteen of those that change something; else one or two. The table of what
+must hold is in tests/README.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from pyrun.cli import app
+from tests.support.features import ROOT, requires
+from tests.support.killing import MARKER, NONE, Killing, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.boxes import Box
+
+pytestmark = requires("userns", "overlay", "native")
+
+# A Python command's first calls are the interpreter's start: nothing of ours has happened by then.
+CLIENT_FROM = 0.45
+
+
+class Case(NamedTuple):
+    """`setup` makes the victim; `leaves`: the states it may be in after the kill ("": there is none);
+    `again`: exit codes of the same command afterwards; `weight`: how many of the instants are worth while."""
+
+    argv: tuple[str, ...]
+    setup: str
+    leaves: tuple[str, ...]
+    again: tuple[int, ...] = (0,)
+    weight: int = 1
+
+
+SETUPS = {
+    "": (),
+    "created": (("create", "--name", "victim", *NONE, "IMAGE", "sleep", MARKER),),
+    "running": (("run", "-d", "--name", "victim", *NONE, "-v", "/data", "IMAGE", "sleep", MARKER),),
+    "paused": (("run", "-d", "--name", "victim", *NONE, "IMAGE", "sleep", MARKER), ("pause", "victim")),
+    "exited": (("run", "--name", "victim", *NONE, "IMAGE", "true"),),
+    "tagged": (("tag", "IMAGE", "other:1"),),
+    "volume": (("volume", "create", "other"),),
+}
+WRITE = 6  # what changes something is killed so much more often
+RUN_RM = ("run", "--rm", "--name", "victim", *NONE, "IMAGE", "true")
+CASES = {
+    "create": Case(("create", "--name", "victim", *NONE, "-v", "/data", "IMAGE"), "", ("", "created"), (0, 125), WRITE),
+    "run -d": Case((*SETUPS["running"][0],), "", ("", "created", "exited", "running"), (0, 125), WRITE),
+    "run --rm": Case(RUN_RM, "", ("", "created", "exited", "running"), (0, 125), WRITE),
+    "start": Case(("start", "victim"), "created", ("created", "running", "exited"), (0,), WRITE),
+    "stop": Case(("stop", "-t", "0", "victim"), "running", ("running", "exited"), (0,), WRITE),
+    "stop, paused": Case(("stop", "-t", "0", "victim"), "paused", ("running", "paused", "exited"), (0,), WRITE),
+    "kill": Case(("kill", "victim"), "running", ("running", "exited"), (0, 1), WRITE),
+    "pause": Case(("pause", "victim"), "running", ("running", "paused"), (0, 1), WRITE),
+    "unpause": Case(("unpause", "victim"), "paused", ("running", "paused"), (0, 1), WRITE),
+    "rename": Case(("rename", "victim", "renamed"), "running", ("running",), (0, 1), WRITE),
+    "exec": Case(("exec", "victim", "sh", "-c", "echo x > /file"), "running", ("running",), (0,), WRITE),
+    "exec -d": Case(("exec", "-d", "victim", "sleep", "77"), "running", ("running",), (0,), WRITE),
+    "rm": Case(("rm", "-v", "victim"), "exited", ("", "exited"), (0, 1), WRITE),
+    "rm -f": Case(("rm", "-f", "-v", "victim"), "running", ("", "running", "exited"), (0, 1), WRITE),
+    "cp in": Case(("cp", "SOURCE", "victim:/etc"), "running", ("running",), (0,), WRITE),
+    "cp out": Case(("cp", "victim:/etc", "TARGET"), "exited", ("exited",)),
+    "tag": Case(("tag", "IMAGE", "other:1"), "", ("",), (0,), WRITE),
+    "rmi": Case(("rmi", "other:1"), "tagged", ("",), (0, 1), WRITE),
+    "container prune": Case(("container", "prune", "-f"), "exited", ("", "exited"), (0,), WRITE),
+    "system prune": Case(("system", "prune", "-f", "--volumes"), "exited", ("", "exited"), (0,), WRITE),
+    "volume create": Case(("volume", "create", "other"), "", ("",), (0,), WRITE),
+    "volume rm": Case(("volume", "rm", "other"), "volume", ("",), (0, 1), WRITE),
+    "volume prune": Case(("volume", "prune", "-f", "-a"), "volume", ("",), (0,), WRITE),
+    "volume ls": Case(("volume", "ls"), "volume", ("",)),
+    "volume inspect": Case(("volume", "inspect", "other"), "volume", ("",)),
+    "port": Case(("port", "victim"), "running", ("running",)),
+    "wait": Case(("wait", "victim"), "exited", ("exited",)),
+    "diff": Case(("diff", "victim"), "exited", ("exited",)),
+    "export": Case(("export", "-o", "/dev/null", "victim"), "exited", ("exited",)),
+    "logs": Case(("logs", "victim"), "running", ("running",)),
+    "top": Case(("top", "victim"), "running", ("running",)),
+    "stats": Case(("stats", "--no-stream", "victim"), "running", ("running",)),
+    "inspect": Case(("inspect", "victim"), "paused", ("paused",)),
+    "ps": Case(("ps", "-a"), "running", ("running",)),
+    "events": Case(("events", "--since", "1h", "--until", "0s"), "exited", ("exited",)),
+    "images": Case(("images",), "", ("",)),
+    "image-inspect": Case(("image-inspect", "IMAGE"), "", ("",)),
+    "info": Case(("info",), "", ("",)),
+}  # fmt: skip
+GROUPS = {"container": app.CONTAINER_VERBS, "system": app.SYSTEM_VERBS, "volume": app.VOLUME_VERBS}
+# pull: test_kill_instants.py. container_inspect: as inspect. The others know no container and no image.
+NOT_HERE = {"pull", "container_inspect", "login", "logout", "version"}
+
+
+def test_every_verb_is_killed() -> None:
+    every = {module for names in (app.VERBS, app.IMAGE_VERBS, *GROUPS.values()) for module in names.values()}
+    assert {module_of(case.argv) for case in CASES.values()} == every - NOT_HERE
+
+
+def module_of(argv: tuple[str, ...]) -> str:
+    return GROUPS[argv[0]][argv[1]] if argv[0] in GROUPS else app.VERBS[argv[0]]
+
+
+@pytest.fixture(scope="module")
+def killing(shared_box: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killing]:
+    made = Killing(shared_box, tmp_path_factory.mktemp("killing"))
+    yield made
+    shared_box.pyrun.ok("rm", "-f", "holder")
+
+
+def prepare(killing: Killing, setup: str) -> None:
+    for argv in SETUPS[setup]:
+        killing.box.pyrun.ok(*words(killing, argv))
+
+
+def words(killing: Killing, argv: tuple[str, ...]) -> list[str]:
+    known = {"IMAGE": killing.box.image, "SOURCE": str(ROOT / "tests/support"), "TARGET": str(killing.directory)}
+    return [known.get(word, word) for word in argv]
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("verb", CASES)
+def test_a_killed_client(killing: Killing, verb: str, pytestconfig: pytest.Config) -> None:
+    case = CASES[verb]
+    count = 3 * case.weight if pytestconfig.getoption("--full") else min(case.weight, 2)
+    prepare(killing, case.setup)
+    calls = killing.step("client", 0, "none", *words(killing, case.argv))["calls"]["client"]
+    clean(killing)
+    killed = 0
+    for when in spread(count, calls, CLIENT_FROM)[: count if count > 2 else None]:
+        prepare(killing, case.setup)
+        killed += bool(killing.step("client", when, "client,helper", *words(killing, case.argv))["killed"])
+        check(killing, case, f"{verb}: killed at call {when} of {calls}")
+        clean(killing)
+    # Fewer calls than counted are made now and then (a lock that was free, a signal that was late).
+    assert killed > count // 3
+
+
+def check(killing: Killing, case: Case, when: str) -> None:
+    states = killing.states()
+    assert set(states) <= {"victim", "renamed"}, when
+    assert len(states) <= 1, when
+    state = next(iter(states.values()), "")
+    assert state in case.leaves, when
+    killing.everything_works()
+    done = killing.box.pyrun(*words(killing, case.argv))
+    assert done.returncode in case.again, f"{when}, left {state!r}; again: {done.returncode} {done.stderr}"
+    assert "internal error" not in done.stderr, f"{when}; again: {done.stderr}"
+    killing.everything_works()
+    if state in ("running", "paused") and case.argv[0] in ("pause", "unpause", "exec", "rename"):
+        name = next(iter(killing.states()))
+        killing.box.pyrun("unpause", name)
+        killing.box.pyrun.ok("exec", name, "true")
+
+
+def clean(killing: Killing) -> None:
+    killing.box.pyrun("volume", "rm", "-f", "other")
+    if "other:1" in killing.box.pyrun.ok("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+        killing.box.pyrun.ok("rmi", "other:1")
+    killing.clean()

@@ -1,0 +1,128 @@
+"""Kills a command, its monitor, its init or all of them at a system call, and proves what must hold afterwards.
+
+What that is: tests/README.md "What SIGKILL leaves". The victim's name is `victim`; `holder` runs throughout and keeps
+the engine namespace, as newuidmap(1), a set-user-ID program, cannot be traced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tests.support.features import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.boxes import Box
+
+MARKER = str(86400 + os.getpid())  # seconds that the victim sleeps: how its processes are known
+NONE = ("--network", "none")
+ENDED = ("created", "exited")
+# What is not content: caches, locks, what events and tags were.
+_NOT_CONTENT = ("cache", "events", "oci/index.lock", "index.lock", "gc.lock", "names.lock", "refs.log", "version")
+
+
+class Killing:
+    """A store with `holder` in it, in which commands are killed."""
+
+    def __init__(self, box: Box, directory: Path) -> None:
+        self.box = box
+        self.directory = directory
+        self._out = directory / "stepper.json"
+        box.start("holder")
+        # Once each: what the first start of all makes stays (caches, the sidecars of a pull).
+        self.box.run(command=("true",))
+        self.before = self.content()
+
+    def step(self, role: str, when: int, victims: str, *argv: str) -> dict[str, Any]:
+        """Run `pyrun ARGV…` (or, if argv begins with a slash, any program) and kill; see tests/support/stepper.py."""
+        command = argv if argv[0].startswith("/") else (*self.box.pyrun.program, *argv)
+        stepper = [
+            sys.executable,
+            str(ROOT / "tests/support/stepper.py"),
+            str(self._out),
+            role,
+            str(when),
+            victims,
+            "--",
+        ]
+        subprocess.run(
+            [*stepper, *command], env=self.box.pyrun.environment, cwd=self.box.pyrun.home, check=True, timeout=120,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(self._out.read_text())
+        return found
+
+    def states(self) -> dict[str, str]:
+        """Return what `ps -a` says of every container but the holder, by name."""
+        lines = self.box.pyrun.ok("ps", "-a", "--format", "{{.Names}} {{.State}}").splitlines()
+        found = dict(line.split() for line in lines)
+        assert found.pop("holder") == "running", "it must not have been touched"
+        return found
+
+    def content(self) -> dict[str, int]:
+        """Return every file of the store that is content, and its size: what `du` adds up."""
+        found = {}
+        root = str(self.box.pyrun.root)
+        for parent, _, names in os.walk(root):
+            for name in names:
+                path = os.path.relpath(os.path.join(parent, name), root)
+                if not path.startswith(_NOT_CONTENT) and not path.startswith(f"containers/{self._holder()}"):
+                    # An image's record says when it was pulled, in more or fewer digits.
+                    found[path] = 0 if path.startswith("images/") else os.lstat(os.path.join(root, path)).st_size
+        return found
+
+    def _holder(self) -> str:
+        return os.path.basename(os.readlink(self.box.pyrun.root / "names/holder"))
+
+    def everything_works(self) -> None:
+        """Every container and image that is listed can be looked at."""
+        for name, state in self.states().items():
+            assert state in ("created", "running", "paused", "restarting", "exited"), f"{name}: {state}"
+            assert self.box.inspect(name)["State"]["Status"] == state
+            self.box.pyrun.ok("logs", name)
+            assert (state in ENDED) or instances() <= 1
+        for image in self.box.pyrun.ok("images", "--no-trunc", "--quiet").split():
+            self.box.pyrun.ok("image-inspect", image)
+
+    def clean(self) -> None:
+        """Remove what there is, and prove that nothing is left of it."""
+        names = list(self.states())
+        if names:
+            self.box.pyrun.ok("rm", "-f", "-v", *names)
+        assert not self.states(), self.states()
+        assert not marked(), "a process of the victim is left"
+        # The name is free, the image is whole; what the dead left is swept.
+        assert self.box.run("--name", "victim", command=("echo", "fine")) == "fine"
+        self.box.pyrun.ok("rm", "-f", "nobody-at-all")
+        left = set(self.content().items()) ^ set(self.before.items())
+        assert not left, f"left behind, or gone: {sorted(left)}"
+
+
+def instances() -> int:
+    """How many processes sleep as the victim does: one each instance of it."""
+    return len(marked())
+
+
+def marked() -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if words[:2] == [b"sleep", MARKER.encode()]:
+                found.append(int(name))
+    return found
+
+
+def spread(count: int, calls: int, start: float = 0.0) -> list[int]:
+    """`count` numbers of system calls out of `calls`, from `start` (a part of all) to the last one."""
+    first = int(calls * start)
+    return sorted({first + 1 + (calls - first - 1) * index // max(count - 1, 1) for index in range(count)})

@@ -1,0 +1,133 @@
+"""Runs a command under ptrace(2) with all that it starts, counts system calls, and kills at a chosen one.
+
+``stepper.py OUT ROLE WHEN VICTIMS -- ARGUMENTS…``: at the WHEN-th system call of ROLE, before it is executed, each
+living process whose role is one of VICTIMS (separated by commas) is killed. WHEN 0: nobody; the calls are counted.
+Roles: ``client`` (the command), ``helper`` (what it starts), ``monitor``, ``init`` (the monitor's children) and
+``program`` (init's). OUT gets JSON: {"calls": {role: count}, "killed": [roles], "status": the command's}.
+
+Unlike strace's --inject it counts all calls of a process together, and can end several processes at once. newuidmap(1)
+is set-user-ID and cannot be traced: another container must keep the engine namespace.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections import Counter
+
+_SEIZE, _SYSCALL, _LISTEN, _GETEVENTMSG, _SYSCALL_INFO = 0x4206, 24, 0x4208, 0x4201, 0x420E
+# PTRACE_O_TRACESYSGOOD, -FORK, -VFORK, -CLONE, -EXEC
+_OPTIONS = 0x01 | 0x02 | 0x04 | 0x08 | 0x10
+_FORKS, _EVENT_EXEC, _EVENT_STOP = (1, 2, 3), 4, 128
+_WALL = 0x40000000
+_CHILD_OF = {"client": "helper", "helper": "helper", "monitor": "init", "init": "program", "program": "program"}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.ptrace.restype = ctypes.c_long
+
+
+def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> bool:
+    """False where the process is gone: a tracee may be killed at any time."""
+    return bool(_libc.ptrace(request, pid, address, data) != -1)
+
+
+class Stepper:
+    def __init__(self, role: str, when: int, victims: frozenset[str]) -> None:
+        self.role = role
+        self.when = when
+        self.victims = victims
+        self.roles: dict[int, str] = {}
+        self.calls: Counter[str] = Counter()
+        self.killed: list[str] = []
+        self.status = -1
+        self._info = ctypes.create_string_buffer(88)
+
+    def run(self, argv: list[str]) -> None:
+        """Start the command and follow it to its end, and on to the killing or the end of the role; then let go."""
+        go_read, go_write = os.pipe()
+        main = os.fork()
+        if main == 0:
+            os.close(go_write)
+            os.read(go_read, 1)
+            os.execv(argv[0], argv)
+        os.close(go_read)
+        self.roles[main] = "client"
+        if not ptrace(_SEIZE, main, 0, _OPTIONS):
+            raise OSError(ctypes.get_errno(), "PTRACE_SEIZE")
+        os.close(go_write)
+        while self.status < 0 or (not self.killed and self.role in self.roles.values()):
+            try:
+                pid, status = os.waitpid(-1, _WALL)
+            except ChildProcessError:
+                return
+            if os.WIFSTOPPED(status):
+                self._stopped(pid, status)
+            else:
+                self.roles.pop(pid, None)
+                if pid == main:
+                    self.status = os.waitstatus_to_exitcode(status) & 0xFF
+
+    def _stopped(self, pid: int, status: int) -> None:
+        number, event = os.WSTOPSIG(status), status >> 16
+        deliver = 0
+        if number == signal.SIGTRAP | 0x80:
+            if self._is_entry(pid):
+                self._called(pid)
+        elif event in _FORKS:
+            self._adopt(pid)
+        elif event == _EVENT_EXEC:
+            self._executed(pid)
+        elif event == _EVENT_STOP and number != signal.SIGTRAP:
+            ptrace(_LISTEN, pid)
+            return
+        elif not event:
+            deliver = number
+        ptrace(_SYSCALL, pid, 0, deliver)
+
+    def _is_entry(self, pid: int) -> bool:
+        address = ctypes.addressof(self._info)
+        return ptrace(_SYSCALL_INFO, pid, len(self._info), address) and self._info.raw[0] == 1
+
+    def _adopt(self, parent: int) -> None:
+        child = ctypes.c_ulong()
+        ptrace(_GETEVENTMSG, parent, 0, ctypes.addressof(child))
+        role = self.roles.get(parent, "helper")
+        self.roles[child.value] = _CHILD_OF[role]
+
+    def _executed(self, pid: int) -> None:
+        try:
+            program = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        except OSError:
+            return
+        if program == "pyrun-monitor" and self.roles.get(pid) == "helper":
+            self.roles[pid] = "monitor"
+
+    def _called(self, pid: int) -> None:
+        role = self.roles.setdefault(pid, "helper")
+        self.calls[role] += 1
+        if role != self.role or self.calls[role] != self.when:
+            return
+        for victim, its_role in self.roles.items():
+            if its_role in self.victims:
+                try:
+                    os.kill(victim, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+                self.killed.append(its_role)
+
+
+def main() -> int:
+    out, role, when, victims, _, *argv = sys.argv[1:]
+    stepper = Stepper(role, int(when), frozenset(victims.split(",")))
+    stepper.run(argv)
+    with open(out, "w", encoding="ascii") as file:
+        json.dump({"calls": stepper.calls, "killed": stepper.killed, "status": stepper.status}, file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
