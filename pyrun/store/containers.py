@@ -149,6 +149,10 @@ def resolve(layout: Layout, text: str) -> tuple[str, str]:
             raise InvalidInputError(
                 f"multiple IDs found with provided prefix: {wanted}", hint="give more digits of the id, or the name"
             )
+    for pair in list(layout) if wanted else ():
+        # Its maker was killed before it could take the name that `ps` shows.
+        if _is_named(pair[1], wanted, damaged=False):
+            return pair
     raise ContainerNotFoundError(text)
 
 
@@ -271,13 +275,13 @@ def refuse_taken(layout: Layout, name: str) -> bool:
     return bool(found)
 
 
-def _is_named(path: str, name: str) -> bool:
+def _is_named(path: str, name: str, *, damaged: bool = True) -> bool:
     try:
         return load(path).get("name") == name
     except ContainerNotFoundError:
         return False
     except StoreCorruptError:
-        return True
+        return damaged
 
 
 def holder(layout: Layout, name: str) -> str:

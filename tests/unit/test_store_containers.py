@@ -171,6 +171,19 @@ def test_resolve_prefers_id_then_name_then_prefix(layout: Layout) -> None:
             containers.resolve(layout, text)
 
 
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_a_container_whose_maker_was_killed_before_it_took_the_name(layout: Layout, ephemeral: bool) -> None:
+    container_id, path = make(layout, "web", ephemeral=ephemeral)
+    os.unlink(layout.name("web"))
+    assert containers.resolve(layout, "web") == (container_id, path)
+    other, _ = make(layout, "web")
+    assert containers.resolve(layout, "web")[0] == other, "who has the name comes first"
+    containers.delete(layout, container_id, path)
+    assert containers.resolve(layout, "web")[0] == other
+    with pytest.raises(ContainerNotFoundError):
+        containers.resolve(layout, "nobody")
+
+
 def test_list_live_names_stale_links_until_a_sweep(layout: Layout) -> None:
     one, path = make(layout, "one")
     make(layout, "two")
