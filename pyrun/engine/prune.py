@@ -110,7 +110,7 @@ def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned
             continue
         try:
             name = f"{image.repository}:{image.tag}" if image.tag else image.id
-            lines = remove_image(layout, name, force=not image.tag).lines
+            lines = remove_image(layout, name).lines
         except (NotFoundError, ConflictError):
             continue
         removed += [f"{line[0].lower()}{line[1:]}" for line in lines]

@@ -52,6 +52,18 @@ def test_beyond_docker(template: str, wanted: str) -> None:
     assert answer(template, CORPUS["document"]) == (0, wanted)
 
 
+@pytest.mark.parametrize(
+    ("template", "wanted"),
+    [
+        ("{{range 1000000000000}}{{.}}{{if eq . 3}}{{break}}{{end}}{{end}}", (0, "0123")),
+        ('{{printf "%99999999d|%.2000001f" 1 2.0}}', (0, "%!(NOVERB)%!(EXTRA int=1, float64=2)")),
+        ("{{" + "(" * 5000, (64, "template parsing error: template: :1: max expression depth exceeded")),
+    ],
+)
+def test_what_nobody_means_does_no_harm(template: str, wanted: tuple[int, str]) -> None:
+    assert answer(template, {}) == wanted
+
+
 @pytest.mark.parametrize("word", ["define", "template", "block"])
 def test_left_out_is_said_so(word: str) -> None:
     code, text = answer(f'{{{{{word} "x" .}}}}', {})

@@ -23,7 +23,10 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._nodes = parse(text, FUNCTIONS)
+        try:
+            self._nodes = parse(text, FUNCTIONS)
+        except RecursionError:
+            raise TemplateError("template: :1: max expression depth exceeded") from None
 
     def render(self, data: Any, *, strict: bool = False) -> str:
         """Execute it on `data` (see values.py); `strict`: a missing key of a map is an error. Raises: TemplateError."""

@@ -9,7 +9,7 @@ from pyrun.cli.gotemplate.errors import CallError, TemplateError
 from pyrun.cli.gotemplate.values import MISSING, Struct, is_nil, is_true, quote, show, to_text, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pyrun.cli.gotemplate.functions import Function
 
@@ -81,8 +81,9 @@ class Execution:
     def _range(self, node: nodes.Branch, dot: Any) -> None:
         value = self._pipeline(node.pipe, dot)
         items = self._items(node, value)
-        known = len(self.scope)
+        known, is_empty = len(self.scope), True
         for index, item in items:
+            is_empty = False
             names = [variable.names[0] for variable in node.pipe.variables]
             for name, part in zip(names, (index, item) if len(names) > 1 else (item,), strict=False):
                 if node.pipe.assigns:
@@ -99,18 +100,18 @@ class Execution:
             finally:
                 self.elements.pop()
                 del self.scope[known:]
-        if not items and node.otherwise is not None:
+        if is_empty and node.otherwise is not None:
             self._walk_all(node.otherwise, dot)
 
-    def _items(self, node: nodes.Branch, value: Any) -> list[tuple[Any, Any]]:
+    def _items(self, node: nodes.Branch, value: Any) -> Iterable[tuple[Any, Any]]:
         if isinstance(value, dict) and not isinstance(value, Struct):
             return sorted(value.items())
         if isinstance(value, list | tuple):
-            return list(enumerate(value))
+            return enumerate(value)
         if isinstance(value, int) and not isinstance(value, bool):
             if len(node.pipe.variables) > 1:
                 raise self.failure(f"can't use {value} to iterate over more than one variable")
-            return [(number, number) for number in range(value)]
+            return enumerate(range(value))
         if value is None or value is MISSING:
             return []
         raise self.failure(f"range can't iterate over {show(value)}")

@@ -11,6 +11,7 @@ _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*|))?(?P<index>\[\d+\])?(?P<verb>.)?", re.DOTALL
 )
 _NONE = object()
+_LARGEST = 1_000_000
 
 
 def print_(*values: Any) -> str:
@@ -36,6 +37,11 @@ def printf(template: str, *values: Any) -> str:
     for match in _VERB.finditer(template):
         out.append(template[position : match.start()])
         position = match.end()
+        if any(text and text != "*" and int(text) > _LARGEST for text in (match["width"], match["precision"])):
+            # fmt refuses what nobody means: to it, the rest is no verb.
+            out.append("%!(NOVERB)")
+            position = len(template)
+            break
         out.append(_formatted(match, given))
     out.append(template[position:])
     if not given.is_reordered and given.next < len(values):
@@ -71,10 +77,10 @@ class _Arguments:
 
     def take_count(self, text: str | None) -> tuple[int | None, bool]:
         """Return a width or precision, which `*` takes from the arguments, and whether it was good."""
-        if text != "*":
-            return (int(text) if text else None), True
-        count = self.take()
-        is_good = isinstance(count, int) and not isinstance(count, bool)
+        count = self.take() if text == "*" else int(text) if text else 0
+        is_good = isinstance(count, int) and not isinstance(count, bool) and abs(count) <= _LARGEST
+        if text != "*" and is_good:
+            return (count if text else None), True
         return (count, True) if is_good else (None, False)
 
 
