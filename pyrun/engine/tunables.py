@@ -64,7 +64,8 @@ def _oom_score_adj(value: int) -> int:
                 file.write(str(value).encode())
             except PermissionError:
                 raise FeatureMissingError(
-                    f"--oom-score-adj={value}", f"only root may go below what this user's processes have ({own})"
+                    f"--oom-score-adj={value}",
+                    f"only the machine's root may go below what this user's processes have ({own})",
                 ) from None
             file.write(str(own).encode())
     return value

@@ -62,6 +62,11 @@ def to_error(
         )
     if failure.syscall == "publish":
         return _publish_error(failure, reason)
+    if failure.syscall == "open(peer)":
+        return KernelError(
+            f"cannot join the namespaces of another container: it has just ended, or is out of reach: {reason}",
+            hint="start both again, the other one first",
+        )
     if failure.syscall == "killed":
         return KernelError(
             "cannot start the container: its first process was killed before it could execute the program",

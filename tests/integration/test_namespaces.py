@@ -191,6 +191,19 @@ def test_the_other_must_run(box: Box) -> None:
     assert "no such container" in box.pyrun.fails(1, "start", "guest")
 
 
+def test_a_pid_that_is_somebody_elses_by_now(box: Box) -> None:
+    """Between our look and the monitor's the other may have ended: a process with its pid is not it."""
+    box.start("donor")
+    path = Path(box.inspect("donor")["HostsPath"]).with_name("state")
+    content = path.read_text()
+    starttime = json.loads(content)["starttime"]
+    path.write_text(content.replace(f'"starttime":{starttime},', f'"starttime":{starttime - 1},', 1))
+    message = box.fails(125, "--pid", "container:donor")
+    path.write_text(content)
+    assert "cannot join the namespaces of another container: it has just ended" in message
+    assert box.names("-a") == ["donor"]
+
+
 def test_two_others(box: Box) -> None:
     box.start("one")
     box.start("two")
