@@ -43,6 +43,9 @@ DIFFERS = {
     "container create --userns": "podman's words too: `keep-id`, `auto`, `nomap`",
     "container run --publish": "forwarded by a user-mode program: tcp and udp, not sctp",
     "container create --publish": "forwarded by a user-mode program: tcp and udp, not sctp",
+    "container cp --archive": "keeps owners on the way in, and for root on the way out; without it files in a "
+    "container are root's, as docker's documentation says (its daemon keeps the numbers)",
+    "container commit --change": "`$NAME` is what the container's environment has",
     "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
     "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
     "system info --format": "docker's most used keys, and pyrun's own, which say what this machine allows",

@@ -24,7 +24,7 @@ from pyrun.layers.write import Written, write_layer
 from pyrun.oci import digest as digests
 from pyrun.oci import instructions, media_types
 from pyrun.oci import reference as references
-from pyrun.oci.config import ContainerConfig, History, RootFS, decode_config, layers_of
+from pyrun.oci.config import ContainerConfig, Healthcheck, History, RootFS, decode_config, layers_of
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.runtime import state
@@ -121,7 +121,7 @@ def _defaults(
         labels=dict(record["labels"]) or None,
         stop_signal=shown.get("StopSignal"),
         stop_timeout=base.stop_timeout,
-        healthcheck=base.healthcheck,
+        healthcheck=msgspec.convert(shown.get("Healthcheck"), Healthcheck | None),
         shell=base.shell,
     )
     changed = instructions.apply(given, changes)

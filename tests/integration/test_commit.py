@@ -214,6 +214,17 @@ def test_what_a_commit_says(box: Box) -> None:
     assert box.run(image="r/img", command=("it", "runs")) == "it runs"
 
 
+def test_a_healthcheck_goes_along(box: Box) -> None:
+    health = ("--health-cmd", "test -e /x", "--health-interval", "5s", "--health-retries", "2")
+    box.pyrun.ok("create", "--network", "none", "--name", "con", *health, box.image)
+    settings = document(box, box.pyrun.ok("commit", "con"))["config"]
+    assert settings["Healthcheck"] == {"Test": ["CMD-SHELL", "test -e /x"], "Interval": 5_000_000_000, "Retries": 2}
+    changed = box.pyrun.ok("commit", "-c", "HEALTHCHECK --retries=3 CMD true", "con")
+    assert document(box, changed)["config"]["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000, "Retries": 3,
+    }  # fmt: skip
+
+
 def test_a_running_container_is_paused(box: Box) -> None:
     box.start("con", command=("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/one; echo $i >/two; done"))
     for number in range(5):
