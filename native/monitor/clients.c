@@ -1,5 +1,7 @@
-/* The attach socket: each message is one frame.  A client that does not read holds the container's output back
- * (as a full pipe would); nothing is ever dropped for a connected client. */
+/* The attach socket: each message is one frame.  A client that does not read holds the container's output back, as a full
+ * pipe would, and nothing is dropped while it is connected.  But not for ever: one that takes nothing for PATIENCE_MS while
+ * others wait for it is let go; what it has missed is in the log.  Only the one that started the container may stop it as long
+ * as it likes, while it is alone: `pyrun run … | less`. */
 #include "clients.h"
 
 #include <errno.h>
@@ -11,25 +13,31 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "container.h"
+
 #define QUEUE_HIGH 65536 /* from here on the container's output is not read */
+#define PATIENCE_MS 10000
 #define QUEUE_MAX (64u << 20) /* what two streams may hold at the container's end is less: DRAIN_READS */
 
 struct client {
 	int fd;
 	int is_first; /* the one that started the container */
 	int reads_nothing; /* it closed its end; what it has sent is still read */
+	int64_t stuck_since; /* it has taken nothing since then, and others wait for it; 0: it is not stuck */
 	size_t head, used, size; /* queue of [u32 length][frame] */
 	char *queue;
 };
 
 static struct client clients[CLIENTS_MAX];
 static int listen_fd = -1;
+static int is_end; /* nothing more will come for them */
 
 static void drop(struct client *client)
 {
 	close(client->fd);
 	client->fd = -1;
 	client->head = client->used = client->size = 0;
+	client->stuck_since = 0;
 	free(client->queue);
 	client->queue = NULL;
 }
@@ -48,8 +56,10 @@ static void push_queue(struct client *client)
 			client->reads_nothing = 1;
 			break;
 		}
-		if (sent >= 0)
+		if (sent >= 0) {
 			client->head += sizeof(length) + length;
+			client->stuck_since = 0;
+		}
 	}
 	client->head = client->used = 0;
 }
@@ -131,12 +141,33 @@ int clients_listen(const struct job *job)
 	return 0;
 }
 
+/* Where nobody reads the container's input, those who have gone after they wrote some are not noticed. */
+static void drop_gone(void)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct pollfd entry = { .fd = clients[i].fd };
+
+		if (poll(&entry, 1, 0) > 0 && !clients[i].is_first)
+			drop(&clients[i]);
+	}
+}
+
+static int is_full(void)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (clients[i].fd < 0)
+			return 0;
+	return 1;
+}
+
 static void clients_accept(void)
 {
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0)
 		return;
+	if (is_full())
+		drop_gone();
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		if (clients[i].fd < 0) {
 			clients[i].fd = fd;
@@ -160,6 +191,34 @@ int clients_congested(void)
 		if (clients[i].fd >= 0 && clients[i].used - clients[i].head > QUEUE_HIGH)
 			return 1;
 	return 0;
+}
+
+static int is_alone(const struct client *client)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (clients[i].fd >= 0 && &clients[i] != client)
+			return 0;
+	return 1;
+}
+
+static int is_waited_for(const struct client *client)
+{
+	return client->fd >= 0 && client->used - client->head > (is_end ? 0 : QUEUE_HIGH) && !(client->is_first && is_alone(client));
+}
+
+int64_t clients_time_left(void)
+{
+	int64_t now = monotonic_ms(), left = INT64_MAX;
+
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		if (!is_waited_for(&clients[i]))
+			clients[i].stuck_since = 0;
+		else if (!clients[i].stuck_since)
+			clients[i].stuck_since = now;
+		if (clients[i].stuck_since && clients[i].stuck_since + PATIENCE_MS - now < left)
+			left = clients[i].stuck_since + PATIENCE_MS - now;
+	}
+	return left;
 }
 
 int clients_pending(void)
@@ -189,6 +248,7 @@ void clients_accept_last(void)
 {
 	struct pollfd waiting = { .fd = listen_fd, .events = POLLIN };
 
+	is_end = 1;
 	if (listen_fd < 0)
 		return;
 	while (poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN))
@@ -197,10 +257,19 @@ void clients_accept_last(void)
 	listen_fd = -1;
 }
 
+static void let_go(struct client *client, client_frame_handler *handler)
+{
+	int was_first = client->is_first;
+
+	drop(client);
+	handler(was_first, 0, NULL, 0);
+}
+
 void clients_serve(const struct pollfd *fds, int count, client_frame_handler *handler)
 {
 	static char frame[FRAME_MAX + 1];
-	int is_full = 0;
+	int64_t now = monotonic_ms();
+	int takes_no_more = 0;
 
 	if (fds[0].revents & POLLIN)
 		clients_accept();
@@ -212,16 +281,17 @@ void clients_serve(const struct pollfd *fds, int count, client_frame_handler *ha
 			continue;
 		if (fds[i].revents && client->used > client->head)
 			push_queue(client);
-		if (is_full || !(fds[i].events & POLLIN) || !(fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
+		if (client->stuck_since && now - client->stuck_since >= PATIENCE_MS) {
+			let_go(client, handler);
+			continue;
+		}
+		if (takes_no_more || !(fds[i].events & POLLIN) || !(fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
 			continue;
 		got = recv(client->fd, frame, sizeof(frame), MSG_DONTWAIT);
 		if (got > 0) {
-			is_full = handler(client->is_first, frame[0], frame + 1, (size_t)got - 1);
+			takes_no_more = handler(client->is_first, frame[0], frame + 1, (size_t)got - 1);
 		} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-			int was_first = client->is_first;
-
-			drop(client);
-			handler(was_first, 0, NULL, 0);
+			let_go(client, handler);
 		}
 	}
 }

@@ -20,16 +20,24 @@ enum { JOB_FD = 3, CLIENT_FD = 4 };
 
 struct container container;
 
+static int as_timeout(int64_t left)
+{
+	if (left == INT64_MAX)
+		return -1;
+	return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
 /* The one timer: until the next thing that is due. */
 static int poll_timeout(void)
 {
 	int64_t left = network_time_left(), due = container.restart_at >= 0 ? container.restart_at : health_deadline();
+	int64_t clients_left = clients_time_left();
 
 	if (due >= 0 && due - monotonic_ms() < left)
 		left = due - monotonic_ms();
-	if (left == INT64_MAX)
-		return -1;
-	return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+	if (clients_left < left)
+		left = clients_left;
+	return as_timeout(left);
 }
 
 enum { SLOT_SIGNAL, SLOT_CONTROL, SLOT_REPORT, SLOT_OUT, SLOT_ERR, SLOT_IN, SLOT_READY, SLOT_GUARD, SLOT_CHECK, SLOT_CLIENTS };
@@ -116,7 +124,7 @@ static void finish(void)
 		struct pollfd fds[1 + CLIENTS_MAX];
 		int count = clients_poll(fds, 0);
 
-		if (poll(fds, (nfds_t)count, -1) > 0)
+		if (poll(fds, (nfds_t)count, as_timeout(clients_time_left())) >= 0)
 			clients_serve(fds, count, on_frame);
 	}
 }

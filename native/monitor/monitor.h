@@ -125,6 +125,8 @@ int clients_listen(const struct job *job);
 void clients_broadcast(enum frame kind, const void *bytes, size_t length);
 int clients_congested(void);
 int clients_pending(void);
+/* Milliseconds until a client's patience ends (clients.c), INT64_MAX: none is stuck.  To be asked before each poll. */
+int64_t clients_time_left(void);
 void clients_accept_last(void);
 
 /* console.c: keeps a terminal whose caller has detached */

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # verb -> module of pyrun.cli whose `command()` defines it
 VERBS = {
+    "attach": "attach",
     "commit": "commit",
     "cp": "cp",
     "create": "create",
@@ -56,6 +57,7 @@ VERBS = {
     "wait": "wait",
 }
 CONTAINER_VERBS = {
+    "attach": "attach",
     "commit": "commit",
     "cp": "cp",
     "create": "create",
@@ -93,7 +95,6 @@ VOLUME_VERBS = {
 }  # fmt: skip
 # Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
 NOT_YET = (
-    "attach",
     "build",
     "builder",
     "buildx",

@@ -18,6 +18,7 @@ from pyrun.cli.app import CONTAINER_VERBS, VERBS, define, root
 from pyrun.cli.definitions import Unsupported, Verb, option_rows
 
 HOT = (
+    "attach",
     "create",
     "exec",
     "kill",

@@ -67,12 +67,12 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     if not attached:
         started.monitor.close()
         return RunResult(started.created.id, None, is_shown=False)
-    from pyrun.engine.attach import attach, chosen_streams
+    from pyrun.engine.attach import chosen_streams, stay
 
     # With passthrough it reads its own input: ours are the same descriptors.
     stdin = options.interactive and options.log_driver != "passthrough"
     streams = chosen_streams(options.attach)
-    code = attach(started, stdin, options.tty, keys, options.sig_proxy, streams)
+    code = stay(started, stdin, keys, options.sig_proxy, streams)
     if code is None:
         events.container(layout, "detach", started.created.record)
     return RunResult(started.created.id, code, is_shown="stdout" in streams or "stderr" in streams)

@@ -55,7 +55,10 @@ def start(
     if attached:
         events.container(layout, "attach", created.record)
     if now.is_up:
-        return _told(layout, created, _attach_to_running(layout, created, now.pid, interactive, keys))
+        from pyrun.engine.attach import join
+
+        code = join(layout, created.record, directory, now.pid, stdin=interactive, keys=keys, proxy=True)
+        return _told(layout, created, code)
     tty, window = bool(created.record["tty"]), (0, 0)
     if tty:
         from pyrun.engine.terminal import window_size
@@ -73,10 +76,9 @@ def start(
     if not attached:
         started.monitor.close()
         return None
-    from pyrun.engine.attach import attach
+    from pyrun.engine.attach import stay
 
-    code = attach(started, interactive and bool(created.record["stdin_open"]), tty, keys, proxy=True)
-    return _told(layout, created, code)
+    return _told(layout, created, stay(started, interactive and created.record["stdin_open"], keys, proxy=True))
 
 
 def _start(layout: Layout, created: Created, attached: bool, window: tuple[int, int]) -> launch.Launch | None:
@@ -98,18 +100,3 @@ def _told(layout: Layout, created: Created, code: int | None) -> int | None:
     if code is None:
         events.container(layout, "detach", created.record)
     return code
-
-
-def _attach_to_running(layout: Layout, created: Created, pid: int, interactive: bool, keys: bytes) -> int | None:
-    from pyrun.engine.attach import attach
-    from pyrun.runtime.launch import connect
-    from pyrun.runtime.plan import Plan
-
-    try:
-        monitor = connect(layout.socket(created.id))
-    except OSError:
-        raise WrongStatusError("attach to", created.record["name"], "not running any more") from None
-    monitor.pid = pid
-    started = launch.Launch(created, monitor, Plan(), is_first_on_fuse=False)
-    tty, stdin = bool(created.record["tty"]), interactive and bool(created.record["stdin_open"])
-    return attach(started, stdin, tty, keys, proxy=True)

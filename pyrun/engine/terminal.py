@@ -104,15 +104,14 @@ class Detacher:
             return data
         out = bytearray()
         for value in data:
-            held = self._held + bytes((value,))
-            if held == self._keys:
+            self._held += bytes((value,))
+            if self._held == self._keys:
                 self.is_detached = True
                 return bytes(out)
-            if self._keys.startswith(held):
-                self._held = held
-            else:
-                out += held
-                self._held = b""
+            # What cannot become the sequence any more is let go, but not what may still begin it.
+            while not self._keys.startswith(self._held):
+                out.append(self._held[0])
+                self._held = self._held[1:]
         return bytes(out)
 
 
@@ -120,34 +119,34 @@ _OUTPUTS = (("O", 1, "stdout"), ("E", 2, "stderr"))
 
 
 class Attachment:
-    """Pumps between the caller's descriptors and a monitor until exit or detach."""
+    """Pumps between the caller's descriptors and a monitor until exit or detach.
+
+    Nothing waits for the monitor to take what is sent: while the container's input is full, its output must still be
+    read. ``redraws``: what draws on the terminal shall draw it all for us, who have not seen it yet.
+    """
 
     __slots__ = (
-        "_detacher",
-        "_ends_with_input",
-        "_monitor",
-        "_outputs",
-        "_pending",
-        "_stdin_open",
-        "_tty",
-        "exit_code",
-    )
+        "_detacher", "_due", "_ends_with_input", "_monitor", "_outputs", "_redraws", "_stdin_open", "_tty", "exit_code",
+    )  # fmt: skip
 
     def __init__(
-        self, monitor: Monitor, *, stdin: bool, tty: bool, detach_keys: bytes, streams: tuple[str, ...]
-    ) -> None:
+        self, monitor: Monitor, *, stdin: bool, tty: bool, detach_keys: bytes, streams: tuple[str, ...],
+        redraws: bool = False,
+    ) -> None:  # fmt: skip
         self._monitor = monitor
         self._tty = tty
         self._stdin_open = stdin
-        self._pending = b""
+        self._redraws = redraws
+        self._due: list[tuple[str, bytes]] = []  # frames to be sent, in this order
         self._detacher = Detacher(detach_keys if tty else b"")
         self._outputs = {kind: fd for kind, fd, name in _OUTPUTS if name in streams}
         self._ends_with_input = not self._outputs
         self.exit_code: int | None = None
+        os.set_blocking(monitor.fd, False)
 
     def run(self) -> int | None:
         """Return the exit code; None after the detach keys or when the monitor went away."""
-        with window_changes(self._send_window if self._tty else None):
+        with window_changes(self._window_changed if self._tty else None):
             if self._tty and self._stdin_open:
                 with RawTerminal(0):
                     self._loop()
@@ -158,24 +157,22 @@ class Attachment:
     @property
     def is_detached(self) -> bool:
         """Whether the detach keys were typed, or all that was to be done was to give the input."""
-        return self._detacher.is_detached or (self._ends_with_input and not self._stdin_open and not self._pending)
+        return self._detacher.is_detached or (self._ends_with_input and not self._stdin_open and not self._due)
 
     def _loop(self) -> None:
         poll = select.poll()
         while self.exit_code is None and not self.is_detached:
-            poll.register(self._monitor.fd, _POLLIN | (_POLLOUT if self._pending else 0))
-            if self._stdin_open and not self._pending:
+            poll.register(self._monitor.fd, _POLLIN | (_POLLOUT if self._due else 0))
+            reads = self._stdin_open and not self._due
+            if reads:
                 poll.register(0, _POLLIN)
             ready = dict(poll.poll())
-            if self._stdin_open and not self._pending:
+            if reads:
                 poll.unregister(0)
                 if 0 in ready:
                     self._read_input()
-            events = ready.get(self._monitor.fd, 0)
-            if events & _POLLOUT and self._pending:
-                self._monitor.send("I", self._pending)
-                self._pending = b""
-            if events & (_POLLIN | _POLLHUP) and not self._read_frame():
+            self._send_due()
+            if ready.get(self._monitor.fd, 0) & (_POLLIN | _POLLHUP) and not self._read_frame():
                 return
 
     def _read_input(self) -> None:
@@ -183,11 +180,22 @@ class Attachment:
             data = os.read(0, _CHUNK)
         except OSError:
             data = b""  # EIO: our terminal is gone
-        if data:
-            self._pending = self._detacher.feed(data)
-            return
-        self._stdin_open = False
-        self._monitor.send("C")
+        if not data:
+            self._stdin_open = False
+            self._due.append(("C", b""))
+        elif text := self._detacher.feed(data):
+            self._due.append(("I", text))
+
+    def _send_due(self) -> None:
+        try:
+            while self._due:
+                self._monitor.send(*self._due[0])
+                self._due.pop(0)
+        except BlockingIOError:
+            return  # poll(2) tells when there is room
+        except (BrokenPipeError, ConnectionResetError):
+            self._due.clear()  # it has ended; the exit code is still to be read
+            self._stdin_open = False
 
     def _read_frame(self) -> bool:
         kind, content = self._monitor.receive()
@@ -205,9 +213,22 @@ class Attachment:
             # The reader went (`| head`): the container goes on, its output into the log only.
             del self._outputs[kind]
 
-    def _send_window(self) -> None:
+    def _window_changed(self) -> None:
         rows, columns = window_size(0)
-        self._monitor.send("W", rows.to_bytes(2, "little") + columns.to_bytes(2, "little"))
+        if not rows:
+            rows, columns = window_size(1)
+        if not rows:
+            return  # no terminal of ours: others may have one
+        if self._redraws:
+            # As docker: a program that has drawn for others draws anew only when the size has changed.
+            self._redraws = False
+            self._due.append(_window_frame(rows + 1, columns + 1))
+        self._due.append(_window_frame(rows, columns))
+        self._send_due()
+
+
+def _window_frame(rows: int, columns: int) -> tuple[str, bytes]:
+    return "W", rows.to_bytes(2, "little") + columns.to_bytes(2, "little")
 
 
 class window_changes:  # noqa: N801 (used as a function)

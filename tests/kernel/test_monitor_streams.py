@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import struct
 import threading
 from pathlib import Path
@@ -198,6 +199,50 @@ def test_a_slow_client_loses_nothing(box: Bundle) -> None:
     wanted = b"".join(b"%d\n" % number for number in range(1, 200001))
     assert running.out == out == wanted
     assert running.err == err == wanted
+
+
+def test_a_stuck_client_is_let_go_and_costs_the_others_nothing(box: Bundle) -> None:
+    """It holds the container back for ten seconds, no longer; one that reads, however slowly, is waited for."""
+    box.flags |= job.STDIN
+    running = box.start("sh", "-c", "read go; seq 1 300000; exit 6")
+    stuck = launch.connect(box.socket)
+    assert stuck.receive()[0] == "H"
+    running.monitor.send("I", b"go\n")
+    result = running.wait()
+    assert result.code == 6
+    assert result.out.split() == [str(number) for number in range(1, 300001)]
+    frames = []
+    while (frame := stuck.receive())[0]:
+        frames.append(frame)
+    stuck.close()
+    got = b"".join(content for _, content in frames)
+    assert {kind for kind, _ in frames} == {"O"}, "no exit code: it has not seen the end"
+    assert result.out.encode().startswith(got)
+    assert 0 < len(got) < len(result.out)
+
+
+@pytest.mark.full
+def test_who_started_it_and_is_alone_may_stop_it_as_long_as_he_likes(box: Bundle) -> None:
+    """`pyrun run … | less`."""
+    running = box.start("sh", "-c", "seq 1 300000; exit 6")
+    idle = select.poll()
+    assert not idle.poll(13000)
+    assert len(running.wait().out.split()) == 300000
+
+
+def test_clients_that_have_gone_make_room_while_nobody_reads_the_input(box: Bundle) -> None:
+    box.flags |= job.STDIN
+    running = box.start("sleep", "1000")
+    running.monitor.send("I", bytes(32000))
+    running.monitor.send("I", bytes(32000))
+    running.monitor.send("I", bytes(32000))
+    for _ in range(40):
+        client = launch.connect(box.socket)
+        assert client.receive() == ("H", b"\x01")
+        client.send("I", b"more")
+        client.close()
+    running.kill()
+    assert running.wait().code == 137
 
 
 def test_a_client_that_goes_is_not_waited_for(box: Bundle) -> None:
