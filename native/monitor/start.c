@@ -105,6 +105,8 @@ static void on_started(void)
 	uint32_t pid = (uint32_t)container.init.host_pid;
 
 	container.started = 1;
+	container.started_at = monotonic_ms();
+	health_begin(); /* before anybody can see that it runs: an earlier life's record would be taken for this one's */
 	if ((container.has_run && state_clear_exit(container.directory_fd) < 0) ||
 	    state_running(&container.job, container.directory_fd, &container.init, container.restarts) < 0) {
 		abandon("write(state)", errno);
@@ -112,8 +114,6 @@ static void on_started(void)
 		return;
 	}
 	container.has_run = 1;
-	container.started_at = monotonic_ms();
-	health_begin();
 	event_start(&container.job);
 	clients_broadcast(FRAME_STARTED, &pid, sizeof(pid));
 	/* Who stops a container that waits to be started again sends SIGTERM and then reads the state: either that is

@@ -122,6 +122,8 @@ def inspect(directory: str, record: dict[str, Any], now: State) -> dict[str, Any
     word = status(directory, record, now)
     if word == NONE or not now.started:
         return None
+    if not os.path.exists(f"{directory}/{_FILE}"):
+        return None  # its monitor was killed before it had said anything
     found = containers.load_file(directory, _FILE)
     return {"Status": word, "FailingStreak": found["FailingStreak"], "Log": found["Log"]}
 

@@ -181,7 +181,7 @@ def _last_sign(directory: str) -> str:
     from time import gmtime, strftime
 
     newest = 0
-    for name in ("state", "logs/json.log"):
+    for name in ("state", "health", "logs/json.log"):
         try:
             newest = max(newest, os.stat(f"{directory}/{name}").st_mtime_ns)
         except OSError:

@@ -153,6 +153,18 @@ def test_a_monitor_killed_while_it_checks(box: Box) -> None:
     assert "(health: starting)" in box.pyrun.ok("ps")
 
 
+def test_a_monitor_killed_before_it_has_said_anything(box: Box) -> None:
+    """Between the record that it runs and that of its health."""
+    box.start("silent", "--health-cmd", "true")
+    place = Path(directory(box, "silent"))
+    box.pyrun.ok("kill", "silent")
+    (place / "health").unlink()
+    (place / "exit").write_bytes(bytes(64))
+    found = box.inspect("silent")["State"]
+    assert (found["Status"], found["ExitCode"]) == ("exited", 137)
+    assert "Health" not in found
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
