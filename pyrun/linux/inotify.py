@@ -9,9 +9,11 @@ import ctypes
 import os
 
 MODIFY = 0x2
+ATTRIB = 0x4
 CLOSE_WRITE = 0x8
 MOVED_TO = 0x80
 CREATE = 0x100
+MOVE_SELF = 0x800
 _CLOEXEC = 0o2000000
 _NONBLOCK = 0o4000
 

@@ -75,6 +75,7 @@ class Pause:
         try:
             if not self._freeze():
                 self._stop_each()
+            os.utime(self._fd)  # tells who waits for it (inotify) that it is paused by now
         except BaseException:
             self.resume()
             raise

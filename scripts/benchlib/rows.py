@@ -90,6 +90,43 @@ def exec_true(scene: Scene, samples: int) -> Row:
     return row.finish()
 
 
+def start_and_wait(scene: Scene, samples: int) -> Row:
+    row = Row("start-wait", "start and wait of a created container (true)")
+    commands = {}
+    for engine in scene.engines:
+
+        def create(engine: tools.Engine = engine) -> None:
+            engine.call("create", "--name", "bench-start", "--network", "none", scene.busybox.reference, "true")
+
+        def remove(engine: tools.Engine = engine) -> None:
+            engine.remove(["bench-start"])
+
+        script = " && ".join(shlex.join(engine.argv(verb, "bench-start")) for verb in ("start", "wait"))
+        argv = ["sh", "-c", script]
+        commands[engine.name] = Command(argv, engine.environment, prepare=create, clean=remove)
+    row.measure(scene, commands, samples, sync=True)
+    row.goals = [("podman", 1 / 4)]
+    return row.finish()
+
+
+def remove_many(scene: Scene, samples: int) -> Row:
+    row = Row("rm-200", "rm -f of 200 running containers")
+    names = [f"bench-rm{number}" for number in range(200)]
+    commands = {}
+    for engine in scene.engines:
+
+        def start(engine: tools.Engine = engine) -> None:
+            for name in names:
+                engine.sleeper(name, scene.busybox.reference)
+
+        # Nothing asks TERM to end it: podman is told not to wait for that.
+        options = ("-t", "0") if engine.name == "podman" else ()
+        commands[engine.name] = Command(engine.argv("rm", "-f", *options, *names), engine.environment, prepare=start)
+    row.measure(scene, commands, samples, sync=True, warm=False)
+    row.goals = [("podman", 1 / 4)]
+    return row.finish()
+
+
 def list_containers(scene: Scene, samples: int) -> Row:
     row = Row("ps", "ps, three containers running")
     names = [f"bench-ps{number}" for number in range(3)]
@@ -207,6 +244,8 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "run-none": run_none,
     "run-net": run_network,
     "exec": exec_true,
+    "start-wait": start_and_wait,
+    "rm-200": remove_many,
     "ps": list_containers,
     "pull-tmpfs": pull_memory,
     "pull-disk": pull_disk,
@@ -217,6 +256,8 @@ SAMPLES = {
     "run-none": 30,
     "run-net": 20,
     "exec": 30,
+    "start-wait": 20,
+    "rm-200": 2,
     "ps": 30,
     "pull-tmpfs": 7,
     "pull-disk": 5,
