@@ -8,7 +8,7 @@ from pyrun.engine import events, lifecycle, namespace
 from pyrun.engine.together import End, alone, end_of_monitor, together
 from pyrun.errors import ConflictError, ContainerNotFoundError, StoreBusyError, StoreCorruptError, WrongStatusError
 from pyrun.runtime import state
-from pyrun.store import containers, fsio
+from pyrun.store import containers, fsio, trees
 from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
@@ -30,15 +30,22 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
 
     Raises: ContainerNotFoundError; WrongStatusError if it runs.
     """
-    alone(_steps(layout, name, force, volumes, None))
-    sweep(layout)
+    graves: list[str] = []
+    alone(_steps(layout, name, force, volumes, None, graves))
+    _remove_files(layout, graves)
 
 
 def remove_all(
     layout: Layout, names: Sequence[str], force: bool = False, volumes: bool = False, timeout: int | None = None
 ) -> Iterator[Outcome]:
     """Remove containers as `remove` does, all at once; ``timeout``: stopped first, killed after these seconds."""
-    yield from together(names, lambda name: _steps(layout, name, force, volumes, timeout))
+    graves: list[str] = []
+    yield from together(names, lambda name: _steps(layout, name, force, volumes, timeout, graves))
+    _remove_files(layout, graves)
+
+
+def _remove_files(layout: Layout, graves: list[str]) -> None:
+    trees.remove_trees(graves)
     # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
     sweep(layout)
 
@@ -70,7 +77,7 @@ def with_dependents(layout: Layout, names: Sequence[str]) -> list[str]:
     return [*reversed(found[len(given) :]), *names]
 
 
-def _steps(layout: Layout, name: str, force: bool, volumes: bool, timeout: int | None) -> Work:
+def _steps(layout: Layout, name: str, force: bool, volumes: bool, timeout: int | None, graves: list[str]) -> Work:
     namespace.register(layout)
     container_id, directory = containers.resolve(layout, name)
     group = lifecycle.pause_group(directory)
@@ -83,7 +90,9 @@ def _steps(layout: Layout, name: str, force: bool, volumes: bool, timeout: int |
     try:
         record = _record(directory, force)
         _mark_volumes(layout, record, volumes)
-        containers.delete(layout, container_id, directory)
+        grave = containers.bury(layout, container_id, directory)
+        if grave:
+            graves.append(grave)
     except ContainerNotFoundError:
         if force:
             return  # it was --rm and has removed itself

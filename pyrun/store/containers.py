@@ -196,6 +196,17 @@ def delete(layout: Layout, container_id: str, path: str) -> None:
 
     A second deleter, or a crash in between, does no harm: each step may find its work done.
     """
+    from pyrun.store import trees
+
+    grave = bury(layout, container_id, path)
+    if grave:
+        trees.remove_tree(grave)
+
+
+def bury(layout: Layout, container_id: str, path: str) -> str:
+    """Remove a container as `delete` does but for the files; return where they are now, "" if there are none."""
+    from pyrun.store import trees
+
     ephemeral = path.startswith(layout.ephemeral + "/")
     try:
         name = load(path).get("name", "")
@@ -204,7 +215,7 @@ def delete(layout: Layout, container_id: str, path: str) -> None:
     if name:
         release_name(layout, name, container_id)
     fsio.unlink_quietly(layout.live_entry(container_id))
-    drop(layout, container_id, ephemeral=ephemeral)
+    return trees.bury(layout, directory(layout, container_id, ephemeral=ephemeral))
 
 
 def release_name(layout: Layout, name: str, container_id: str) -> None:

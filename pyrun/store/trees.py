@@ -5,15 +5,16 @@ It must not know namespaces: whoever can enter the engine's user namespace regis
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 
-from pyrun.errors import StoreError
+from pyrun.errors import PyrunError, StoreError
 from pyrun.store import owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyrun.store.layout import Layout
 
@@ -22,6 +23,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # How deep this process goes: each level takes a descriptor and two frames. A container makes its directories as deep as
 # it likes; the registered remover has no such limit.
 _DEPTH = 100
+_THREADS = 8
 
 
 def register_remover(remover: Callable[[str], None] | None) -> None:
@@ -50,14 +52,51 @@ def remove_tree(path: str) -> None:
         _remover(path)
 
 
+def remove_trees(paths: Sequence[str]) -> None:
+    """Remove many trees at once. Raises: as `remove_tree`, for the first that stays, when it is done with all.
+
+    A file system's journal is written while others wait for their unlink(2): 60 containers took 1.8 s one after another
+    on a busy disk, 0.2 s in eight threads (measured, ext4).
+    """
+    todo, failures = [*paths], []
+
+    def work(done: _thread.LockType) -> None:
+        try:
+            while todo:
+                try:
+                    remove_tree(todo.pop())
+                except (PyrunError, OSError) as error:
+                    failures.append(error)
+                except IndexError:
+                    return  # another took the last
+        finally:
+            done.release()
+
+    locks = [_thread.allocate_lock() for _ in range(min(_THREADS, len(todo)))]
+    for lock in locks:
+        lock.acquire()
+        _thread.start_new_thread(work, (lock,))
+    for lock in locks:
+        lock.acquire()
+    if failures:
+        raise failures[0]
+
+
 def discard(layout: Layout, path: str) -> None:
     """Make a tree of the store's disk unreachable in one step, then remove it; a missing one is fine."""
+    grave = bury(layout, path)
+    if grave:
+        remove_tree(grave)
+
+
+def bury(layout: Layout, path: str) -> str:
+    """Make a tree of the store's disk unreachable in one step; return where it is now, "" if it is missing."""
     grave = f"{layout.trash}/{owner.token()}"
     try:
         os.rename(path, grave)
     except FileNotFoundError:
-        return
-    remove_tree(grave)
+        return ""
+    return grave
 
 
 def _remove(path: str) -> None:

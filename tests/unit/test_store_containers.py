@@ -531,3 +531,23 @@ def test_many_renames_at_once(layout: Layout) -> None:
         assert process.exitcode == 0
     held = {name: containers.resolve(layout, name)[0] for name in os.listdir(layout.names)}
     assert {containers.load(layout.container(i))["name"]: i for i in made} == held
+
+
+def test_many_trees_are_removed_at_once_and_what_stays_is_told(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+    for number in range(20):
+        path = Path(layout.trash, f"grave{number}")
+        (path / "upper").mkdir(parents=True)
+        (path / "upper" / "file").touch()
+        paths.append(str(path))
+    real = trees._remove
+
+    def refused(path: str) -> None:
+        if path.endswith("grave7"):
+            raise PermissionError(13, "Permission denied", path)
+        real(path)
+
+    monkeypatch.setattr(trees, "_remove", refused)
+    with pytest.raises(StoreError, match="grave7"):
+        trees.remove_trees(paths)
+    assert os.listdir(layout.trash) == ["grave7"]
