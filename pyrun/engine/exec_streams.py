@@ -15,6 +15,7 @@ import stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.engine.terminal import Detacher
+    from pyrun.runtime.launch import ConsoleKeeper
 
 _CHUNK = 65536
 _POLLIN, _POLLOUT = 1, 4
@@ -24,7 +25,7 @@ _TIOCSWINSZ = 0x5414
 class Streams:
     """``child``: the descriptors for the process, -1 where it gets a console."""
 
-    __slots__ = ("_detacher", "_master", "_pairs", "_stdin", "_theirs", "child", "detached", "tty")
+    __slots__ = ("_detacher", "_keeper", "_master", "_pairs", "_stdin", "_theirs", "child", "detached", "tty")
 
     def __init__(self, *, interactive: bool, tty: bool, detached: bool, detach_keys: bytes) -> None:
         self.tty = tty
@@ -34,6 +35,7 @@ class Streams:
         self._stdin = -1  # our end of its standard input, where that is pumped
         self._pairs: dict[int, int] = {}  # what to read -> where to write it
         self._detacher: Detacher | None = None
+        self._keeper: ConsoleKeeper | None = None
         if tty:
             from pyrun.engine.terminal import Detacher
 
@@ -55,6 +57,8 @@ class Streams:
 
     def __exit__(self, *_: object) -> None:
         self.started()
+        if self._keeper is not None:
+            self._keeper.end()
         for fd in (*self._pairs, self._stdin, self._master):
             if fd > 2:
                 try:
@@ -73,6 +77,9 @@ class Streams:
         """Receive the console's master that the process has sent."""
         _, ancillary, _, _ = connection.recvmsg(1, 64)
         self._master = int.from_bytes(ancillary[0][2][:4], "little")
+        from pyrun.runtime.launch import ConsoleKeeper
+
+        self._keeper = ConsoleKeeper(self._master)  # from now on: we may be killed
         self._pairs[self._master] = 1
         if self._stdin == -2:
             self._stdin = self._master
@@ -103,9 +110,9 @@ class Streams:
 
     def leave_console(self) -> None:
         """The caller goes, what runs on the console stays."""
-        from pyrun.runtime.launch import keep_console
-
-        keep_console(self._master)
+        if self._keeper is not None:
+            self._keeper.take_over()
+        self._keeper = None
 
     def pump(self, pid: int) -> int:
         """Pump until the process ends; return its exit code (128 + signal), or 0 after the detach keys."""

@@ -80,21 +80,38 @@ def start_monitor(
     return Monitor(ours.detach(), process)
 
 
-def keep_console(fd: int) -> None:
-    """Leave the master of a terminal to a small process that reads it until its last program has gone.
+class ConsoleKeeper:
+    """A small process that holds the master of a terminal and reads it once we are gone, until its last program is.
 
     It is no monitor's: outside of every namespace of ours, where no container can reach it.
     """
-    nowhere = engine_ns.EngineMap(0, "", "", None, None)
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    try:
-        argv = [LIBEXEC + "/pyrun-monitor", "console"]
-        engine_ns.spawn_in("", nowhere, argv, fds=(-1, -1, -1, fd, writer)).leave()
-    finally:
-        os.close(writer)
-        # Until it is in a session of its own: the end of ours hangs up on all that are in it.
-        os.read(reader, 1)
-        os.close(reader)
+
+    __slots__ = ("_process", "_writer")
+
+    def __init__(self, master_fd: int) -> None:
+        nowhere = engine_ns.EngineMap(0, "", "", None, None)
+        ready, theirs = os.pipe2(os.O_CLOEXEC)
+        alive, self._writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            argv = [LIBEXEC + "/pyrun-monitor", "console"]
+            self._process = engine_ns.spawn_in("", nowhere, argv, fds=(-1, -1, -1, master_fd, theirs, alive))
+        finally:
+            os.close(theirs)
+            os.close(alive)
+            # Until it is in a session of its own: the end of ours hangs up on all that are in it.
+            os.read(ready, 1)
+            os.close(ready)
+
+    def take_over(self) -> None:
+        """We go, what runs on the terminal stays."""
+        os.close(self._writer)
+        self._process.leave()
+
+    def end(self) -> None:
+        """What ran on the terminal has ended before us."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._writer)
 
 
 def wait_started(monitor: Monitor, plan: Plan | None, command: str) -> None:

@@ -176,6 +176,20 @@ def test_what_is_detached_from_goes_on(box: Box) -> None:
     box.pyrun.ok("exec", "host", "sh", "-c", "kill -9 $(cat /pid)")
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_what_is_on_a_terminal_outlives_a_killed_caller(box: Box, number: int) -> None:
+    box.start("host")
+    child = on_a_terminal(box, "exec", "-it", "host", "sh", "-c", "echo $$ > /pid; echo up; exec yes")
+    child.expect_exact("up")
+    child.kill(number)
+    child.close(force=True)
+    # `yes` is stopped by a terminal that nobody reads, and ended by one that nobody holds.
+    used = "$(cut -d' ' -f14,15 /proc/$(cat /pid)/stat)"
+    script = f'one={used}; while [ "{used}" = "$one" ]; do :; done'
+    box.pyrun.ok("exec", "host", "sh", "-c", script)
+    box.pyrun.ok("exec", "host", "sh", "-c", "kill -9 $(cat /pid)")
+
+
 def test_detached_on_a_terminal_of_its_own(box: Box) -> None:
     box.start("host")
     box.pyrun.ok("exec", "-dt", "host", "sh", "-c", "tty > /name; echo $$ > /pid; yes")
