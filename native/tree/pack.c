@@ -219,7 +219,7 @@ static void parse(int argc, char **argv, struct level *root, bool all, bool *lis
 
 int verb_export(int argc, char **argv)
 {
-    struct level root = {.told = true};
+    static struct level root = {.told = true};
     bool list = false;
 
     parse(argc, argv, &root, true, &list);
@@ -232,7 +232,7 @@ int verb_export(int argc, char **argv)
 
 int verb_changes(int argc, char **argv)
 {
-    struct level root = {.told = true};
+    static struct level root = {.told = true};
     bool list = false;
 
     parse(argc, argv, &root, false, &list);
@@ -257,7 +257,7 @@ int verb_changes(int argc, char **argv)
 int verb_pack(int argc, char **argv)
 {
     static const struct layer plain = {.marks = NO_MARKS};
-    struct level in = {.told = true};
+    static struct level in = {.told = true};
     struct place place;
     int root_fd = -1;
     char *path = NULL, *name = NULL;

@@ -24,7 +24,7 @@ MTIME = (1_600_000_000_123_456_789, 1_600_000_000_123_456_789)
 def run(verb: str, *arguments: str, fds: tuple[int, ...] = (), code: int = 0) -> tuple[bytes, pyrun_tree.Report]:
     """Run a verb that writes to standard output; return that and its report."""
     read_end, write_end = os.pipe()
-    words = [program(), verb, "--report-fd", str(write_end), *arguments]
+    words = [program(sanitized=True), verb, "--report-fd", str(write_end), *arguments]
     done = subprocess.run(words, capture_output=True, pass_fds=[write_end, *fds], check=False)
     os.close(write_end)
     report = pyrun_tree.read_report(read_end)
