@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchlib import memory, tools
 from benchlib.scene import Scene
-from benchlib.timing import Command, interleave, summary
+from benchlib.timing import Command, interleave, run, summary
 
 
 class Row:
@@ -144,6 +144,40 @@ def list_containers(scene: Scene, samples: int) -> Row:
     return row.finish()
 
 
+def logs_million(scene: Scene, samples: int) -> Row:
+    row = Row("logs-million", "logs of a container that wrote 1,000,000 lines")
+    script = "seq 1 1000000 | sed 's/^/This is line number /'"
+    words = ("run", "--name", "bench-logs", "--network", "none", "--log-opt", "max-size=1g", scene.busybox.reference)
+    commands = {}
+    for engine in scene.engines:
+        run(engine.argv(*words, "sh", "-c", script), engine.environment, scene.log)
+        commands[engine.name] = Command(engine.argv("logs", "bench-logs"), engine.environment)
+    try:
+        row.measure(scene, commands, samples, sync=False)
+    finally:
+        for engine in scene.engines:
+            engine.remove(["bench-logs"])
+    row.goals = [("podman", 1 / 2)]
+    return row.finish()
+
+
+def stdout_throughput(scene: Scene, samples: int) -> Row:
+    row = Row("stdout-throughput", "run -d and wait: 500 MB in lines of 100 bytes into the log")
+    line = "0123456789" * 9 + "01234567"
+    script = f"yes {line}x | head -c 20000000 >/tmp/f; i=0; while [ $i -lt 25 ]; do cat /tmp/f; i=$((i+1)); done"
+    commands = {}
+    for engine in scene.engines:
+        start = engine.argv("run", "-d", "--name", "bench-out", "--network", "none", scene.busybox.reference)
+        both = f"{shlex.join([*start, 'sh', '-c', script])} && {shlex.join(engine.argv('wait', 'bench-out'))}"
+        commands[engine.name] = Command(
+            ["sh", "-c", both], engine.environment, clean=lambda engine=engine: engine.remove(["bench-out"])
+        )
+    row.measure(scene, commands, samples, sync=True)
+    row.goals = [("podman", 1.0)]
+    row.notes.append("as each logs by default: pyrun json-file, rotated; podman k8s-file")
+    return row.finish()
+
+
 def pull_memory(scene: Scene, samples: int) -> Row:
     return _pull(scene, samples, "pull-tmpfs", scene.tmpfs)
 
@@ -247,6 +281,8 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "start-wait": start_and_wait,
     "rm-200": remove_many,
     "ps": list_containers,
+    "logs-million": logs_million,
+    "stdout-throughput": stdout_throughput,
     "pull-tmpfs": pull_memory,
     "pull-disk": pull_disk,
     "size": image_size,
@@ -259,6 +295,8 @@ SAMPLES = {
     "start-wait": 20,
     "rm-200": 2,
     "ps": 30,
+    "logs-million": 7,
+    "stdout-throughput": 5,
     "pull-tmpfs": 7,
     "pull-disk": 5,
     "size": 50,
