@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag, many, text
@@ -38,5 +40,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         changes=params["change"],
         pause=params["pause"] and not params["no_pause"],
     )
+    # Else a paused container would stay so.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     print(commit(session.layout, params["container"], options))
     return 0

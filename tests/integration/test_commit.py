@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING, Any
@@ -236,6 +237,20 @@ def test_a_running_container_is_paused(box: Box) -> None:
     events = box.pyrun.ok("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}").split()
     assert events.count("pause") == events.count("unpause") == 5
     assert events.count("commit") == 6
+
+
+def test_a_commit_that_is_ended_leaves_nothing_paused(box: Box) -> None:
+    """Its layer is large and cannot be compressed: it is ended while the container is paused."""
+    script = "head -c 300000000 /dev/urandom >/large; echo ready; exec sleep 1000"
+    box.start("con", command=("sh", "-c", script))
+    wait_for_line(box, "con", "ready")
+    commit = box.pyrun.popen("commit", "con", stdout=subprocess.DEVNULL)
+    while box.status("con") != "paused":
+        assert commit.poll() is None, "it was too fast to be ended"
+    commit.send_signal(signal.SIGTERM)
+    assert commit.wait(60) == 128 + signal.SIGTERM
+    assert box.status("con") == "running"
+    assert not any((box.pyrun.root / "tmp").iterdir())
 
 
 def test_refusals(box: Box) -> None:
