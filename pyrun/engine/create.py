@@ -307,7 +307,7 @@ class Builder:
             "mounts": decided_mounts.shown,
             "ports": [mapping.record() for mapping in network.ports],
             "published": [mapping.record() for mapping in network.asked],
-            "exposed": image["exposed_ports"],
+            "exposed": _exposed([*image["exposed_ports"], *options.expose]),
             "hostname": hostname,
             "stop_signal": options.stop_signal or image["stop_signal"] or _DEFAULT_STOP_SIGNAL,
             "stop_timeout": options.stop_timeout if options.stop_timeout is not None else 10,
@@ -323,6 +323,15 @@ class Builder:
             "options": options.as_dict(),
             "uplink": network.record(),
         }
+
+
+def _exposed(texts: list[str]) -> list[str]:
+    """Return ``8000/udp``, ``8001/udp`` for ``8000-8001/udp``: what `ps` shows."""
+    if not texts:
+        return []
+    from pyrun.network import ports
+
+    return [f"{port.container_port}/{port.protocol}" for port in ports.exposed(texts, [])]
 
 
 def _log(options: RunOptions) -> dict[str, Any] | None:

@@ -57,7 +57,8 @@ class Filters:
         inside = {(port["container_port"], port["protocol"]) for port in ports}
         for text in container.record.get("exposed", ()):
             number, _, protocol = text.partition("/")
-            inside.add((int(number), protocol))
+            if number.isdecimal():
+                inside.add((int(number), protocol))
         outside = {(port["host_port"], port["protocol"]) for port in ports if port["host_port"]}
         return any(
             first <= number <= last and protocol == wanted

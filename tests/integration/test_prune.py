@@ -105,11 +105,12 @@ def test_system_prune(box: Box) -> None:
 
 @pytest.mark.requires("tun")
 def test_port(box: Box) -> None:
-    box.pyrun.ok(
-        "run", "-d", "--name", "web", "-p", "127.0.0.1:0:80", "-p", "127.0.0.1::53/udp", box.image, "sleep", "99"
-    )
+    ports = ("-p", "127.0.0.1:0:80", "-p", "127.0.0.1::53/udp", "--expose", "9000-9001")
+    box.pyrun.ok("run", "-d", "--name", "web", *ports, box.image, "sleep", "99")
     http, dns = (box.inspect("web")["NetworkSettings"]["Ports"][key][0]["HostPort"] for key in ("80/tcp", "53/udp"))
     assert box.pyrun.ok("port", "web") == f"53/udp -> 127.0.0.1:{dns}\n80/tcp -> 127.0.0.1:{http}"
+    shown = f"9000-9001/tcp, 127.0.0.1:{dns}->53/udp, 127.0.0.1:{http}->80/tcp"
+    assert box.pyrun.ok("ps", "--format", "{{.Ports}}", "--filter", "expose=9001") == shown
     assert box.pyrun.ok("container", "port", "web", "80") == f"127.0.0.1:{http}"
     assert box.pyrun.ok("port", "web", "53/udp") == f"127.0.0.1:{dns}"
     assert "no public port '80/udp' published for web" in box.pyrun.fails(1, "port", "web", "80/udp")
