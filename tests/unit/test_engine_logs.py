@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -236,6 +237,23 @@ def test_follow_reads_across_rotations_until_the_end(world: World) -> None:
     following.join(timeout=20)
     assert not following.is_alive()
     assert following.shown == list(range(10))
+
+
+def test_follow_where_the_user_has_no_inotify_instance_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("pyrun.engine.log_watch.Inotify", refuse)
+    directory = log_of(world, "running")
+    (directory / "json.log").write_bytes(line(0))
+    following = Following(world)
+    following.reached(1)
+    rotate(directory)
+    (directory / "json.log").write_bytes(line(1))
+    following.reached(2)
+    end(world, directory)
+    following.join(timeout=20)
+    assert following.shown == [0, 1]
 
 
 def test_who_falls_behind_is_told_and_holds_no_more_files_than_there_are(world: World) -> None:
