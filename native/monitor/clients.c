@@ -134,6 +134,8 @@ int clients_listen(const struct job *job)
 		return -1;
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%.70s", directory_fd, name + 1);
 	unlink(path);
+	if (listen_fd >= 0)
+		close(listen_fd);
 	listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listen_fd, 8) < 0)
 		return -1;

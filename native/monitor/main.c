@@ -155,6 +155,7 @@ static int run_monitor(void)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
 	container.signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	run_reset();
 	container.directory_fd = container.lock_fd = -1;

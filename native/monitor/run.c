@@ -58,6 +58,8 @@ void on_signal(void)
 	while (read(container.signal_fd, &info, sizeof(info)) == sizeof(info))
 		if (info.ssi_signo == SIGTERM)
 			container.is_leaving = 1;
+		else if (info.ssi_signo == SIGHUP)
+			(void)!clients_listen(&container.job); /* the socket was taken with the runtime directory */
 		else
 			is_child = 1;
 	if (container.is_leaving && container.restarts && !container.started && container.init.pidfd >= 0)

@@ -10,7 +10,7 @@ import os
 from pyrun.engine import events
 from pyrun.engine.terminal import Attachment, SignalProxy, parse_detach_keys
 from pyrun.errors import ConflictError, InvalidInputError
-from pyrun.runtime import launch, state
+from pyrun.runtime import state
 from pyrun.store import containers
 
 TYPE_CHECKING = False
@@ -75,12 +75,12 @@ def join(
     layout: Layout, record: dict[str, Any], directory: str, pid: int, *, stdin: bool, keys: bytes, proxy: bool
 ) -> int | None:
     """Attach to what runs already; as `stay`."""
-    from pyrun.engine import log_files
+    from pyrun.engine import lifecycle, log_files
 
     if log_files.settings(record)["driver"] == "passthrough":
         raise ConflictError("this container is using the 'passthrough' log driver, cannot attach")
     try:
-        monitor = launch.connect(layout.socket(record["id"]))
+        monitor = lifecycle.connect(layout, record["id"], directory)
     except OSError:
         raise _stopped(record["name"]) from None
     monitor.pid = pid

@@ -15,10 +15,12 @@ from pyrun.runtime import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrun.runtime.launch import Monitor
     from pyrun.runtime.state import State
+    from pyrun.store.layout import Layout
 
-SIGKILL = 9
-SIGTERM = 15
+SIGHUP, SIGKILL, SIGTERM = 1, 9, 15
+_PATIENCE, _PAUSE_MS = 200, 5  # for a socket that is made anew
 _NAMES = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
     "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
@@ -77,21 +79,50 @@ def send_signal(now: State, number: int) -> bool:
     return True
 
 
+def connect(layout: Layout, container_id: str, directory: str) -> Monitor:
+    """Attach to a container's monitor. Raises: OSError where nobody listens.
+
+    A socket that went with the runtime directory (the last login session's end, a cleaner of /tmp) is made anew by a
+    monitor that gets SIGHUP; an older one has that blocked.
+    """
+    from pyrun.runtime import launch
+
+    path = layout.socket(container_id)
+    try:
+        return launch.connect(path)
+    except OSError:
+        now = state.status(directory)
+        if not now.is_up or not _signal_monitor(now, SIGHUP):
+            raise
+    for _ in range(_PATIENCE):
+        select.poll().poll(_PAUSE_MS)
+        try:
+            return launch.connect(path)
+        except OSError:
+            continue
+    return launch.connect(path)
+
+
+def _signal_monitor(now: State, number: int) -> bool:
+    fd = open_process(now.monitor, now.monitor_starttime)
+    if fd < 0:
+        return False
+    try:
+        _signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
 def end_restarts(now: State) -> None:
     """Tell the monitor to start the container no more; one that waits to do so ends at once.
 
     Before the first process is signalled, so that the monitor sees it first. A monitor that knows no restarts has
     SIGTERM blocked.
     """
-    fd = open_process(now.monitor, now.monitor_starttime)
-    if fd < 0:
-        return
-    try:
-        _signal.pidfd_send_signal(fd, SIGTERM)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(fd)
+    _signal_monitor(now, SIGTERM)
 
 
 def wait_end(now: State, timeout: float | None = None) -> bool:

@@ -31,11 +31,10 @@ def wait(layout: Layout, name: str) -> int:
 
 
 def _through_socket(layout: Layout, container_id: str, directory: str) -> int:
-    from pyrun.runtime import launch
-
     try:
-        monitor = launch.connect(layout.socket(container_id))
+        monitor = lifecycle.connect(layout, container_id, directory)
     except OSError:
+        lifecycle.wait_end(state.status(directory))
         return state.status(directory).exit_code
     try:
         while True:
