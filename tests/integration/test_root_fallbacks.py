@@ -49,11 +49,13 @@ def fallback(box: Box, request: pytest.FixtureRequest) -> Box:
 
 
 def daemons() -> set[int]:
-    """The processes of fuse-overlayfs that the test has left running."""
+    """This user's processes of fuse-overlayfs."""
     found = set()
+    ours = f"\nUid:\t{os.getuid()}\t"
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and (entry / "comm").read_text().strip() == "fuse-overlayfs":
+            status = (entry / "status").read_text() if entry.name.isdigit() else ""
+            if status.startswith("Name:\tfuse-overlayfs\n") and ours in status:
                 found.add(int(entry.name))
         except OSError:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,6 +135,8 @@ def start_ring(box: Bundle, script: str) -> tuple[Running, int]:
 def test_non_blocking_goes_on_while_the_writer_is_stuck(box: Bundle) -> None:
     running, writer = start_ring(box, "read go; seq 1 100000; echo all; sleep 1000")
     os.kill(writer, signal.SIGSTOP)
+    while Path(f"/proc/{writer}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        continue  # it takes effect at its next interrupt; until then it makes room in the pipe
     try:
         running.monitor.send("I", b"go\n")
         running.until(b"all\n")
@@ -160,7 +163,10 @@ def test_non_blocking_loses_nothing_in_peace_and_holds_no_lock(box: Bundle) -> N
 
 def test_a_writer_that_is_killed_is_counted_and_does_not_stop_the_container(box: Bundle) -> None:
     running, writer = start_ring(box, "read go; seq 1 100; exit 4")
+    pidfd = os.pidfd_open(writer)
     os.kill(writer, signal.SIGKILL)
+    select.select([pidfd], [], [])  # until it is dead it may still write some
+    os.close(pidfd)
     running.monitor.send("I", b"go\n")
     result = running.wait()
     assert (result.code, len(result.out.split())) == (4, 100)
