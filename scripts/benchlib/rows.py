@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from benchlib import memory, tools
 from benchlib.scene import Scene
-from benchlib.timing import Command, interleave, run, summary
+from benchlib.timing import Command, CommandFailedError, interleave, run, summary
 
 
 class Row:
@@ -122,7 +123,13 @@ def remove_many(scene: Scene, samples: int) -> Row:
         # Nothing asks TERM to end it: podman is told not to wait for that.
         options = ("-t", "0") if engine.name == "podman" else ()
         commands[engine.name] = Command(engine.argv("rm", "-f", *options, *names), engine.environment, prepare=start)
-    row.measure(scene, commands, samples, sync=True, warm=False)
+    try:
+        row.measure(scene, commands, samples, sync=True, warm=False)
+    finally:
+        for engine in scene.engines:
+            if engine.name in row.failures:  # perhaps it could not start all of them
+                with contextlib.suppress(CommandFailedError):
+                    engine.remove(names)
     row.goals = [("podman", 1 / 4)]
     return row.finish()
 
