@@ -75,6 +75,11 @@ CASES = {
     "volume inspect": Case(("volume", "inspect", "other"), "volume", ("",)),
     "port": Case(("port", "victim"), "running", ("running",)),
     "wait": Case(("wait", "victim"), "exited", ("exited",)),
+    "restart": Case(("restart", "-t", "0", "victim"), "running", ("running", "exited"), (0,), WRITE),
+    "update": Case(("update", "--restart", "always", "victim"), "running", ("running",), (0,), WRITE),
+    "commit": Case(("commit", "victim", "other:1"), "exited", ("exited",), (0,), WRITE),
+    "attach": Case(("attach", "--no-stdin", "victim"), "exited", ("exited",), (1,)),
+    "system df": Case(("system", "df"), "running", ("running",)),
     "diff": Case(("diff", "victim"), "exited", ("exited",)),
     "export": Case(("export", "-o", "/dev/null", "victim"), "exited", ("exited",)),
     "logs": Case(("logs", "victim"), "running", ("running",)),
@@ -155,6 +160,9 @@ def check(killing: Killing, case: Case, when: str) -> None:
 
 def clean(killing: Killing) -> None:
     killing.box.pyrun("volume", "rm", "-f", "other")
-    if "other:1" in killing.box.pyrun.ok("images", "--format", "{{.Repository}}:{{.Tag}}").split():
-        killing.box.pyrun.ok("rmi", "other:1")
+    # Also what a commit has left without a name, whose place another one took.
+    listed = killing.box.pyrun.ok("images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
+    for name, image_id in (line.split() for line in listed):
+        if name != killing.box.image:
+            killing.box.pyrun.ok("rmi", "-f", image_id if "<none>" in name else name)
     killing.clean()
