@@ -162,7 +162,8 @@ def _mark_volumes(layout: Layout, record: dict[str, Any], volumes: bool) -> None
     from pyrun.volumes import store
 
     for name in record["anonymous_volumes"]:
-        if volumes or record["ephemeral"]:
+        # One that another container mounts by its name stays, also when that container goes.
+        if (volumes or record["ephemeral"]) and store.users(layout, name) == [record["id"]]:
             store.own(layout, name, record["id"])
         else:
             store.disown(layout, name)
