@@ -66,6 +66,9 @@ def start(
         window = window_size(0)
     try:
         started = _start(layout, created, attached, window)
+    except FileNotFoundError:
+        containers.resolve(layout, created.id)  # removed meanwhile: that is what to say
+        raise
     except SyscallError as error:
         # Two starts at once: the other's monitor holds the container's lock.
         if attached or error.errno != _EAGAIN or "SETLK" not in error.syscall:
