@@ -67,7 +67,11 @@ def open_process(pid: int, starttime: int) -> int:
 
 def send_signal(now: State, number: int) -> bool:
     """Signal the container's first process; False if it has ended."""
-    fd = open_process(now.pid, now.starttime)
+    return _send(now.pid, now.starttime, number)
+
+
+def _send(pid: int, starttime: int, number: int) -> bool:
+    fd = open_process(pid, starttime)
     if fd < 0:
         return False
     try:
@@ -92,7 +96,7 @@ def connect(layout: Layout, container_id: str, directory: str) -> Monitor:
         return launch.connect(path)
     except OSError:
         now = state.status(directory)
-        if not now.is_up or not _signal_monitor(now, SIGHUP):
+        if not now.is_up or not _send(now.monitor, now.monitor_starttime, SIGHUP):
             raise
     for _ in range(_PATIENCE):
         select.poll().poll(_PAUSE_MS)
@@ -103,26 +107,13 @@ def connect(layout: Layout, container_id: str, directory: str) -> Monitor:
     return launch.connect(path)
 
 
-def _signal_monitor(now: State, number: int) -> bool:
-    fd = open_process(now.monitor, now.monitor_starttime)
-    if fd < 0:
-        return False
-    try:
-        _signal.pidfd_send_signal(fd, number)
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
 def end_restarts(now: State) -> None:
     """Tell the monitor to start the container no more; one that waits to do so ends at once.
 
     Before the first process is signalled, so that the monitor sees it first. A monitor that knows no restarts has
     SIGTERM blocked.
     """
-    _signal_monitor(now, SIGTERM)
+    _send(now.monitor, now.monitor_starttime, SIGTERM)
 
 
 def wait_end(now: State, timeout: float | None = None) -> bool:

@@ -43,6 +43,10 @@ def same(engines: tuple[CommandLine, Podman], images: Catalogue) -> Iterator[Cal
 
     yield check
     podman("rm", "--all", "--force", "--time", "0", "--volumes")
+    podman("volume", "rm", "--all", "--force")
     names = pyrun("ps", "--all", "--quiet").stdout.split()
     if names:
         pyrun.ok("rm", "--force", "--volumes", *names)
+    named = pyrun("volume", "ls", "--quiet").stdout.split()
+    if named:
+        pyrun.ok("volume", "rm", *named)
