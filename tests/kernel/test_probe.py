@@ -242,7 +242,7 @@ def test_info_shows_rows_features_paths_and_versions(tmp_path: Path) -> None:
 
     (tmp_path / "root").mkdir()
     result = info.info(Layout(str(tmp_path / "root"), str(tmp_path / "run"))).as_dict()
-    assert (result["Containers"], result["Images"], result["Kernel Version"]) == ("0", "0", os.uname().release)
+    assert (result["Containers"], result["Images"], result["Kernel Version"]) == (0, 0, os.uname().release)
     assert {"Storage Driver", "Id Map", "Network", "Security Options", "Root Dir"} <= result.keys()
     assert [set(f) for f in result["Features"][:1]] == [{"name", "ok", "detail", "instead", "remedy"}]
     assert result["Paths"]["root"] == str(tmp_path / "root")
