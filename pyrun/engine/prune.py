@@ -56,12 +56,14 @@ def prune_containers(layout: Layout, conditions: Conditions) -> Pruned:
     ]
     sizes = writable_sizes(layout, [container.directory for container in idle])
     removed, reclaimed = [], 0
-    for container, size in zip(idle, sizes, strict=True):
-        try:
-            rm.remove(layout, container.id)
-        except (NotFoundError, ConflictError, StoreBusyError, StoreCorruptError):
+    # Together, not one by one: what is swept after a removal is looked for once.
+    outcomes = rm.remove_all(layout, [container.id for container in idle])
+    for (container_id, _, error), size in zip(outcomes, sizes, strict=True):
+        if isinstance(error, (NotFoundError, ConflictError, StoreBusyError, StoreCorruptError)):
             continue  # gone, started again, or damaged: `rm -f` is for that
-        removed.append(container.id)
+        if error is not None:
+            raise error
+        removed.append(container_id)
         reclaimed += size
     return Pruned(removed, reclaimed)
 
