@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from benchlib import report, tools
-from benchlib.rows import ROWS, SAMPLES, Row
+from benchlib.row import Row
+from benchlib.rows import ROWS, SAMPLES
 from benchlib.scene import set_up
 from benchlib.timing import CommandFailedError
 

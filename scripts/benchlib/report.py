@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchlib import tools
-from benchlib.rows import Row
+from benchlib.row import Row
 
 
 def show(row: Row) -> None:

@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from benchlib import memory, tools
+from benchlib import memory, rows_many, tools
+from benchlib.row import Row
 from benchlib.scene import Scene
-from benchlib.timing import Command, CommandFailedError, interleave, run, summary
-
-
-class Row:
-    """One line of the table: who took how long, and what pyrun is to reach.
-
-    ``goal``: (competitor, factor): pyrun's median is to be at most factor × the competitor's.
-    """
-
-    def __init__(self, name: str, title: str, *, unit: str = "ms") -> None:
-        self.name = name
-        self.title = title
-        self.unit = unit
-        self.results: dict[str, dict[str, float]] = {}
-        self.failures: dict[str, str] = {}
-        self.goals: list[tuple[str, float]] = []
-        self.notes: list[str] = []
-        self.checks: list[tuple[str, bool]] = []
-
-    def measure(
-        self, scene: Scene, commands: dict[str, Command], samples: int, *, sync: bool, warm: bool = True
-    ) -> None:
-        times, self.failures = interleave(commands, samples, scene.log, sync=sync, warm=warm)
-        self.results = {name: summary(found) for name, found in times.items()}
-
-    def median(self, name: str) -> float:
-        return self.results.get(name, {}).get("median_ms", 0.0)
-
-    def finish(self) -> Row:
-        for competitor, factor in self.goals:
-            if self.median("pyrun") and self.median(competitor):
-                ratio = self.median("pyrun") / self.median(competitor)
-                self.checks.append((f"{ratio:.3f} of {competitor} (goal {factor:.3f})", ratio <= factor))
-        return self
+from benchlib.timing import Command, run
 
 
 def run_none(scene: Scene, samples: int) -> Row:
@@ -106,30 +73,6 @@ def start_and_wait(scene: Scene, samples: int) -> Row:
         argv = ["sh", "-c", script]
         commands[engine.name] = Command(argv, engine.environment, prepare=create, clean=remove)
     row.measure(scene, commands, samples, sync=True)
-    row.goals = [("podman", 1 / 4)]
-    return row.finish()
-
-
-def remove_many(scene: Scene, samples: int) -> Row:
-    row = Row("rm-200", "rm -f of 200 running containers")
-    names = [f"bench-rm{number}" for number in range(200)]
-    commands = {}
-    for engine in scene.engines:
-
-        def start(engine: tools.Engine = engine) -> None:
-            for name in names:
-                engine.sleeper(name, scene.busybox.reference)
-
-        # Nothing asks TERM to end it: podman is told not to wait for that.
-        options = ("-t", "0") if engine.name == "podman" else ()
-        commands[engine.name] = Command(engine.argv("rm", "-f", *options, *names), engine.environment, prepare=start)
-    try:
-        row.measure(scene, commands, samples, sync=True, warm=False)
-    finally:
-        for engine in scene.engines:
-            if engine.name in row.failures:  # perhaps it could not start all of them
-                with contextlib.suppress(CommandFailedError):
-                    engine.remove(names)
     row.goals = [("podman", 1 / 4)]
     return row.finish()
 
@@ -286,8 +229,9 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "run-net": run_network,
     "exec": exec_true,
     "start-wait": start_and_wait,
-    "rm-200": remove_many,
+    "rm-200": rows_many.remove_many,
     "ps": list_containers,
+    "ps-1000": rows_many.list_thousand,
     "logs-million": logs_million,
     "stdout-throughput": stdout_throughput,
     "pull-tmpfs": pull_memory,
@@ -302,6 +246,7 @@ SAMPLES = {
     "start-wait": 20,
     "rm-200": 2,
     "ps": 30,
+    "ps-1000": 15,
     "logs-million": 7,
     "stdout-throughput": 5,
     "pull-tmpfs": 7,

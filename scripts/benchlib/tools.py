@@ -85,6 +85,10 @@ class Podman(Engine):
     name = "podman"
 
     def set_store(self, directory: Path) -> None:
+        # Without a session keyring for each container, of which a user may have 200: rm-200 and ps-1000 need more.
+        settings = self.log.with_name("containers.conf")
+        settings.write_text("[containers]\nkeyring = false\n")
+        self.environment["CONTAINERS_CONF"] = str(settings)
         # Options, not CONTAINERS_STORAGE_CONF: podman 4.3 does not obey it without root.
         self.options = ["--root", f"{directory}/graph", "--runroot", f"{directory}/run", "--storage-driver", "overlay"]
         self.options += ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
