@@ -7,7 +7,7 @@ same bytes. It goes into the store as a blob and is unpacked from that, as a pul
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import msgspec
 
@@ -32,7 +32,7 @@ from pyrun.store import blobs, containers, fsio, index, leases, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from pyrun.oci.config import ImageConfig
@@ -71,7 +71,9 @@ def commit(layout: Layout, name: str, options: Options) -> str:
         lease.add([item for layer, diff_id in layers_of(manifest, image) for item in (layer.digest, diff_id)])
         shown = resolve.load_record(layout, record["manifest"])
         defaults = _defaults(directory, record, shown, image, options.changes)
-        with _paused(layout, name, directory, wanted=options.pause):
+        now = state.status(directory)
+        running = now.status == "running" and not now.paused
+        with pause.while_paused(layout, name) if options.pause and running else nullcontext():
             written = _write_layer(layout, directory, record, lease)
         config, manifest = _extend(image, manifest, defaults, written, options, record)
         sizes = {layer["diff_id"]: layer["unpacked"] for layer in shown["layers"]}
@@ -88,19 +90,6 @@ def _tag(text: str) -> str:
     if wanted.digest:
         raise InvalidReferenceError(text, "refusing to create a tag with a digest reference")
     return wanted.with_default_tag().string
-
-
-@contextmanager
-def _paused(layout: Layout, name: str, directory: str, *, wanted: bool) -> Iterator[None]:
-    now = state.status(directory)
-    if not wanted or now.status != "running" or now.paused:
-        yield
-        return
-    pause.pause(layout, name)
-    try:
-        yield
-    finally:
-        pause.unpause(layout, name)
 
 
 def _defaults(
