@@ -1,17 +1,16 @@
 """``commit``: a container's changes as one more layer on its image, with a configuration of its own, under a tag.
 
 It must not print. The layer is what `diff` tells, written by the helper (native/tree/pack.c): the same files give the
-same bytes. It goes into the store as a blob and is unpacked from that, as a pulled one is.
+same bytes (commit_layer.py).
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 
 import msgspec
 
-from pyrun.engine import contents, events, namespace, pause, publication
+from pyrun.engine import commit_layer, events, namespace, pause, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.inspect import container_config
 from pyrun.engine.lifecycle import signal_number
@@ -19,8 +18,6 @@ from pyrun.engine.spec import HOME_ANNOTATION
 from pyrun.errors import InvalidReferenceError
 from pyrun.images import record as records
 from pyrun.images import resolve
-from pyrun.layers import pyrun_tree
-from pyrun.layers.write import Written, write_layer
 from pyrun.oci import digest as digests
 from pyrun.oci import instructions, media_types
 from pyrun.oci import reference as references
@@ -28,13 +25,14 @@ from pyrun.oci.config import ContainerConfig, Healthcheck, History, RootFS, deco
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.runtime import state
-from pyrun.store import blobs, containers, fsio, index, leases, owner
+from pyrun.store import blobs, containers, index, leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from pyrun.engine.fetch import Staged
     from pyrun.oci.config import ImageConfig
     from pyrun.store.layout import Layout
 
@@ -74,10 +72,11 @@ def commit(layout: Layout, name: str, options: Options) -> str:
         now = state.status(directory)
         running = now.status == "running" and not now.paused
         with pause.while_paused(layout, name) if options.pause and running else nullcontext():
-            written = _write_layer(layout, directory, record, lease)
-        config, manifest = _extend(image, manifest, defaults, written, options, record)
+            namespace.register(layout)
+            layer = commit_layer.write(layout, directory, record, lease)
+        config, manifest = _extend(image, manifest, defaults, layer, options, record)
         sizes = {layer["diff_id"]: layer["unpacked"] for layer in shown["layers"]}
-        image_id = _store(layout, config, manifest, sizes, lease, tag)
+        image_id = _store(layout, config, manifest, layer, sizes, lease, tag)
     more = {"comment": options.message, "imageID": image_id, "imageRef": tag}
     events.container(layout, "commit", record, **{key: value for key, value in more.items() if value})
     return image_id
@@ -131,52 +130,8 @@ def _environment(shown: list[str], record: dict[str, Any], config: dict[str, Any
     return [text for text in shown if text not in implied or text.partition("=")[0] in chosen]
 
 
-def _write_layer(layout: Layout, directory: str, record: dict[str, Any], lease: leases.Lease) -> Written:
-    """Write what the container has changed as a blob of the store. Raises: StorageFullError; SyscallError."""
-    config, rootfs = containers.load_file(directory, "config.json"), containers.load_file(directory, "rootfs.json")
-    contents.sync(layout, directory, rootfs)
-    ignored = [word for path in contents.own_mounts(record, config) for word in ("--ignore", path)]
-    arguments = ["changes", *ignored, *contents.trees(directory, config, rootfs)]
-    temporary = f"{layout.tmp}/{owner.token()}"
-    try:
-        blob_fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            written = _pack(layout, arguments, blob_fd, record["name"])
-        finally:
-            os.close(blob_fd)
-        if written.tar_bytes:
-            lease.add([written.digest, written.diff_id])
-            blobs.publish(layout, temporary, written.digest)
-        return written
-    except OSError as error:
-        raise fsio.full_or(error, temporary) from error
-    finally:
-        fsio.unlink_quietly(temporary)
-
-
-def _pack(layout: Layout, arguments: list[str], blob_fd: int, name: str) -> Written:
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    try:
-        try:
-            job = pyrun_tree.Job(arguments, spawn=namespace.spawner(layout), stdout_fd=write_end)
-        finally:
-            os.close(write_end)
-        try:
-            written = write_layer(read_end, blob_fd)
-        finally:
-            os.close(read_end)
-            read_end = -1
-            report, status = job.wait()
-    finally:
-        if read_end >= 0:
-            os.close(read_end)
-    if status != 0:
-        raise pyrun_tree.failure(report, status, layer="", path=name)
-    return written
-
-
 def _extend(
-    image: ImageConfig, manifest: Manifest, defaults: ContainerConfig, written: Written, options: Options,
+    image: ImageConfig, manifest: Manifest, defaults: ContainerConfig, layer: Staged | None, options: Options,
     record: dict[str, Any],
 ) -> tuple[ImageConfig, Manifest]:  # fmt: skip
     """Return the new image's configuration, and its manifest but for the configuration's descriptor."""
@@ -185,12 +140,12 @@ def _extend(
     created = now()
     step = History(
         created=created, author=options.author or None, created_by=" ".join(record["args"]),
-        comment=options.message or None, empty_layer=None if written.tar_bytes else True,
+        comment=options.message or None, empty_layer=None if layer else True,
     )  # fmt: skip
     diff_ids, layers = [*image.rootfs.diff_ids], [*manifest.layers]
-    if written.tar_bytes:
-        diff_ids.append(written.diff_id)
-        layers.append(Descriptor(media_types.OCI_LAYER_GZIP, written.digest, written.blob_bytes))
+    if layer:
+        diff_ids.append(layer.diff_id)
+        layers.append(layer.descriptor)
     config = msgspec.structs.replace(
         image, created=created, author=options.author or None, config=defaults,
         rootfs=RootFS(type="layers", diff_ids=diff_ids), history=[*(image.history or ()), step],
@@ -199,9 +154,10 @@ def _extend(
 
 
 def _store(
-    layout: Layout, config: ImageConfig, manifest: Manifest, sizes: dict[str, int], lease: leases.Lease, tag: str
-) -> str:
-    """Unpack the new layer in this user's form, publish everything, move the tag; return the image id.
+    layout: Layout, config: ImageConfig, manifest: Manifest, layer: Staged | None, sizes: dict[str, int],
+    lease: leases.Lease, tag: str,
+) -> str:  # fmt: skip
+    """Publish everything, move the tag; return the image id. The layers below are unpacked where they are not yet.
 
     ``sizes``: of the files of the layers below, by diff_id.
     """
@@ -212,10 +168,9 @@ def _store(
     manifest_data = msgspec.json.encode(manifest, order="deterministic")
     manifest_digest = digests.of(manifest_data)
     lease.add([image_id, manifest_digest])
-    namespace.register(layout)
     fetch = Fetch(layout, None, namespace.form(), namespace.spawner(layout), lambda *_: None)
     try:
-        fetch.stage(layers_of(manifest, config))
+        fetch.stage(layers_of(manifest, config), ready=[layer] if layer else [])
         unpacked = {**sizes, **fetch.unpacked()}
         record = records.build(manifest_digest, manifest, config, unpacked=unpacked, keep=[manifest_digest])
         publication.publish(layout, fetch, {image_id: config_data, manifest_digest: manifest_data}, record)

@@ -71,17 +71,21 @@ class Fetch:
         self._diff_ids: list[str] = []
         self._patch = ""
 
-    def stage(self, layers: Iterable[tuple[Descriptor, str]]) -> None:
+    def stage(self, layers: Iterable[tuple[Descriptor, str]], *, ready: Iterable[Staged] = ()) -> None:
         """Bring all layers below tmp/, verified. ``layers``: lowest first, each with its diff_id.
 
+        ``ready``: those of them that are there already; they are this object's from now on, to publish or discard.
         Raises: the first error of any layer, after all workers have ended.
         """
         layers = [*layers]
         self._diff_ids = [diff_id for _, diff_id in layers]
         unique = {(descriptor.digest, diff_id): Staged(descriptor, diff_id) for descriptor, diff_id in layers}
+        self._staged = [*ready]
+        for layer in self._staged:
+            unique.pop((layer.descriptor.digest, layer.diff_id))
         # The largest first: it decides when the pull ends.
         waiting = sorted(unique.values(), key=lambda layer: layer.descriptor.size)
-        self._staged = [*waiting]
+        self._staged += waiting
         workers = [
             threading.Thread(target=self._work, args=(waiting,), name="pyrun-layer", daemon=True)
             for _ in range(min(WORKERS, len(waiting)))

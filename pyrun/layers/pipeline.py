@@ -127,3 +127,37 @@ class Hasher:
         """Wait until all is hashed."""
         self._work.put(None)
         self._thread.join()
+
+
+class Taker:
+    """Gives chunks to a function, in order, on a thread of its own. `finish` raises what the function has raised."""
+
+    def __init__(self, take: Callable[[bytes], object], name: str) -> None:
+        self._take = take
+        self._error: BaseException | None = None
+        self._queue: queue.Queue[bytes] = queue.Queue(_DEPTH)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while chunk := self._queue.get():
+            if self._error is None:  # else only emptied, so that nobody waits for room
+                try:
+                    self._take(chunk)
+                except BaseException as error:
+                    self._error = error
+
+    def put(self, chunk: bytes) -> None:
+        """Hand on a chunk, waiting while the function is too far behind."""
+        self._queue.put(chunk)
+
+    def end(self) -> None:
+        """Wait until all is taken."""
+        self._queue.put(b"")
+        self._thread.join()
+
+    def finish(self) -> None:
+        """Wait until all is taken; raise what went wrong."""
+        self.end()
+        if self._error is not None:
+            raise self._error

@@ -136,7 +136,43 @@ def unpack_stream(
         blob.abandon()
         tar.finish()
         raise
-    found = LayerReport(report, blob_bytes=blob.size, tar_bytes=tar.size)
+    return _finished(dest_dir, report, blob_bytes=blob.size, tar_bytes=tar.size)
+
+
+class Unpacker:
+    """Unpacks a layer that is made here: `write` its tar, then `finish`; `abandon` after an error.
+
+    ``dest_dir`` (exists, empty) becomes what `unpack_stream` makes of it. Nobody else's digest is there to verify.
+    """
+
+    __slots__ = ("_dest_dir", "_job", "_size")
+
+    def __init__(self, dest_dir: str, *, form: str, spawn: pyrun_tree.Spawn) -> None:
+        found = os.statvfs(dest_dir)
+        os.mkdir(f"{dest_dir}/{TREE}", 0o700)
+        self._job = _Job(dest_dir, form, found.f_bavail * found.f_frsize * 95 // 100, ENTRIES_LIMIT, spawn, None)
+        self._dest_dir = dest_dir
+        self._size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes. What the helper refuses is told by `finish`."""
+        self._size += len(chunk)
+        self._job.write(chunk)
+
+    def finish(self) -> LayerReport:
+        """Wait for the end. Raises: StorageFullError; UnsafeLayerError; SyscallError."""
+        status, report = self._job.wait()
+        if status != 0:
+            raise pyrun_tree.failure(report, status, layer="", path=self._dest_dir)
+        return _finished(self._dest_dir, report, blob_bytes=0, tar_bytes=self._size)
+
+    def abandon(self) -> None:
+        """Leave nothing running or open."""
+        self._job.abandon()
+
+
+def _finished(dest_dir: str, report: pyrun_tree.Report, *, blob_bytes: int, tar_bytes: int) -> LayerReport:
+    found = LayerReport(report, blob_bytes=blob_bytes, tar_bytes=tar_bytes)
     if found.marked_whiteouts:
         with open(f"{dest_dir}/{MARKED_WHITEOUTS}", "wb"):
             pass
@@ -219,12 +255,18 @@ class _Job:
                 if not size:
                     return None
                 tar.update(buffer, size)
-                write_all(self._input, memoryview(buffer)[:size])
-        except BrokenPipeError:
-            # It refused something and ended; its report says what.
-            return None
+                if not self.write(memoryview(buffer)[:size]):
+                    return None
         except compression.errors() as error:
             return error
+
+    def write(self, data: bytes | memoryview) -> bool:
+        """Send a piece of tar; False where the helper refused something and ended: its report says what."""
+        try:
+            write_all(self._input, data)
+        except BrokenPipeError:
+            return False
+        return True
 
     def wait(self) -> tuple[int, pyrun_tree.Report]:
         """Close the pipe, take the report, reap the helper."""
