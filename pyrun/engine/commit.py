@@ -10,10 +10,11 @@ from contextlib import nullcontext
 
 import msgspec
 
-from pyrun.engine import commit_layer, events, namespace, pause, publication
+from pyrun.engine import commit_layer, events, namespace, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.inspect import container_config
 from pyrun.engine.lifecycle import signal_number
+from pyrun.engine.short_pause import while_paused
 from pyrun.engine.spec import HOME_ANNOTATION
 from pyrun.errors import InvalidReferenceError
 from pyrun.images import record as records
@@ -71,7 +72,7 @@ def commit(layout: Layout, name: str, options: Options) -> str:
         defaults = _defaults(directory, record, shown, image, options.changes)
         now = state.status(directory)
         running = now.status == "running" and not now.paused
-        with pause.while_paused(layout, name) if options.pause and running else nullcontext():
+        with while_paused(layout, name) if options.pause and running else nullcontext():
             namespace.register(layout)
             layer = commit_layer.write(layout, directory, record, lease)
         config, manifest = _extend(image, manifest, defaults, layer, options, record)
