@@ -193,23 +193,13 @@ static void end_late(void)
 	}
 }
 
-static ssize_t read_file(const char *path, char *text, size_t size)
-{
-	int fd = openat(container.directory_fd, path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
-
-	close_fd(&fd);
-	text[got > 0 ? got : 0] = '\0';
-	return got;
-}
-
 /* Whether `pyrun pause` has stopped this run of the container; its file says where to look: "PID STARTTIME GROUP". */
 static int is_paused(void)
 {
 	char text[4200], path[4300], *group;
 	pid_t pid;
 
-	if (read_file("freezer", text, sizeof(text)) <= 0)
+	if (read_text(container.directory_fd, "freezer", text, sizeof(text)) <= 0)
 		return 0;
 	pid = (pid_t)strtol(text, &group, 10);
 	if (pid != container.init.host_pid || !*group || !(group = strchr(group + 1, ' ')))
@@ -220,7 +210,7 @@ static int is_paused(void)
 		snprintf(path, sizeof(path), "%s/cgroup.events", group);
 	else
 		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (read_file(path, text, sizeof(text)) <= 0)
+	if (read_text(container.directory_fd, path, text, sizeof(text)) <= 0)
 		return 0;
 	return *group ? strstr(text, "frozen 1") != NULL : strstr(text, ") T ") != NULL;
 }
@@ -272,7 +262,7 @@ static int container_ends(void)
 	unsigned long flags = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)container.init.host_pid);
-	if (read_file(path, text, sizeof(text)) <= 0 || !(at = strrchr(text, ')')))
+	if (read_text(container.directory_fd, path, text, sizeof(text)) <= 0 || !(at = strrchr(text, ')')))
 		return 1;
 	sscanf(at, ") %*c %*d %*d %*d %*d %*d %lu", &flags);
 	return container.exited || (flags & 0x4);

@@ -4,7 +4,6 @@
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -212,27 +211,6 @@ const char *init_clone(const struct job *job, struct init_process *init)
 		return call;
 	init->host_pid = host_pid_of(init->pidfd);
 	return init->host_pid > 0 ? NULL : "open(fdinfo)";
-}
-
-/* Our procfs is the user's: fdinfo of a pidfd shows the pid in the namespace of that procfs (since 5.4), the only
- * name by which /proc/PID/uid_map can be opened from here. */
-pid_t host_pid_of(int pidfd)
-{
-	char path[64], text[512], *line;
-	ssize_t got;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	got = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (got <= 0)
-		return -1;
-	text[got] = '\0';
-	line = strstr(text, "\nPid:");
-	return line ? (pid_t)strtol(line + 5, NULL, 10) : -1;
 }
 
 int init_write_maps(const struct job *job, const struct init_process *init)

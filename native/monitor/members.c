@@ -116,14 +116,10 @@ static int entrust(int socket_fd, const int fds[2])
 int members_end_children(void)
 {
 	char text[4096], path[64], *at = text, *end;
-	ssize_t got;
-	int fd, count = 0;
+	int count = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	close_fd(&fd);
-	text[got > 0 ? got : 0] = '\0';
+	read_text(AT_FDCWD, path, text, sizeof(text));
 	for (long pid; (pid = strtol(at, &end, 10)) > 0; at = end, count++)
 		kill((pid_t)pid, SIGKILL); /* not reaped yet, so the pid is its own */
 	return count;

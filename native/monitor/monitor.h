@@ -44,7 +44,6 @@ int init_go(const struct init_process *init);
 /* Handle one message of init on control_fd: 'R' = waits for the go; PLAN_SENDS_*.  Returns the kind, 0 when there is none
  * now, -1 when there will be none. */
 int init_message(struct init_process *init);
-pid_t host_pid_of(int pidfd);
 
 /* share.c: as clone3 and init_clone. */
 struct clone_args;
@@ -99,6 +98,7 @@ char *json_escape(char *to, const char *text, size_t length);
 
 /* state.c */
 int state_lock(int directory_fd);
+int state_open_init(const struct job *job, int directory_fd);
 int state_is_alive(const struct job *job, int directory_fd);
 int state_clear(int directory_fd);
 int state_clear_exit(int directory_fd);
@@ -110,8 +110,14 @@ int state_exit(const struct job *job, int directory_fd, int exit_code);
 void state_unlink(const struct job *job);
 void state_remove_tree(const struct job *job);
 void format_time(char *text, size_t size);
+
+/* process.c */
+/* A small file, which one read(2) gives whole.  Its size; -1: none, and then "" as well. */
+ssize_t read_text(int directory_fd, const char *path, char *text, size_t size);
 /* Field 22 of a process's `stat` file: with the pid it names a process for ever; 0: there is none.  proc(5). */
 unsigned long long start_time(int directory_fd, const char *path);
+pid_t own_host_pid(void);
+pid_t host_pid_of(int pidfd); /* -1: it has ended */
 
 /* events.c; attributes: further ones as JSON, `,"key":"value"`, or "" */
 void event_emit(const struct job *job, const char *action, const char *attributes);

@@ -1,7 +1,6 @@
 /* Restart policies: whether the container is started again after a run, and when.
  * Rules and times: moby daemon/internal/restartmanager. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +14,8 @@ enum { FIRST_MS = 100, LONGEST_MS = 60000, STABLE_MS = 10000 };
 static int is_wished(void)
 {
 	char text[64];
-	int fd = openat(container.directory_fd, "restart", O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
-	close_fd(&fd);
-	text[got > 0 ? got : 0] = '\0';
+	read_text(container.directory_fd, "restart", text, sizeof(text));
 	if (strncmp(text, "always ", 7) == 0 || strncmp(text, "unless-stopped ", 15) == 0)
 		return 1;
 	if (strncmp(text, "on-failure ", 11) == 0 && container.status != 0) {

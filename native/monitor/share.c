@@ -30,36 +30,16 @@ struct shared {
 	int peer_mounts_fd; /* the mount namespace of whose IPC namespace it is */
 };
 
-static unsigned long long number_after(const char *text, const char *key)
+/* The running init of the container in `directory`: its directory in /proc. */
+static int open_peer(const struct job *job, const char *directory)
 {
-	const char *at = strstr(text, key);
+	int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
 
-	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
-}
-
-/* The running init of the container in `directory`: its directory in /proc, which stays that process's. */
-static int open_peer(const char *directory)
-{
-	char path[4096], text[1024];
-	unsigned long long started;
-	int fd;
-	ssize_t got;
-
-	snprintf(path, sizeof(path), "%s/state", directory);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (directory_fd < 0)
 		return -1;
-	got = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[got > 0 ? got : 0] = '\0';
-	started = number_after(text, "\"starttime\":");
-	snprintf(path, sizeof(path), "/proc/%llu", number_after(text, "\"pid\":"));
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || (started && start_time(fd, "stat") == started))
-		return fd;
-	close(fd);
-	errno = ESRCH; /* its pid is somebody else's now */
-	return -1;
+	fd = state_open_init(job, directory_fd);
+	close(directory_fd);
+	return fd;
 }
 
 static int open_shared(const struct job *job, struct shared *shared)
@@ -70,7 +50,7 @@ static int open_shared(const struct job *job, struct shared *shared)
 	for (uint32_t i = 0; i < job->header->shared_count; i++, text += strlen(text) + 1) {
 		char *directory;
 		unsigned long flags = strtoul(text, &directory, 10);
-		int peer_fd = open_peer(directory + 1), missing = 0;
+		int peer_fd = open_peer(job, directory + 1), missing = 0;
 
 		if (peer_fd < 0)
 			return -1;

@@ -64,26 +64,6 @@ int state_is_kept(int directory_fd)
 	return faccessat(directory_fd, "kept", F_OK, 0) == 0;
 }
 
-unsigned long long start_time(int directory_fd, const char *path)
-{
-	char text[1024], *at;
-	unsigned long long value = 0;
-	ssize_t got;
-	int fd = openat(directory_fd, path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	got = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[got > 0 ? got : 0] = '\0';
-	at = strrchr(text, ')'); /* the name may hold spaces and parentheses */
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	if (at)
-		value = strtoull(at + 1, NULL, 10);
-	return value;
-}
-
 static const char *field(const char *record, const char *name)
 {
 	const char *at = strstr(record, name);
@@ -91,36 +71,36 @@ static const char *field(const char *record, const char *name)
 	return at ? at + strlen(name) : "";
 }
 
+/* The directory in /proc of the init that the state file names, which stays that process's; -1 with errno. */
+int state_open_init(const struct job *job, int directory_fd)
+{
+	const char *boot = job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id);
+	char text[1024], path[40];
+	unsigned long long started_at;
+	int fd;
+
+	if (read_text(directory_fd, "state", text, sizeof(text)) < 0)
+		return -1;
+	started_at = strtoull(field(text, "\"starttime\":"), NULL, 10);
+	if (started_at != 0 && strncmp(field(text, "\"boot_id\":\""), boot, strlen(boot)) == 0) {
+		snprintf(path, sizeof(path), "/proc/%ld", strtol(field(text, "\"pid\":"), NULL, 10));
+		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0 && start_time(fd, "stat") == started_at)
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	errno = ESRCH; /* it has ended: its pid may be somebody else's now */
+	return -1;
+}
+
 /* Under the lock: whether the init of an earlier life, of this boot, is still there.  A monitor that was killed lets go of
  * its lock before the kernel has ended what it led; and where they share no pid namespace it need not end at all. */
 int state_is_alive(const struct job *job, int directory_fd)
 {
-	const char *boot = job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id);
-	char text[1024], path[40];
-	int fd = openat(directory_fd, "state", O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	unsigned long long started_at;
-	long number;
+	int fd = state_open_init(job, directory_fd);
 
-	if (fd >= 0)
-		close(fd);
-	text[got > 0 ? got : 0] = '\0';
-	number = strtol(field(text, "\"pid\":"), NULL, 10);
-	started_at = strtoull(field(text, "\"starttime\":"), NULL, 10);
-	if (number <= 0 || started_at == 0 || strncmp(field(text, "\"boot_id\":\""), boot, strlen(boot)) != 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%ld/stat", number);
-	return start_time(AT_FDCWD, path) == started_at;
-}
-
-/* Our own pid in the user's namespace: /proc is the user's, so "self" is a link to it. */
-static pid_t own_host_pid(void)
-{
-	char text[16];
-	ssize_t got = readlink("/proc/self", text, sizeof(text) - 1);
-
-	text[got > 0 ? got : 0] = '\0';
-	return (pid_t)strtol(text, NULL, 10);
+	return fd >= 0 && close(fd) == 0;
 }
 
 static int replace_state(int directory_fd, const char *text, size_t length)

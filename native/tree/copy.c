@@ -7,46 +7,23 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-struct link {
-    struct link *next;
-    dev_t device;
-    ino_t inode;
-    char path[];
-};
-
-enum { BUCKETS = 4096 };
-
-static struct link *links[BUCKETS];
 static bool as_layer;
 static int top_fd;
 static char path[PATH_LIMIT + 1];  /* of the object at work, from the top; also for the report */
 
-/* Links the object to its first copy if there is one; else remembers this name as the first. */
+/* Links the object to its first copy, if there is one. */
 static bool link_to_first(const struct stat *found, int to, const char *name)
 {
-    struct link **bucket = &links[(found->st_ino ^ found->st_dev) % BUCKETS];
-    struct link *one;
+    const char *first = first_link(found, path);
 
-    for (one = *bucket; one != NULL; one = one->next) {
-        if (one->inode == found->st_ino && one->device == found->st_dev) {
-            if (linkat(top_fd, one->path, to, name, 0) < 0) {
-                fail_errno("linkat", errno);
-            }
-            return true;
-        }
+    if (first != NULL && linkat(top_fd, first, to, name, 0) < 0) {
+        fail_errno("linkat", errno);
     }
-    one = must_alloc(sizeof *one + strlen(path) + 1);
-    one->inode = found->st_ino;
-    one->device = found->st_dev;
-    strcpy(one->path, path);
-    one->next = *bucket;
-    *bucket = one;
-    return false;
+    return first != NULL;
 }
 
 static void copy_file(int from, int to, const char *name, const struct stat *found)

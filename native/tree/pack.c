@@ -9,41 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct link {
-    struct link *next;
-    dev_t device;
-    ino_t inode;
-    char path[];
-};
-
-enum { BUCKETS = 4096 };
-
-static struct link *links[BUCKETS];
 static struct entry entry;
-
-/* The path under which the archive has the object already, or NULL: then it is remembered. */
-static const char *first_link(const struct stat *found, const char *path)
-{
-    struct link **bucket = &links[(found->st_ino ^ found->st_dev) % BUCKETS];
-    struct link *one;
-
-    for (one = *bucket; one != NULL; one = one->next) {
-        if (one->inode == found->st_ino && one->device == found->st_dev) {
-            return one->path;
-        }
-    }
-    one = must_alloc(sizeof *one + strlen(path) + 1);
-    one->inode = found->st_ino;
-    one->device = found->st_dev;
-    strcpy(one->path, path);
-    one->next = *bucket;
-    *bucket = one;
-    return NULL;
-}
 
 /* Opens a regular file, and nothing that a container may have put in its place: to open a device may do things. */
 static int open_file(int directory_fd, const char *name, struct stat *found)

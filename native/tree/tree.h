@@ -202,6 +202,9 @@ void sidecar_add_xattr(const struct node *parent, const char *name, const struct
 void sidecar_forget(const struct node *parent, const char *name);       /* and everything below */
 void sidecar_write(int fd);
 
+/* links.c: the path under which the object, of several links, was met first; NULL: this is the first, and remembered. */
+const char *first_link(const struct stat *found, const char *path);
+
 /* remove.c */
 void remove_at(int dir_fd, const char *name);
 
