@@ -98,6 +98,7 @@ char *json_escape(char *to, const char *text, size_t length);
 
 /* state.c */
 int state_lock(int directory_fd);
+int state_is_copied(int directory_fd);
 int state_open_init(const struct job *job, int directory_fd);
 int state_is_alive(const struct job *job, int directory_fd);
 int state_clear(int directory_fd);

@@ -29,6 +29,10 @@ int begin(void)
 	container.lock_fd = state_lock(container.directory_fd);
 	if (container.lock_fd < 0)
 		return fail_before_init("fcntl(OFD_SETLK)"), -1;
+	if (state_is_copied(container.directory_fd)) {
+		close_fd(&container.lock_fd); /* it stays, as it is, for the next try */
+		return errno = EAGAIN, fail_before_init("copying"), -1;
+	}
 	if (state_is_alive(job, container.directory_fd))
 		return errno = EBUSY, fail_before_init("state"), -1;
 	if (state_clear(container.directory_fd) < 0)

@@ -35,6 +35,20 @@ int state_lock(int directory_fd)
 	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -1 : fd;
 }
 
+/* Whether `cp` has the root of this container mounted, which it may while nobody starts it (engine/inside.py).  It asks
+ * for our lock after it has got its own, and we for its after we have got ours: so one of us sees the other. */
+int state_is_copied(int directory_fd)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	int fd = openat(directory_fd, "copying", O_RDONLY | O_CLOEXEC), failed;
+
+	if (fd < 0)
+		return 0;
+	failed = fcntl(fd, F_OFD_GETLK, &lock) < 0;
+	close(fd);
+	return failed || lock.l_type != F_UNLCK;
+}
+
 /* NUL: no exit yet.  The slot keeps its blocks. */
 int state_clear_exit(int directory_fd)
 {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import events, filters, idmap
-from pyrun.errors import KernelError, NotFoundError, WrongStatusError
+from pyrun.errors import KernelError, NotFoundError, SyscallError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, job, launch, state
 from pyrun.store import containers, fsio, owner
@@ -46,14 +46,22 @@ def run_to_exec(
 ) -> Launch:  # fmt: skip
     """Start a container and wait for execve; again without overlay, then without fuse-overlayfs, where refused.
 
+    While `cp` works on it, that waits; of one just made, the monitor alone asks (native/monitor/start.c).
     ``again`` makes a --rm container anew: its monitor has removed what could not be started.
     """
     copying = containers.copying(created.directory)
-    if not os.path.exists(copying):
-        return _run_to_exec(layout, created, attached, window, again, show_plan)
-    # `cp` may have the root mounted: two at once are one too many for an upper directory.
-    with fsio.FileLock(copying, exclusive=True):
-        return _run_to_exec(layout, created, attached, window, again, show_plan)
+    may_be_copied = created.bundle is None
+    while True:
+        try:
+            if not may_be_copied or not os.path.exists(copying):
+                return _run_to_exec(layout, created, attached, window, again, show_plan)
+            with fsio.FileLock(copying, exclusive=False):
+                return _run_to_exec(layout, created, attached, window, again, show_plan)
+        except SyscallError as error:
+            # `cp` has the root mounted since we looked: two at once are one too many for an upper directory.
+            if error.syscall != "copying":
+                raise
+            may_be_copied = True
 
 
 def _run_to_exec(

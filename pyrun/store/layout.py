@@ -29,7 +29,8 @@ ROOT, mode 0700
       restart                engine.restart_policy / the monitor: "NAME MAXIMUM", by rename; none: no policy
       stopped                engine.restart_policy   empty; a user ended it, and nobody has started it since
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process
-      copying                engine.inside / launch  OFD lock; there once `cp` has worked on it while it did not run
+      copying                engine.inside / launch, the monitor: OFD lock, `cp` exclusive, a start shared; there once
+                             `cp` has worked on it while it did not run
       kept                   engine.restart / sweep  a --rm container that is about to be started again; TOKEN
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log, ctr.log or local.log; rotated: .1, .2

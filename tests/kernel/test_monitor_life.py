@@ -16,6 +16,7 @@ import pytest
 from pyrun.errors import CommandNotFoundError, KernelError, SyscallError
 from pyrun.runtime import job, launch, state
 from pyrun.runtime.plan import OP_CHDIR
+from pyrun.store import fsio
 
 if TYPE_CHECKING:
     from pyrun.runtime.plan import Plan
@@ -111,6 +112,26 @@ def test_a_second_monitor_is_refused_and_changes_nothing(box: Bundle) -> None:
     assert client.receive()[0] == "H"
     client.close()
     end(running)
+
+
+@pytest.mark.parametrize("flags", [0, job.EPHEMERAL])
+def test_what_is_being_copied_is_not_started(box: Bundle, flags: int) -> None:
+    """Whoever has just looked and found no `cp`: two mounts of one upper directory must not be."""
+
+    def change(orders: job.Job) -> None:
+        orders.flags |= flags
+        orders.remove = [box.directory] if flags else []
+
+    box.job_changes = change
+    copying = box.directory + "/copying"
+    with fsio.FileLock(copying, exclusive=True):
+        with pytest.raises(SyscallError, match="copying"):
+            box.run("true")
+        assert state.status(box.directory).status == "created"
+        assert not state.is_locked(box.directory)
+    box.job_changes = lambda orders: None
+    with fsio.FileLock(copying, exclusive=False):  # a client that has waited for it
+        assert box.run("true").code == 0
 
 
 def test_a_start_that_fails_is_no_run(box: Bundle) -> None:
