@@ -113,6 +113,10 @@ NOT_YET = (
 )
 
 
+class UnknownCommandError(click.UsageError):
+    """A verb that docker has not either: docker answers 1, not the 125 of a bad flag."""
+
+
 class Verbs(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -138,7 +142,7 @@ class Verbs(click.Group):
         if self.get_command(ctx, args[0]) is None:
             if args[0] in NOT_YET:
                 raise click.UsageError(f"command {args[0]} is not supported yet", ctx)
-            raise click.UsageError(f"{args[0]!r} is not a {ctx.command_path} command", ctx)
+            raise UnknownCommandError(f"unknown command: {ctx.command_path} {args[0]}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -192,12 +196,12 @@ def invoke(session: Session, argv: Sequence[str]) -> int:
 
 
 def explain(error: BaseException) -> tuple[str, str, int]:
-    """Turn one of click's exceptions into (sentence, hint, exit code; -1: as a failure of the verb)."""
+    """Turn one of click's exceptions into (sentence, hint, exit code)."""
     if isinstance(error, click.exceptions.Abort):
         return "interrupted", "", 130
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "pyrun"
-        code = -1 if isinstance(error, ArgumentCountError) else 125
+        code = 1 if isinstance(error, ArgumentCountError | UnknownCommandError) else 125
         return error.format_message(), f"see `{path} --help`", code
     return str(error), "", 1
 

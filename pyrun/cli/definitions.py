@@ -99,7 +99,8 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.obj is not None:
-            ctx.obj.verb = self.name  # before parsing: what is refused while parsing needs the verb's exit code
+            # Before parsing: what is refused while parsing needs the verb's exit code. `volume create` is not `create`.
+            ctx.obj.verb = ctx.command_path.removeprefix("pyrun ").removeprefix("container ")
         if not any(isinstance(param, click.Argument) for param in self.params) and not ctx.resilient_parsing:
             return self._parse_without_arguments(ctx, args)
         return super().parse_args(ctx, args)
@@ -115,7 +116,7 @@ class Verb(click.Command):
 
 
 class ArgumentCountError(click.UsageError):
-    """Too few or too many positional arguments: docker answers 1 (125 for `run`), not the 125 of a bad flag."""
+    """Too few or too many positional arguments: docker answers 1, for `run` too, not the 125 of a bad flag."""
 
 
 def check_count(context: click.Context, arguments: Sequence[click.Argument], count: int) -> None:
@@ -129,10 +130,11 @@ def check_count(context: click.Context, arguments: Sequence[click.Argument], cou
     elif most is None:
         wanted = f"requires at least {least} argument{'s' * (least != 1)}"
     elif least == most:
-        wanted = f"requires exactly {most} argument{'s' * (most != 1)}"
+        wanted = f"requires {most} argument{'s' * (most != 1)}"
     else:
-        wanted = f"requires at most {most} argument{'s' * (most != 1)}"
-    raise ArgumentCountError(f'"{context.command_path}" {wanted}', context)
+        at_least = f"at least {least} and " if least else ""
+        wanted = f"requires {at_least}at most {most} argument{'s' * (most != 1)}"
+    raise ArgumentCountError(f"'{context.command_path}' {wanted}", context)
 
 
 def option_rows(param: click.Parameter) -> list[tuple[str, tuple[str, str]]]:

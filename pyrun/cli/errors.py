@@ -91,7 +91,7 @@ def report(error: BaseException, *, verb: str, debug: bool) -> int:
 
         message, hint, code = explain(error)
         show(message, hint)
-        return client if code == CLIENT else code
+        return code
     show(f"internal error: {type(error).__name__}: {error}", "" if debug else "--debug shows the traceback")
     return client
 

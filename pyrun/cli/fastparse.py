@@ -75,7 +75,7 @@ def _long(options: Mapping[str, tuple[str, str]], arg: str, argv: Sequence[str],
             index += 1
         else:
             raise FlagError(f"flag needs an argument: {name}")
-    found.append((known[0], convert(known[1], value, name)))
+    found.append((known[0], _converted(options, known[1], value, name)))
     return index
 
 
@@ -102,22 +102,38 @@ def _shorts(
             index += 1
         else:
             raise FlagError(f"flag needs an argument: {letter!r} in -{letter}")
-        found.append((known[0], convert(known[1], value, "-" + letter)))
+        found.append((known[0], _converted(options, known[1], value, "-" + letter)))
     return index
 
 
-def convert(kind: str, value: str, name: str) -> Any:
-    """Turn an option's text into its value: bool, int or the text itself."""
+def _converted(options: Mapping[str, tuple[str, str]], kind: str, value: str, name: str) -> Any:
+    """Turn an option's text into its value. Raises: FlagError in the words of pflag and strconv."""
+    try:
+        return convert(kind, value)
+    except ValueError as error:
+        raise FlagError(f'invalid argument "{value}" for "{_full_name(options, name)}" flag: {error}') from None
+
+
+def _full_name(options: Mapping[str, tuple[str, str]], name: str) -> str:
+    """Return `-t, --timeout` for either; an alias, which stands before the name, has no short form."""
+    same = [spelling for spelling, row in options.items() if row[0] == options[name][0]]
+    return f"{same[0]}, {same[-1]}" if len(same[0]) == 2 < len(same[-1]) and name in (same[0], same[-1]) else name
+
+
+def convert(kind: str, value: str) -> Any:
+    """Turn an option's text into its value: bool, int or the text itself. Raises: ValueError in strconv's words."""
     if kind == FLAG:
         if value in _TRUE:
             return True
         if value in _FALSE:
             return False
-        raise FlagError(f'invalid argument "{value}" for "{name}" flag: parsing "{value}": invalid syntax')
+        raise ValueError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
     if kind == INTEGER:
         digits = value[1:] if value[:1] in ("-", "+") else value
-        if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
-            raise FlagError(f'invalid argument "{value}" for "{name}" flag: parsing "{value}": invalid syntax')
+        if not (digits.isascii() and digits.isdigit()):
+            raise ValueError(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+        if len(digits) > 4000 or not -(1 << 63) <= int(value) < 1 << 63:
+            raise ValueError(f'strconv.ParseInt: parsing "{value}": value out of range')
         return int(value)
     return value
 

@@ -36,7 +36,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     names, force, seconds = params["containers"], params["force"], params["time"]
     if not names and not params["all"]:
-        raise InvalidInputError('"pyrun rm" requires at least 1 argument', hint="see `pyrun rm --help`")
+        raise InvalidInputError("'pyrun rm' requires at least 1 argument", hint="see `pyrun rm --help`")
     if names and params["all"]:
         raise InvalidInputError("--all takes no containers: leave out the names, or --all")
     if seconds is not None and not force:

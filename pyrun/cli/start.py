@@ -56,7 +56,7 @@ def _selected(session: Session, params: dict[str, Any]) -> list[str]:
     from pyrun.errors import InvalidInputError
 
     if not params["all"]:
-        wrong = "--filter needs --all" if params["filter"] else '"pyrun start" requires at least 1 argument'
+        wrong = "--filter needs --all" if params["filter"] else "'pyrun start' requires at least 1 argument"
         raise InvalidInputError(wrong)
     if params["containers"]:
         raise InvalidInputError("either start all containers or the container(s) provided in the arguments")

@@ -108,12 +108,21 @@ def test_run_reads_what_docker_reads(argv: list[str], wanted: dict[str, Any]) ->
         (["--name"], "flag needs an argument: --name"),
         (["-e"], "flag needs an argument: 'e' in -e"),
         (["---x", "b"], "bad flag syntax: ---x"),
-        (["--rm=maybe", "b"], 'invalid argument "maybe" for "--rm" flag: parsing "maybe": invalid syntax'),
+        (["--rm=maybe", "b"], 'invalid argument "maybe" for "--rm" flag: strconv.ParseBool: parsing "maybe": invalid syntax'),
         (
             ["--stop-timeout", "x", "b"],
-            'invalid argument "x" for "--stop-timeout" flag: parsing "x": invalid syntax',
+            'invalid argument "x" for "--stop-timeout" flag: strconv.ParseInt: parsing "x": invalid syntax',
         ),
-        ([], '"verb" requires at least 1 argument'),
+        (
+            ["--detach=x", "b"],
+            'invalid argument "x" for "-d, --detach" flag: strconv.ParseBool: parsing "x": invalid syntax',
+        ),
+        (
+            ["--stop-timeout", "9" * 20, "b"],
+            f'invalid argument "{"9" * 20}" for "--stop-timeout" flag: strconv.ParseInt: parsing "{"9" * 20}": '
+            "value out of range",
+        ),
+        ([], "'verb' requires at least 1 argument"),
     ],
 )
 def test_errors_are_pflags(argv: list[str], message: str) -> None:
