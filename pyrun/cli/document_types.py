@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyrun.cli.gotemplate.values import AnyMap, AnySlice, JsonNumber, NilMap, NilPointer, NilSlice, Struct
+from pyrun.cli.gotemplate.values import (
+    AnyMap,
+    AnySlice,
+    Duration,
+    JsonNumber,
+    Moment,
+    NilMap,
+    NilPointer,
+    NilSlice,
+    Struct,
+)
 
 # Objects with free keys; every other object is a struct, whose fields are fixed.
 _MAPS = frozenset(
@@ -34,8 +44,28 @@ _HIDDEN: dict[str, dict[str, Any]] = {
         "Init": NilPointer(),
     },
     "Mounts.item": {"Name": "", "Driver": ""},
+    "Healthcheck": {
+        "Interval": Duration(), "Timeout": Duration(), "StartPeriod": Duration(), "StartInterval": Duration(),
+        "Retries": 0,
+    },
+    "Volume": {"ClusterVolume": NilPointer(), "Status": NilMap(), "UsageData": NilPointer()},
 }  # fmt: skip
-_ORDER = {"Mounts.item": ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation")}
+_ORDER = {
+    "Mounts.item": ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation"),
+    "Healthcheck": ("Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"),
+    "Config": (
+        "Hostname", "Domainname", "User", "AttachStdin", "AttachStdout", "AttachStderr", "ExposedPorts", "Tty",
+        "OpenStdin", "StdinOnce", "Env", "Cmd", "Healthcheck", "ArgsEscaped", "Image", "Volumes", "WorkingDir",
+        "Entrypoint", "NetworkDisabled", "MacAddress", "OnBuild", "Labels", "StopSignal", "StopTimeout", "Shell",
+    ),
+    "Volume": (
+        "ClusterVolume", "CreatedAt", "Driver", "Labels", "Mountpoint", "Name", "Options", "Scope", "Status",
+        "UsageData",
+    ),
+}  # fmt: skip
+# What are durations and times to Go; every other number and text is just that.
+_DURATIONS = frozenset(f"Healthcheck.{field}" for field in ("Interval", "Timeout", "StartPeriod", "StartInterval"))
+_MOMENTS = frozenset(("Log.item.Start", "Log.item.End", "Metadata.LastTagTime"))
 # Go's name of a field -> that in JSON, where they differ: docker takes Go's first, and JSON's where all of it is JSON.
 _GO_NAMES = {
     "ID": "Id", "HostIP": "HostIp", "DNS": "Dns", "DNSOptions": "DnsOptions", "DNSSearch": "DnsSearch",
@@ -49,16 +79,31 @@ _ABSENT = frozenset(("Pyrun", *_GO_NAMES.values()))
 def typed(value: Any, name: str = "") -> Any:
     """Return a document as docker's Go types have it; `name`: the field that holds it."""
     if isinstance(value, dict):
-        if name in _MAPS:
-            return {key: typed(item, f"{name}.item") for key, item in value.items()}
-        fields = {key: typed(item, _name(name, key)) for key, item in value.items()}
-        renamed = {go: fields[json] for go, json in _GO_NAMES.items() if json in fields}
-        return Struct(fields, hidden=_HIDDEN.get(name), also=renamed, absent=_ABSENT, order=_ORDER.get(name, ()))
+        return _typed_object(value, name)
     if isinstance(value, list):
         return [typed(item, f"{name}.item") for item in value]
     if value is None:
         return NilMap() if name in _MAPS else NilSlice() if name in _LISTS else NilPointer()
     return value
+
+
+def _typed_object(value: dict[str, Any], name: str) -> Any:
+    if name in _MAPS:
+        return {key: typed(item, f"{name}.item") for key, item in value.items()}
+    if not name and "Mountpoint" in value:
+        name = "Volume"
+    fields = {key: _typed_field(item, name, key) for key, item in value.items()}
+    renamed = {go: fields[json] for go, json in _GO_NAMES.items() if json in fields}
+    return Struct(fields, hidden=_HIDDEN.get(name), also=renamed, absent=_ABSENT, order=_ORDER.get(name, ()))
+
+
+def _typed_field(value: Any, holder: str, key: str) -> Any:
+    place = f"{holder}.{key}"
+    if isinstance(value, int) and place in _DURATIONS:
+        return Duration(value)
+    if isinstance(value, str) and place in _MOMENTS:
+        return Moment(value)
+    return typed(value, _name(holder, key))
 
 
 def _name(holder: str, key: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.document_types import typed, untyped
 from pyrun.cli.gotemplate import Template, TemplateError
-from pyrun.cli.gotemplate.values import Struct
+from pyrun.cli.gotemplate.values import Struct, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class Document:
     """A template for whole documents, as `inspect -f` has it. Raises: TemplateError if it cannot be parsed."""
 
     def __init__(self, template: str) -> None:
-        self._template = Template("{{json .}}" if template == "json" else template)
+        self._template = Template(template)
 
     def render(self, document: Any) -> str:
         """Write one document. Raises: TemplateError."""
@@ -27,6 +27,11 @@ class Document:
         except TemplateError:
             # As docker does: what Go's types do not know may be in the JSON; if not, the error is about the JSON.
             return self._template.render(untyped(document), strict=True)
+
+
+def as_json(documents: Sequence[Any]) -> str:
+    """Write documents as one list in one line: docker's `inspect -f json`."""
+    return to_json([typed(document) for document in documents])
 
 
 def render(template: str, document: Any) -> str:

@@ -53,7 +53,7 @@ def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[
     docker answers a template that cannot be parsed with 64; a line of what does not fit it is empty.
     """
     form: Document | None = None
-    if template:
+    if template and template != "json":
         from pyrun.cli.formatting import Document
         from pyrun.cli.gotemplate import TemplateError
 
@@ -72,6 +72,10 @@ def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[
             failures.append(error)
     if form:
         print("\n".join(shown))
+    elif template:
+        from pyrun.cli.formatting import as_json
+
+        print(as_json(shown))
     else:
         print(json.dumps(shown, indent=4, ensure_ascii=False) if shown else "[]")
     for failure in failures:

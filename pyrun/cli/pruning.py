@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli import text as units
 from pyrun.cli.definitions import flag, many
+from pyrun.engine import filter_words
 from pyrun.engine.prune import Conditions
-from pyrun.errors import FlagValueError, InvalidInputError
+from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,19 +30,13 @@ def conditions(texts: Sequence[str], *, until: bool = True) -> Conditions:
     """Read the filters. Raises: FlagValueError, InvalidInputError."""
     from pyrun.cli.times import parse_instant
 
-    moment = 0
-    labels: dict[str, list[str]] = {"label": [], "label!": []}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise FlagValueError("--filter", text, "bad format of filter (expected name=value)")
-        if key in labels:
-            labels[key].append(value)
-        elif key == "until" and until:
-            moment = parse_instant(value)
-        else:
-            raise InvalidInputError(f"invalid filter '{key}'")
-    return Conditions(moment, tuple(labels["label"]), tuple(labels["label!"]))
+    known = ["label", "label!", *(["until"] if until else [])]
+    wanted = filter_words.parse(texts, known, flag="--filter")
+    moments = wanted.get("until", [])
+    if len(moments) > 1:
+        raise InvalidInputError("more than one until filter specified")
+    moment = parse_instant(moments[0]) if moments else 0
+    return Conditions(moment, tuple(wanted.get("label", ())), tuple(wanted.get("label!", ())))
 
 
 def confirmed(params: dict[str, Any], warning: str) -> bool:

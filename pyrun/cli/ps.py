@@ -35,7 +35,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     from pyrun.engine import ps
 
-    last = 1 if params["latest"] else params["last"]
+    last = 1 if params["latest"] and params["last"] == -1 else params["last"]
     # A thousand records are a hundred thousand objects, none of them garbage: looking through them again and again
     # takes as long as reading them (measured: 96 ms against 54).
     gc.disable()

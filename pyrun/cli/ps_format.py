@@ -70,7 +70,7 @@ def fields(container: Container, *, no_trunc: bool, now: int, size: str) -> dict
 
     container_id, image, command, age, status, ports, name = text.container_row(container, no_trunc=no_trunc, now=now)
     record = container.record
-    mounts = [mount["name"] or mount["source"] for mount in record["mounts"]]
+    mounts = [name for name in (mount["name"] or mount["source"] for mount in record["mounts"]) if name]
     created = datetime.fromtimestamp(container.created / 10**9).astimezone()
     return {
         "Command": command,

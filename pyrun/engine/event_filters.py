@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyrun.errors import InvalidInputError
+from pyrun.engine import filter_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pyrun.engine.event_log import Event
 
@@ -22,18 +22,10 @@ _WITH_COLON = frozenset(["health_status", "exec_create", "exec_start"])
 
 
 class EventFilters:
-    """Compiled conditions. Raises: InvalidInputError for a word that is none (docker passes over unknown keys)."""
+    """Compiled conditions. Raises: FlagValueError, InvalidInputError (docker passes over unknown keys)."""
 
     def __init__(self, filters: Sequence[str]) -> None:
-        self._wanted: dict[str, list[str]] = {}
-        for text in filters:
-            key, equals, value = text.partition("=")
-            key = key.strip().lower()
-            if not equals:
-                raise InvalidInputError(f"invalid filter: {text!r}: expected key=value")
-            if key not in KEYS:
-                raise InvalidInputError(f"invalid filter: {key!r}", hint=f"known filters: {', '.join(KEYS)}")
-            self._wanted.setdefault(key, []).append(value.strip())
+        self._wanted = filter_words.parse(filters, KEYS)
 
     def accept(self, event: Event) -> bool:
         """Return whether an event meets all conditions."""
@@ -49,16 +41,11 @@ def _matches(event: Event, key: str, words: Sequence[str]) -> bool:
     if key == "scope":
         return event.scope in words
     if key == "label":
-        return all(_has_label(event.attributes, word) for word in words)
+        return all(filter_words.has_label(event.attributes, word) for word in words)
     if key == "image":
         return _is_of_image(event, words)
     name = event.attributes.get("name", "")
     return any(event.id.startswith(word) or name.startswith(word) for word in words)
-
-
-def _has_label(attributes: Mapping[str, str], word: str) -> bool:
-    key, equals, value = word.partition("=")
-    return key in attributes and (not equals or attributes[key] == value)
 
 
 def _is_of_image(event: Event, words: Sequence[str]) -> bool:

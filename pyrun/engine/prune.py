@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrun.engine.disk_usage import measure, writable_sizes
+from pyrun.engine.filter_words import has_label
 from pyrun.engine.instant import parse_rfc3339
 from pyrun.errors import ConflictError, NotFoundError, StoreBusyError, StoreCorruptError
 
@@ -29,12 +30,8 @@ class Conditions(NamedTuple):
         """Tell whether a thing of this time and these labels is meant."""
         if self.until and parse_rfc3339(created) > self.until:
             return False
-        return all(_has(labels, word) for word in self.labels) and not any(_has(labels, w) for w in self.no_labels)
-
-
-def _has(labels: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
+        is_wanted = all(has_label(labels, word) for word in self.labels)
+        return is_wanted and not any(has_label(labels, word) for word in self.no_labels)
 
 
 class Pruned(NamedTuple):

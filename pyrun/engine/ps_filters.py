@@ -5,14 +5,15 @@ Labels are all conditions. The keys about restarts are podman's.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from pyrun.engine import health, restart_policy
-from pyrun.errors import ContainerNotFoundError, FlagValueError, InvalidInputError
+from pyrun.engine import filter_words, health, restart_policy
+from pyrun.engine.ancestors import descendants
+from pyrun.errors import ContainerNotFoundError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from pyrun.engine.ps import Container
     from pyrun.store.layout import Layout
@@ -21,7 +22,6 @@ KEYS = (
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
     "publish", "restart-policy", "should-start-on-boot", "since", "status", "volume",
 )  # fmt: skip
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 
 
@@ -37,10 +37,13 @@ class Filters:
     def select(self, found: Sequence[Container], layout: Layout) -> list[Container]:
         """Keep what meets the conditions. Raises: ContainerNotFoundError for an unknown `before` or `since`."""
         pivots = {key: [_pivot(layout, text) for text in self._wanted.get(key, ())] for key in ("before", "since")}
+        bases = self._wanted.get("ancestor", [])
+        made = descendants(layout, (container.record["manifest"] for container in found), bases) if bases else set()
         return [
             container
             for container in found
             if all(_matches(container, key, words) for key, words in self._wanted.items())
+            and (not bases or container.record["manifest"] in made or _is_of_lost_image(container.record, bases))
             and self._has_port(container)
             and all(container.created < created for created in pivots["before"])
             and all(container.created > created for created in pivots["since"])
@@ -76,7 +79,8 @@ def port_ranges(key: str, texts: Sequence[str]) -> list[tuple[int, int, str]]:
             raise InvalidInputError(f"filter for '{key}' should not contain ':': {text}")
         ports, _, protocol = text.partition("/")
         first, _, last = ports.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first) < 1 << 16):
+        is_number = all(number.isdecimal() and len(number) < 6 for number in (first, last or first))
+        if not (is_number and int(first) <= int(last or first) < 1 << 16):
             raise InvalidInputError(f"invalid filter '{key}={text}': no port and no range of ports")
         found.append((int(first), int(last or first), protocol or "tcp"))
     return found
@@ -84,32 +88,26 @@ def port_ranges(key: str, texts: Sequence[str]) -> list[tuple[int, int, str]]:
 
 def compile_filters(filters: Sequence[str]) -> Filters:
     """Read `key=value` words. Raises: InvalidInputError."""
-    wanted: dict[str, list[str]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        key = key.strip().lower()
-        if not equals:
-            raise FlagValueError("-f, --filter", text, "bad format of filter (expected name=value)")
-        if key not in KEYS:
-            raise InvalidInputError(f"invalid filter '{key}'", hint=f"known filters: {', '.join(KEYS)}")
-        if key == "status" and value not in STATUSES:
-            raise InvalidInputError(f"invalid filter 'status={value}'", hint=f"known statuses: {', '.join(STATUSES)}")
-        if key == "exited" and not value.lstrip("-").isdecimal():
-            raise InvalidInputError(f"invalid filter 'exited={value}': not a number")
-        if key == "is-task" and value not in _BOOLEANS:
-            raise InvalidInputError(f"invalid filter 'is-task={value}'", hint="it is true or false")
-        if key in ("publish", "expose"):
-            port_ranges(key, [value.strip()])
-        if key == "restart-policy":
-            restart_policy.parse(value)
-        if key == "health" and value not in health.STATUSES:
-            raise InvalidInputError(
-                f"invalid filter 'health={value}'", hint=f"it is one of {', '.join(health.STATUSES)}"
-            )
-        if key == "should-start-on-boot" and value not in ("true", "false"):
-            raise InvalidInputError(f"invalid filter: should-start-on-boot={value}: expected true or false")
-        wanted.setdefault(key, []).append(value.strip())
+    wanted = filter_words.parse(filters, KEYS)
+    for key, values in wanted.items():
+        for value in values:
+            _check(key, value)
     return Filters(wanted)
+
+
+def _check(key: str, value: str) -> None:
+    if key == "status" and value not in STATUSES:
+        raise InvalidInputError(f"invalid filter 'status={value}'", hint=f"known statuses: {', '.join(STATUSES)}")
+    if key == "exited" and not value.removeprefix("-").isdecimal():
+        raise InvalidInputError(f"invalid filter 'exited={value}': not a number")
+    if key in ("is-task", "should-start-on-boot"):
+        filter_words.boolean(key, value)
+    if key in ("publish", "expose"):
+        port_ranges(key, [value])
+    if key == "restart-policy":
+        restart_policy.parse(value)
+    if key == "health" and value not in health.STATUSES:
+        raise InvalidInputError(f"invalid filter 'health={value}'", hint=f"it is one of {', '.join(health.STATUSES)}")
 
 
 def _pivot(layout: Layout, text: str) -> int:
@@ -126,17 +124,15 @@ def _pivot(layout: Layout, text: str) -> int:
 def _matches(container: Container, key: str, words: Sequence[str]) -> bool:
     record, state = container.record, container.state
     if key == "id":
-        return any(_found_in(word, container.id) for word in words)
+        return any(filter_words.is_in(word, container.id) for word in words)
     if key == "name":
-        return any(_found_in(word, record["name"]) or _found_in(word, "/" + record["name"]) for word in words)
+        return any(filter_words.is_in(word, name) for word in words for name in (record["name"], f"/{record['name']}"))
     if key == "status":
         return state.word in words
     if key == "exited":
         return state.status == "exited" and any(state.exit_code == int(word) for word in words)
     if key == "label":
-        return all(_has_label(record["labels"], word) for word in words)
-    if key == "ancestor":
-        return any(_is_image(record, word) for word in words)
+        return all(filter_words.has_label(record["labels"], word) for word in words)
     if key == "network":
         return any(word == (record["network"] or "private") for word in words)
     if key == "health":
@@ -144,32 +140,23 @@ def _matches(container: Container, key: str, words: Sequence[str]) -> bool:
     if key == "restart-policy":
         return restart_policy.read(container.directory).name in words
     if key == "should-start-on-boot":
-        return str(restart_policy.starts_on_boot(container.directory, state)).lower() in words
+        wanted = {filter_words.BOOLEANS[word] for word in words}
+        return restart_policy.starts_on_boot(container.directory, state) in wanted
     if key == "volume":
         places = {mount[side] for mount in record["mounts"] for side in ("name", "source", "destination")}
         return any(word in places for word in words)
     if key == "is-task":
-        return not any(_BOOLEANS[word] for word in words)  # nothing here is a task of a swarm
-    return True  # before, since and ports: decided by the caller; isolation: Windows has several
+        return not any(filter_words.BOOLEANS[word] for word in words)  # nothing here is a task of a swarm
+    return True  # ancestor, before, since and ports: decided by the caller; isolation: Windows has several
 
 
-def _found_in(word: str, text: str) -> bool:
-    """docker: a regular expression that may match anywhere."""
-    try:
-        return bool(re.search(word, text))
-    except re.error:
-        return word in text
-
-
-def _has_label(labels: dict[str, str], word: str) -> bool:
-    key, equals, value = word.partition("=")
-    return key in labels and (not equals or labels[key] == value)
-
-
-def _is_image(record: dict[str, object], word: str) -> bool:
-    """Return whether the container was made from the image `word`: reference, id or prefix of the id."""
-    reference, image_id = str(record["image_ref"]), str(record["image_id"])
+def _is_of_lost_image(record: dict[str, Any], words: Sequence[str]) -> bool:
+    """Tell whether a container calls its image so, by reference or beginning of the id, whatever has become of that."""
+    reference, image_id = record["image_ref"], record["image_id"]
     bare = image_id.partition(":")[2]
-    if word in (reference, image_id) or (len(word) >= 12 and bare.startswith(word.removeprefix("sha256:"))):
-        return True
-    return reference in (f"{word}:latest", f"{word.removeprefix('docker.io/').removeprefix('library/')}")
+    for word in words:
+        if word in (reference, image_id) or (len(word) >= 12 and bare.startswith(word.removeprefix("sha256:"))):
+            return True
+        if reference in (f"{word}:latest", word.removeprefix("docker.io/").removeprefix("library/")):
+            return True
+    return False

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyrun.engine import events, namespace
-from pyrun.errors import InvalidInputError
+from pyrun.engine import events, filter_words, namespace
 from pyrun.volumes import store
 
 if TYPE_CHECKING:
@@ -53,32 +52,14 @@ def inspect_volume(layout: Layout, name: str) -> dict[str, Any]:
 
 def list_volumes(layout: Layout, filters: Sequence[str]) -> list[dict[str, Any]]:
     """Return the volumes' records by name. Raises: InvalidInputError for a filter that docker does not know."""
-    wanted: dict[str, list[str]] = {}
-    for text in filters:
-        key, _, value = text.partition("=")
-        if key not in _KEYS:
-            raise InvalidInputError(f"invalid filter '{key}'", hint=f"known filters: {', '.join(_KEYS)}")
-        if key == "dangling" and value not in ("true", "1", "false", "0"):
-            raise InvalidInputError(f"invalid filter 'dangling={value}'", hint="it is true or false")
-        wanted.setdefault(key, []).append(value)
-    used = store.all_users(layout) if "dangling" in wanted else {}
-    return [volume for volume in store.list(layout) if _is_wanted(volume, wanted, used)]
-
-
-def _is_wanted(volume: dict[str, Any], wanted: dict[str, list[str]], used: dict[str, list[str]]) -> bool:
-    import re
-
-    labels = volume["labels"]
-    for key, values in wanted.items():
-        if key == "dangling":
-            holds = any((volume["name"] not in used) == (value in ("true", "1")) for value in values)
-        elif key == "driver":
-            holds = "local" in values
-        elif key == "name":
-            holds = any(re.search(value, volume["name"]) for value in values)
-        else:
-            pairs = [value.partition("=") for value in values]
-            holds = all(name in labels and (not equals or labels[name] == value) for name, equals, value in pairs)
-        if not holds:
-            return False
-    return True
+    wanted = filter_words.parse(filters, _KEYS)
+    dangling = [filter_words.boolean("dangling", value) for value in wanted.get("dangling", ())]
+    used = store.all_users(layout) if dangling else {}
+    return [
+        volume
+        for volume in store.list(layout)
+        if (not dangling or (volume["name"] not in used) in dangling)
+        and ("local" in wanted.get("driver", ["local"]))
+        and all(filter_words.has_label(volume["labels"], word) for word in wanted.get("label", ()))
+        and any(filter_words.is_in(word, volume["name"]) for word in wanted.get("name", [""]))
+    ]

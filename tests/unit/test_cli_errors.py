@@ -63,15 +63,24 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
         (["rm"], 1, "pyrun: 'pyrun rm' requires at least 1 argument\nhint: see `pyrun rm --help`\n"),
         (["ps", "x"], 1, "pyrun: 'pyrun ps' accepts no arguments\nhint: see `pyrun ps --help`\n"),
         (["tag", "x"], 1, "pyrun: 'pyrun tag' requires 2 arguments\nhint: see `pyrun tag --help`\n"),
-        (["port"], 1, "pyrun: 'pyrun port' requires at least 1 and at most 2 arguments\nhint: see `pyrun port --help`\n"),
         (
-            ["volume", "create", "a", "b"], 1,
+            ["port"],
+            1,
+            "pyrun: 'pyrun port' requires at least 1 and at most 2 arguments\nhint: see `pyrun port --help`\n",
+        ),
+        (
+            ["volume", "create", "a", "b"],
+            1,
             "pyrun: 'pyrun volume create' requires at most 1 argument\nhint: see `pyrun volume create --help`\n",
         ),
         (["build", "."], 125, "pyrun: command build is not supported yet\nhint: see `pyrun --help`\n"),
         (["frobnicate"], 1, "pyrun: unknown command: pyrun frobnicate\nhint: see `pyrun --help`\n"),
         (["volume", "x"], 1, "pyrun: unknown command: pyrun volume x\nhint: see `pyrun volume --help`\n"),
-        (["volume", "create", "-d", "nfs", "x"], 1, "pyrun: no volume driver 'nfs': pyrun has no plugins\nhint: it is local\n"),
+        (
+            ["volume", "create", "-d", "nfs", "x"],
+            1,
+            "pyrun: no volume driver 'nfs': pyrun has no plugins\nhint: it is local\n",
+        ),
     ],
 )
 def test_usage_errors(argv: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,10 @@ def test_run_reads_what_docker_reads(argv: list[str], wanted: dict[str, Any]) ->
         (["--name"], "flag needs an argument: --name"),
         (["-e"], "flag needs an argument: 'e' in -e"),
         (["---x", "b"], "bad flag syntax: ---x"),
-        (["--rm=maybe", "b"], 'invalid argument "maybe" for "--rm" flag: strconv.ParseBool: parsing "maybe": invalid syntax'),
+        (
+            ["--rm=maybe", "b"],
+            'invalid argument "maybe" for "--rm" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
+        ),
         (
             ["--stop-timeout", "x", "b"],
             'invalid argument "x" for "--stop-timeout" flag: strconv.ParseInt: parsing "x": invalid syntax',

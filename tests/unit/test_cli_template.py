@@ -16,7 +16,9 @@ from pyrun.cli.formatting import Document, Row, aligned, heading_of_label, show_
 from pyrun.cli.gotemplate import TemplateError
 from pyrun.cli.gotemplate.values import show_float
 
-CORPUS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "corpora" / "go-templates.json").read_text())
+CORPORA = Path(__file__).parents[1] / "corpora"
+CORPUS: dict[str, Any] = json.loads((CORPORA / "go-templates.json").read_text())
+DOCUMENTS: dict[str, Any] = json.loads((CORPORA / "docker-documents.json").read_text())
 
 
 def answer(template: str, document: Any) -> tuple[int, str]:
@@ -34,6 +36,11 @@ def answer(template: str, document: Any) -> tuple[int, str]:
 @pytest.mark.parametrize(("template", "code", "text"), CORPUS["cases"], ids=[case[0] for case in CORPUS["cases"]])
 def test_as_docker_renders_it(template: str, code: int, text: str) -> None:
     assert answer(template, CORPUS["document"]) == (code, text)
+
+
+@pytest.mark.parametrize(("kind", "template", "code", "text"), DOCUMENTS["cases"])
+def test_times_and_absent_fields_are_as_docker_has_them(kind: str, template: str, code: int, text: str) -> None:
+    assert answer(template, DOCUMENTS["documents"][kind]) == (code, text)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +63,11 @@ def test_beyond_docker(template: str, wanted: str) -> None:
     ("template", "wanted"),
     [
         ("{{range 1000000000000}}{{.}}{{if eq . 3}}{{break}}{{end}}{{end}}", (0, "0123")),
+        ('{{printf "%c %q %U" 90000000000 -1 55296}}', (0, "\ufffd '\ufffd' U+D800")),
+        (
+            '{{printf "%[x]d %-#.2f" 1 "ab"}} {{-0.0}} {{printf "%.1f" -0.0}}',
+            (0, "%!d(BADINDEX) %!f(int=01) -0 -0.0"),
+        ),
         ('{{printf "%99999999d|%.2000001f" 1 2.0}}', (0, "%!(NOVERB)%!(EXTRA int=1, float64=2)")),
         ("{{" + "(" * 5000, (64, "template parsing error: template: :1: max expression depth exceeded")),
     ],

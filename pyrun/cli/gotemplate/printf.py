@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
-from pyrun.cli.gotemplate.values import Struct, is_nil, quote, show, show_float, type_name
+from pyrun.cli.gotemplate.values import Duration, Moment, Struct, is_nil, quote, show, show_float, type_name
 
 _VERB = re.compile(
-    r"%(?P<flags>[-+# 0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*|))?(?P<index>\[\d+\])?(?P<verb>.)?", re.DOTALL
+    r"%(?P<flags>[-+# 0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*|))?(?P<index>\[[^\]]*\])?(?P<verb>.)?", re.DOTALL
 )
 _NONE = object()
 _LARGEST = 1_000_000
@@ -63,7 +64,8 @@ class _Arguments:
         if index is None:
             return True
         self.is_reordered = True
-        if not 0 < int(index[1:-1]) <= len(self.values):
+        is_number = index[1:-1].isdecimal() and len(index) < 10
+        if not is_number or not 0 < int(index[1:-1]) <= len(self.values):
             return False
         self.next = int(index[1:-1]) - 1
         return True
@@ -116,6 +118,8 @@ class _Field:
             return self._pad("<nil>" if is_nil(value) else type_name(value))
         if is_nil(value):
             return self._pad("<nil>") if verb == "v" else f"%!{verb}(<nil>)"
+        if isinstance(value, Duration | Moment) and verb in "vsqxX":
+            return self._string(verb, show(value))  # they are fmt.Stringer
         if isinstance(value, bool):
             return self._pad(show(value)) if verb in "tv" else self._bad(verb, value)
         if isinstance(value, int):
@@ -138,9 +142,9 @@ class _Field:
 
     def _integer(self, verb: str, value: int) -> str:
         if verb == "c":
-            return self._pad(chr(value))
+            return self._pad(_rune(value))
         if verb == "q":
-            return self._pad("'" + quote(chr(value))[1:-1].replace('\\"', '"').replace("'", "\\'") + "'")
+            return self._pad("'" + quote(_rune(value))[1:-1].replace('\\"', '"').replace("'", "\\'") + "'")
         if verb == "U":
             return self._pad(f"U+{value:04X}")
         if verb not in "vdboOxX":
@@ -159,7 +163,7 @@ class _Field:
             text = format(abs(value), f".{6 if self.precision is None else self.precision}{verb}")
         else:
             return self._bad(verb, value)
-        return self._number(text.upper() if verb in "EG" else text, value < 0, zeros=True)
+        return self._number(text.upper() if verb in "EG" else text, math.copysign(1, value) < 0, zeros=True)
 
     def _number(self, text: str, is_negative: bool, *, zeros: bool) -> str:
         sign = "-" if is_negative else "+" if "+" in self.flags else " " if " " in self.flags else ""
@@ -187,4 +191,11 @@ class _Field:
         return text.rjust(self.width, "0" if "0" in self.flags and not text.startswith(("+", "-", "<")) else " ")
 
     def _bad(self, verb: str, value: Any) -> str:
-        return f"%!{verb}({type_name(value)}={self.format('v', value)})"
+        plain = _Field(self.flags.replace("#", ""), self.width, self.precision)
+        return f"%!{verb}({type_name(value)}={plain.format('v', value)})"
+
+
+def _rune(number: int) -> str:
+    """Return a character; what is none is U+FFFD, as in Go."""
+    is_one = 0 <= number < 0xD800 or 0xE000 <= number < 0x110000
+    return chr(number) if is_one else "\ufffd"

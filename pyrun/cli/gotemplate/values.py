@@ -12,11 +12,24 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.text import quote
+from pyrun.engine import duration
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
-__all__ = ["MISSING", "AnyMap", "AnySlice", "JsonNumber", "NilMap", "NilPointer", "NilSlice", "Struct", "quote"]
+__all__ = [
+    "MISSING",
+    "AnyMap",
+    "AnySlice",
+    "Duration",
+    "JsonNumber",
+    "Moment",
+    "NilMap",
+    "NilPointer",
+    "NilSlice",
+    "Struct",
+    "quote",
+]
 
 
 class Struct(dict[str, Any]):
@@ -71,6 +84,18 @@ class NilPointer:
     """null, where a struct or number may stand."""
 
 
+class Duration(int):
+    """A time.Duration: nanoseconds, which print as `1m30s`."""
+
+    __slots__ = ()
+
+
+class Moment(str):
+    """A time.Time in its JSON form, RFC 3339 in UTC; it prints as `2006-01-02 15:04:05.999 +0000 UTC`."""
+
+    __slots__ = ()
+
+
 class JsonNumber(str):
     """A number of a document that is read without knowing its types: Go keeps its text."""
 
@@ -97,6 +122,8 @@ def type_name(value: Any) -> str:
         return "<nil>" if isinstance(value, NilPointer) else "interface {}"
     if isinstance(value, JsonNumber):
         return "json.Number"
+    if isinstance(value, Duration | Moment):
+        return f"time.{'Time' if isinstance(value, Moment) else 'Duration'}"
     for kind, name in ((bool, "bool"), (int, "int"), (float, "float64"), (str, "string")):
         if isinstance(value, kind):
             return name
@@ -138,7 +165,16 @@ def show(value: Any) -> str:
         return "map[" + " ".join(f"{key}:{show(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list | tuple):
         return "[" + " ".join(map(show, value)) + "]"
+    if isinstance(value, Duration):
+        return duration.show(value)
+    if isinstance(value, Moment):
+        return f"{_trimmed(value).replace('T', ' ')[:-1]} +0000 UTC"
     return show_float(value) if isinstance(value, float) else str(value)
+
+
+def _trimmed(moment: Moment) -> str:
+    """Leave out the zeros at the end of a fraction, as time.RFC3339Nano does."""
+    return moment.removesuffix("Z").rstrip("0").rstrip(".") + "Z" if "." in moment else str(moment)
 
 
 def show_float(value: float) -> str:
@@ -153,7 +189,7 @@ def show_float(value: float) -> str:
         text = text[0] + ("." + text[1:] if len(text) > 1 else "") + f"e{magnitude:+03d}"
     else:
         text = format(decimal.Decimal((0, digits, exponent)), "f")
-    return "-" * sign + text
+    return "-" * sign + text  # -0 too
 
 
 def to_json(value: Any, indent: str | None = None) -> str:
@@ -178,6 +214,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, JsonNumber):
         return json.loads(value)
+    if isinstance(value, Moment):
+        return _trimmed(value)
     if isinstance(value, float) and value == int(value) and abs(value) < 1e21:
         return int(value)
     return value
