@@ -48,7 +48,10 @@ DIFFERS = {
     "container commit --change": "`$NAME` is what the container's environment has",
     "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
     "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
-    "system info --format": "docker's most used keys, and pyrun's own, which say what this machine allows",
+    "system info --format": (
+        "docker's keys but `RegistryConfig` and those of containerd and runc; pyrun's own besides, which say what "
+        "this machine allows"
+    ),
     "system prune --all": "there are no networks and no build cache to prune yet",
     "inspect --type": "container, image and volume",
     "volume create --opt": "no: a volume is a directory, without options",

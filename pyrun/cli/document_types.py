@@ -22,7 +22,7 @@ from pyrun.cli.gotemplate.values import (
 # Objects with free keys; every other object is a struct, whose fields are fixed.
 _MAPS = frozenset(
     ("Labels", "Annotations", "Ports", "PortBindings", "Networks", "Volumes", "ExposedPorts", "Sysctls", "Tmpfs",
-     "StorageOpt", "DriverOpts", "Options", "Data", "Status", "Attributes", "Config.LogConfig")
+     "StorageOpt", "DriverOpts", "Options", "Data", "Status", "Attributes", "Config.LogConfig", "Runtimes")
 )  # fmt: skip
 _LISTS = frozenset(
     ("Args", "ExecIDs", "Binds", "VolumesFrom", "CapAdd", "CapDrop", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, many, text
+from pyrun.cli.document_types import typed
+from pyrun.cli.gotemplate.values import Struct
 from pyrun.cli.text import quote
 
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
     from pyrun.cli.main import Session
     from pyrun.engine.event_log import Event
+
+
+_ORDER = ("Status", "ID", "From", "Type", "Action", "Actor", "Scope", "Time", "TimeNano")
 
 
 def command() -> Verb:
@@ -31,11 +36,17 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     """Print events as they come; Ctrl-C ends it."""
     import sys
 
+    from pyrun.cli.errors import report
+    from pyrun.cli.gotemplate import TemplateError
     from pyrun.cli.times import parse_instant
     from pyrun.engine import event_log
 
     since, until = (parse_instant(params[name]) if params[name] else None for name in ("since", "until"))
-    show = _printer(params["format"])
+    try:
+        show = _printer(params["format"])
+    except TemplateError as error:
+        report(error, verb="events", debug=False)
+        return 64  # docker's code
     for event in event_log.read(session.layout, since=since, until=until, filters=params["filter"]):
         if event is None:
             sys.stdout.flush()
@@ -49,10 +60,14 @@ def _printer(template: str | None) -> Callable[[Event], str]:
         return _line
     from pyrun.cli.formatting import render
     from pyrun.cli.gotemplate import Template
+    from pyrun.engine.event_log import Event
 
-    if template.strip() in ("json", "{{json .}}", "{{ json . }}"):
+    if template == "json":
         return lambda event: render("json", _document(event))
     parsed = Template(template.replace("\\t", "\t").replace("\\n", "\n"))
+    parsed.render(
+        _fields(Event({"Type": "", "Action": "", "ID": "", "Attributes": {}, "timeNano": 0}))
+    )  # docker tries it
     return lambda event: parsed.render(_fields(event))
 
 
@@ -94,17 +109,10 @@ def _document(event: Event) -> dict[str, Any]:
     }
 
 
-def _fields(event: Event) -> dict[str, Any]:
-    """Return what a template reaches: the fields of Go's events.Message."""
+def _fields(event: Event) -> Struct:
+    """Return what a template reaches: the fields of Go's events.Message, whose JSON has other names."""
     document = _document(event)
-    return {
-        "Status": document.get("status", ""),
-        "ID": document.get("id", ""),
-        "From": document.get("from", ""),
-        "Type": event.type,
-        "Action": event.action,
-        "Actor": document["Actor"],
-        "Scope": event.scope,
-        "Time": document["time"],
-        "TimeNano": event.time_nano,
-    }
+    names = {"Status": "status", "ID": "id", "From": "from", "Scope": "scope", "Time": "time", "TimeNano": "timeNano"}
+    also = {go: document.get(name, "") for go, name in names.items()}
+    shown = typed(document)
+    return Struct(shown, also=also, absent=names.values(), hidden=also, order=_ORDER)

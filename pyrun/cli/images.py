@@ -70,10 +70,12 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
 def fields(image: ImageSummary, *, no_trunc: bool, now: int) -> dict[str, str]:
     """Return what templates may name, in the order that `{{json .}}` prints."""
+    from pyrun.cli import times
+
     created = parse_rfc3339(image.created)
     return {
         "Containers": "N/A",
-        "CreatedAt": image.created,
+        "CreatedAt": times.shown(created) if created else "N/A",
         "CreatedSince": f"{units.human_duration(now - created)} ago" if created else "N/A",
         "Digest": image.digest or "<none>",
         "ID": image.id if no_trunc else image.id.partition(":")[2][:12],
@@ -82,7 +84,7 @@ def fields(image: ImageSummary, *, no_trunc: bool, now: int) -> dict[str, str]:
         "Size": units.human_size(image.size),
         "Tag": image.tag or "<none>",
         "UniqueSize": "N/A",
-        "VirtualSize": units.human_size(image.size),
+        "VirtualSize": units.human_size(image.size, 4),
     }
 
 

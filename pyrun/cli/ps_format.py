@@ -66,15 +66,14 @@ def row(container: Container, *, no_trunc: bool, now: int, size: str = "0B") -> 
 
 def fields(container: Container, *, no_trunc: bool, now: int, size: str) -> dict[str, Any]:
     """Return what templates may name, in the order that `{{json .}}` prints."""
-    from datetime import datetime
+    from pyrun.cli import times
 
     container_id, image, command, age, status, ports, name = text.container_row(container, no_trunc=no_trunc, now=now)
     record = container.record
     mounts = [name for name in (mount["name"] or mount["source"] for mount in record["mounts"]) if name]
-    created = datetime.fromtimestamp(container.created / 10**9).astimezone()
     return {
         "Command": command,
-        "CreatedAt": created.strftime("%Y-%m-%d %H:%M:%S %z %Z"),
+        "CreatedAt": times.shown(container.created),
         "ID": container_id,
         "Image": image,
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(record["labels"].items())),

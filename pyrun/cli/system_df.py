@@ -58,7 +58,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     elif template == "table":
         _show_tables(usage)
     else:
-        of_images, of_containers, of_volumes = _rows(usage)
+        of_images, of_containers, of_volumes = _rows(usage, no_trunc=True)
         parts = {"Images": of_images, "Containers": of_containers, "Volumes": of_volumes, "BuildCache": []}
         print(Template("{{json .}}" if template == "json" else template).render(Struct(parts)))
     return 0
@@ -75,7 +75,7 @@ def _total(total: Total) -> Row:
 
 
 def _show_tables(usage: DiskUsage) -> None:
-    of_images, of_containers, of_volumes = _rows(usage)
+    of_images, of_containers, of_volumes = _rows(usage, no_trunc=False)
     print("Images space usage:\n")
     show_rows(_IMAGES, of_images, images.HEADINGS)
     print("\nContainers space usage:\n")
@@ -86,18 +86,20 @@ def _show_tables(usage: DiskUsage) -> None:
     show_rows(_CACHE, [], _CACHE_HEADINGS)
 
 
-def _rows(usage: DiskUsage) -> tuple[list[Row], list[Row], list[Row]]:
+def _rows(usage: DiskUsage, *, no_trunc: bool) -> tuple[list[Row], list[Row], list[Row]]:
+    """Return the lines; docker writes sizes with three digits where its lists do, with four elsewhere."""
     now = units.now()
     size = units.human_size
     of_images = [
-        Row(images.fields(item.image, no_trunc=False, now=now) | {
-            "Containers": str(item.containers), "Size": size(item.size), "SharedSize": size(item.shared),
-            "UniqueSize": size(item.size - item.shared), "VirtualSize": size(item.size),
+        Row(images.fields(item.image, no_trunc=no_trunc, now=now) | {
+            "Containers": str(item.containers), "Size": size(item.size), "SharedSize": size(item.shared, 4),
+            "UniqueSize": size(item.size - item.shared, 4), "VirtualSize": size(item.size, 4),
         })
         for item in usage.images
     ]  # fmt: skip
     of_containers = [
-        ps_format.row(container, no_trunc=False, now=now, size=size(bytes_)) for container, bytes_ in usage.containers
+        ps_format.row(container, no_trunc=no_trunc, now=now, size=size(bytes_))
+        for container, bytes_ in usage.containers
     ]
-    of_volumes = [volume_ls.row(v.volume, links=str(v.links), size=size(v.size)) for v in usage.volumes]
+    of_volumes = [volume_ls.row(v.volume, links=str(v.links), size=size(v.size, 4)) for v in usage.volumes]
     return of_images, of_containers, of_volumes

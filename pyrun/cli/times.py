@@ -1,6 +1,7 @@
-"""Points in time as a user writes them for `--since` and `--until`: Go durations, Unix times, dates.
+"""Points in time as a user writes them for `--since` and `--until`, and as lists show them.
 
-Source: docker's timetypes.GetTimestamp and Go's time.ParseDuration. Imported only when such an option is given.
+Go durations, Unix times, dates. Source: docker's timetypes.GetTimestamp and Go's time.ParseDuration. Imported only
+when such an option is given.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ def parse_instant(text: str, *, now: int | None = None) -> int:
         f"invalid time: {text!r}",
         hint="write 10m, 1h30m, 2006-01-02T15:04:05Z, 2006-01-02 or seconds since 1970",
     )
+
+
+def shown(nanoseconds: int) -> str:
+    """Write a point in time as docker's lists do, in local time: 2006-01-02 15:04:05 +0200 CEST."""
+    return datetime.fromtimestamp(nanoseconds // SECOND).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
 def _of_date(date: re.Match[str], reference: int) -> int:

@@ -16,6 +16,8 @@ HEADINGS: dict[str, Any] = {
     "Label": heading_of_label,
 }  # fmt: skip
 
+_NAMED = {"table": "table {{.Driver}}\t{{.Name}}", "raw": "name: {{.Name}}\ndriver: {{.Driver}}\n"}
+
 
 def command() -> Verb:
     """Define the verb for click."""
@@ -38,10 +40,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     if params["quiet"]:
         print("".join(f"{volume['name']}\n" for volume in found), end="")
         return 0
-    template = params["format"]
-    if template in (None, "table"):
-        template = "table {{.Driver}}\\t{{.Name}}"
-    show_rows(template, [row(volume) for volume in found], HEADINGS)
+    template = params["format"] or "table"
+    show_rows(_NAMED.get(template, template), [row(volume) for volume in found], HEADINGS)
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyrun
 from pyrun.engine import root_choice
+from pyrun.engine.system_info import system_info
 from pyrun.errors import FeatureMissingError
 from pyrun.linux import capabilities, probe
 
@@ -40,48 +41,22 @@ class Info:
             {"name": f.name, "ok": f.ok, "detail": f.detail, "instead": f.instead, "remedy": f.remedy}
             for f in self.features
         ]
+        rows = dict(self.rows)
+        shown = system_info(rows, self.features, _memory(), self.versions["pyrun"])
         return {
-            **dict(self.rows),
-            **_in_dockers_words(dict(self.rows), self.versions["pyrun"]),
+            **shown,
+            **{name: value for name, value in rows.items() if name not in shown and name[0] != " "},
             "Features": features,
             "Paths": self.paths,
             "Versions": self.versions,
         }
 
 
-def _in_dockers_words(rows: dict[str, str], version: str) -> dict[str, Any]:
-    """Return what scripts ask of ``docker info``, by the names of the Engine API's SystemInfo."""
-    return {
-        "Containers": int(rows["Containers"]),
-        "ContainersRunning": int(rows[" Running"]),
-        "ContainersPaused": int(rows[" Paused"]),
-        "ContainersStopped": int(rows[" Stopped"]) + int(rows[" Created"]),
-        "Images": int(rows["Images"]),
-        "Driver": rows["Storage Driver"].partition(" ")[0],
-        "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs" if rows["Cgroup Version"] == "2" else "none",
-        "CgroupVersion": "2",
-        "KernelVersion": rows["Kernel Version"],
-        "OperatingSystem": rows["Operating System"],
-        "NCPU": int(rows["CPUs"]),
-        "MemTotal": _memory(),
-        "DockerRootDir": rows["Root Dir"],
-        "ServerVersion": version,
-        "DefaultRuntime": "pyrun",
-        "SecurityOptions": _security_options(rows["Security Options"]),
-    }
-
-
-def _security_options(words: str) -> list[str]:
-    """ "seccomp (profile: default), rootless" as docker writes it: name=seccomp,profile=default and name=rootless."""
-    found = words.replace(" (profile: default)", ",profile=default")
-    return [f"name={word}" for word in found.split(", ") if word]
-
-
 def info(layout: Layout) -> Info:
     """Return what ``pyrun info`` shows; every feature is tried anew."""
     features = probe.features(layout, refresh=True)
-    rows = [*_counts(layout), *_mechanisms(layout, features), *_machine(), ("Root Dir", layout.root)]
+    rows = [*_counts(layout), ("Server Version", pyrun.__version__), *_mechanisms(layout, features), *_machine()]
+    rows.append(("Root Dir", layout.root))
     paths = {
         "root": layout.root,
         "runtime": layout.runtime,
@@ -149,6 +124,8 @@ def _mechanisms(layout: Layout, features: Features) -> list[tuple[str, str]]:
         networks[:0] = [name for name in ("pasta", "slirp4netns") if features.ok(name)][:1]
     return [
         ("Storage Driver", overlay),
+        ("Logging Driver", "json-file"),
+        ("Cgroup Driver", "cgroupfs" if features.ok("cgroup delegation") else "none"),
         ("Id Map", _id_map(features)),
         ("Network", ", ".join(networks)),
         ("Cgroup Version", "2" if features.ok("cgroup delegation") else "none delegated"),
@@ -177,7 +154,8 @@ def _machine() -> list[tuple[str, str]]:
     name = os.uname()
     return [
         ("Kernel Version", name.release),
-        ("Operating System", _operating_system()),
+        ("Operating System", _os_release("PRETTY_NAME")),
+        ("OS Version", _os_release("VERSION_ID")),
         ("OSType", name.sysname.lower()),
         ("Architecture", name.machine),
         ("CPUs", str(len(os.sched_getaffinity(0)))),
@@ -190,9 +168,9 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _operating_system() -> str:
+def _os_release(key: str) -> str:
     try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+        return platform.freedesktop_os_release().get(key, "unknown")
     except OSError:
         return "unknown"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyrun.engine import events
 from pyrun.engine.disk_usage import measure, writable_sizes
 from pyrun.engine.filter_words import has_label
 from pyrun.engine.instant import parse_rfc3339
@@ -62,12 +63,12 @@ def prune_containers(layout: Layout, conditions: Conditions) -> Pruned:
             raise error
         removed.append(container_id)
         reclaimed += size
-    return Pruned(removed, reclaimed)
+    return _told(layout, "container", Pruned(removed, reclaimed))
 
 
 def prune_volumes(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned:
     """Remove the volumes that no container mounts: anonymous ones, or ``all``."""
-    from pyrun.engine import events, namespace
+    from pyrun.engine import namespace
     from pyrun.volumes import store
 
     namespace.register(layout)
@@ -89,7 +90,7 @@ def prune_volumes(layout: Layout, conditions: Conditions, *, all: bool) -> Prune
         events.volume(layout, "destroy", volume["name"])
         removed.append(volume["name"])
         reclaimed += size.disk
-    return Pruned(removed, reclaimed)
+    return _told(layout, "volume", Pruned(removed, reclaimed))
 
 
 def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned:
@@ -113,7 +114,13 @@ def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned
         except (NotFoundError, ConflictError):
             continue
         removed += [f"{line[0].lower()}{line[1:]}" for line in lines]
-    return Pruned(removed, max(before - _images_disk(layout), 0) if removed else 0)
+    return _told(layout, "image", Pruned(removed, max(before - _images_disk(layout), 0) if removed else 0))
+
+
+def _told(layout: Layout, kind: str, pruned: Pruned) -> Pruned:
+    """Record docker's event of a prune, whether anything went or not."""
+    events.emit(layout, kind, "prune", "", {"reclaimed": str(pruned.reclaimed)})
+    return pruned
 
 
 def _images_disk(layout: Layout) -> int:

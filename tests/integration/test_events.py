@@ -132,6 +132,12 @@ def test_dockers_line_and_a_template(box: Box) -> None:
     assert rest == f"container create {container_id} (a=\\x1b[31m\\n, image={box.image}, name=one)"
     template = "{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Scope}}"
     assert box.pyrun.ok(*arguments, "--format", template) == f"container create {container_id} one local"
+    # Go's struct: its fields in order, a map in it.
+    assert box.pyrun.ok(*arguments, "--format", "{{json .Actor}}").startswith(
+        f'{{"ID":"{container_id}","Attributes":{{"a":'
+    )
+    actor = f"{{{container_id} map[a:\x1b[31m\n image:{box.image} name:one]}}"
+    assert box.pyrun.ok(*arguments, "--format", "{{.Actor}}{{.Actor.Attributes.zz}}") == f"{actor}<no value>"
 
 
 @pytest.mark.parametrize(
@@ -160,8 +166,10 @@ def test_filters(box: Box, filters: list[str], expected: list[str]) -> None:
 
 
 def test_what_is_refused(box: Box) -> None:
-    assert "invalid filter: 'colour'" in box.pyrun.fails(1, "events", "--filter", "colour=red")
-    assert "expected key=value" in box.pyrun.fails(1, "events", "--filter", "container")
+    assert "invalid filter 'colour'" in box.pyrun.fails(1, "events", "--filter", "colour=red")
+    assert "bad format of filter" in box.pyrun.fails(125, "events", "--filter", "container")
+    assert "can't evaluate field status" in box.pyrun.fails(64, "events", "--until", "0s", "--format", "{{.status}}")
+    assert "unclosed action" in box.pyrun.fails(64, "events", "--format", "{{.Type")
     assert "`since` time cannot be after `until`" in box.pyrun.fails(1, "events", "--since", "1m", "--until", "1h")
     assert "invalid time" in box.pyrun.fails(1, "system", "events", "--since", "tomorrow")
 

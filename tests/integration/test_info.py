@@ -17,6 +17,15 @@ def test_info_in_dockers_words(pyrun: CommandLine) -> None:
     assert found["KernelVersion"] == os.uname().release
     assert pyrun.ok("info", "-f", "{{.NCPU}} {{.ServerVersion}} {{.CgroupVersion}}").split()[0].isdecimal()
     assert all(word.startswith("name=") for word in found["SecurityOptions"])
+    assert pyrun.ok(
+        "info", "-f", "{{.Swarm.LocalNodeState}} {{.OSType}} {{range $name, $_ := .Runtimes}}{{$name}}{{end}}"
+    ) == ("inactive linux pyrun")
+    assert "local" in found["Plugins"]["Volume"]
+    assert list(found)[:7] == [
+        "ID", "Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images", "Driver",
+    ]  # fmt: skip
+    assert not [name for name in found if name != name.strip()]
+    assert "Server Version: " in pyrun.ok("info")
     assert "can't evaluate field Nope" in pyrun.fails(1, "info", "-f", "{{.Nope}}")
     assert "template parsing error: template: :1: unclosed action" in pyrun.fails(64, "info", "-f", "{{.NCPU")
 

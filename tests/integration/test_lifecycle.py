@@ -89,7 +89,14 @@ def test_filters(box: Box) -> None:
     ):  # fmt: skip
         assert sorted(box.names("-a", "-f", text)) == names.split(), text
     assert box.names("-l") == ["blue"]
-    assert box.names("-n", "2") == ["blue", "green"]
+    assert box.names("-n", "2") == box.names("-n", "2", "-l") == ["blue", "green"]
+    box.pyrun.ok("commit", "-c", "LABEL a=b", "red", "child:1")
+    box.pyrun.ok("create", "--name", "kid", "--tmpfs", "/t", "-v", "vol:/v", "child:1")
+    assert sorted(box.names("-a", "-f", f"ancestor={box.image}")) == ["blue", "green", "kid", "red"]
+    assert box.names("-a", "-f", "ancestor=child:1") == ["kid"]
+    assert box.pyrun.ok("ps", "-lq", "--no-trunc") == box.pyrun.ok("inspect", "-f", "{{.Id}}", "kid")
+    assert box.pyrun.ok("ps", "-l", "--format", "{{.Mounts}}") == "vol"  # what --tmpfs made has no name
+    assert box.pyrun.ok("inspect", "-f", "json", "kid", "red").startswith('[{"Id":"')
     assert "invalid filter" in box.pyrun.fails(1, "ps", "-f", "what=ever")
 
 

@@ -39,6 +39,18 @@ def test_container_prune_asks_and_leaves_what_runs(box: Box) -> None:
     assert box.names("-a") == ["runs"]
     assert 'invalid argument "x" for "--filter" flag' in box.pyrun.fails(125, "container", "prune", "--filter", "x")
     assert "invalid filter 'x'" in box.pyrun.fails(1, "container", "prune", "--filter", "x=1")
+    pruned = (
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--format",
+        "{{.Type}} {{.Actor.Attributes}}",
+        "-f",
+        "event=prune",
+    )
+    assert box.pyrun.ok(*pruned).splitlines()[1] == "container map[reclaimed:5000]"
 
 
 def test_volumes(box: Box) -> None:
@@ -58,6 +70,10 @@ def test_volumes(box: Box) -> None:
     assert pyrun.ok("volume", "ls", "-q", "-f", "dangling=false", "-f", "name=^two$") == "two"
     assert set(pyrun.ok("volume", "ls", "-q", "-f", "dangling=true").split()) == {"one", anonymous}
     assert json.loads(pyrun.ok("volume", "ls", "-f", "name=one", "--format", "json"))["Labels"] == "a=b"
+    assert pyrun.ok("volume", "ls", "-q", "-f", " Name = ^one[", "-f", "driver=local") == ""  # no expression: a text
+    assert pyrun.ok("volume", "ls", "-f", "name=two", "--format", "raw") == "name: two\ndriver: local\n"
+    assert "bad format of filter" in pyrun.fails(125, "volume", "ls", "-f", "name")
+    assert pyrun.ok("volume", "inspect", "-f", "json", "one", "two").startswith('[{"CreatedAt":')
     found = json.loads(pyrun.ok("volume", "inspect", "one"))[0]
     assert list(found) == ["CreatedAt", "Driver", "Labels", "Mountpoint", "Name", "Options", "Scope"]
     assert (found["Name"], found["Labels"], found["Driver"]) == ("one", {"a": "b"}, "local")

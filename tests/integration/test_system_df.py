@@ -51,6 +51,9 @@ def test_df_adds_up_to_what_du_says(box: Box, images: Catalogue) -> None:
         assert heading in whole
     form = "{{range .Volumes}}{{.Name}}={{.Links}} {{end}}"
     assert sorted(box.pyrun.ok("system", "df", "-v", "--format", form).split()) == ["idle=0", "vol=1"]
+    # A template gets whole ids, as docker's.
+    ids = box.pyrun.ok("system", "df", "-v", "--format", "{{range .Containers}}{{println .ID}}{{end}}").split()
+    assert sorted(ids) == sorted(box.pyrun.ok("ps", "-aq", "--no-trunc").split())
 
 
 def test_what_a_container_has_written(box: Box) -> None:
