@@ -34,7 +34,8 @@ struct init_process {
 	int stdout_fd, stderr_fd; /* read ends; with a tty stdout_fd is the master and stderr_fd is -1 */
 	int fuse_fd; /* the device of its root file system, when it has just come; or -1 */
 	int peer_mounts_fd; /* in init itself: the mount namespace of whose IPC namespace it shares; or -1 */
-	pid_t network_pid; /* holds its network namespace until that is up (share.c), or 0 */
+	pid_t network_pid; /* in the user's: holds its network namespace until that is up (share.c), or 0 */
+	int network_pidfd; /* the same, or -1 */
 };
 
 /* init_process.c; init_clone returns the name of the call that failed, with errno, or NULL. */

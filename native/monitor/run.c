@@ -14,7 +14,7 @@ void run_reset(void)
 {
 	container.init = (struct init_process){
 		.pidfd = -1, .control_fd = -1, .report_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .fuse_fd = -1,
-		.peer_mounts_fd = -1
+		.peer_mounts_fd = -1, .network_pidfd = -1
 	};
 	container.network = (struct network){ .ready_fd = -1, .words_fd = -1 };
 	container.fuse = (struct fuse){ .words_fd = -1 };

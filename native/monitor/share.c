@@ -87,17 +87,20 @@ static int enter(const struct shared *shared)
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* A new network namespace that pasta can open while init, which others see, is not dumpable: held by a child of ours
- * outside.  It ends when it is told to, or with us. */
+/* A new network namespace that pasta can open while init is not dumpable, for ever where others see it and else until
+ * it has its ids: held by a child of ours outside.  It ends when it is told to, or with us. */
 static int hold_network(struct init_process *init, struct shared *shared)
 {
 	char path[64], byte;
 	int ready[2];
+	long pid;
 
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return -1;
-	init->network_pid = fork();
-	if (init->network_pid == 0) {
+	pid = sys_clone3(&(struct clone_args){
+		.flags = CLONE_PIDFD, .exit_signal = SIGCHLD, .pidfd = (uint64_t)(uintptr_t)&init->network_pidfd
+	});
+	if (pid == 0) {
 		if ((shared->fds[KIND_USER] >= 0 && setns(shared->fds[KIND_USER], CLONE_NEWUSER) < 0) || unshare(CLONE_NEWNET) < 0)
 			_exit(1);
 		/* Not before setns(2): a change of credentials clears both. */
@@ -111,7 +114,8 @@ static int hold_network(struct init_process *init, struct shared *shared)
 	}
 	close(ready[1]);
 	errno = EPERM;
-	if (init->network_pid > 0 && read(ready[0], &byte, 1) == 1) {
+	if (pid > 0 && read(ready[0], &byte, 1) == 1) {
+		init->network_pid = host_pid_of(init->network_pidfd);
 		snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)init->network_pid);
 		shared->fds[KIND_NETWORK] = open(path, O_RDONLY | O_CLOEXEC);
 	}
@@ -187,7 +191,7 @@ const char *share_clone(const struct job *job, struct init_process *init, struct
 	*pid = -1;
 	if (open_shared(job, &shared) < 0)
 		call = "open(peer)";
-	if (!call && job_has(job, JOB_NETWORK) && shared.fds[KIND_PID] >= 0) {
+	if (!call && job_has(job, JOB_NETWORK)) {
 		args->flags &= ~(uint64_t)CLONE_NEWNET;
 		if (hold_network(init, &shared) < 0)
 			call = "unshare(network)";
@@ -202,7 +206,10 @@ const char *share_clone(const struct job *job, struct init_process *init, struct
 /* The network is up: it lives by init now. */
 void share_release(struct init_process *init)
 {
-	if (init->network_pid > 0)
-		kill(init->network_pid, SIGKILL);
+	if (init->network_pidfd >= 0) {
+		sys_pidfd_send_signal(init->network_pidfd, SIGKILL);
+		close(init->network_pidfd);
+	}
+	init->network_pidfd = -1;
 	init->network_pid = 0;
 }
