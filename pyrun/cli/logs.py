@@ -52,7 +52,12 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 def _write(fd: int, text: bytes) -> None:
     """Unbuffered: what is followed is seen at once, and on one terminal both streams stay in order."""
     while text:
-        text = text[os.write(fd, text) :]
+        try:
+            text = text[os.write(fd, text) :]
+        except BlockingIOError:  # who shares it with us has made it so
+            import select
+
+            select.select([], [fd], [])
 
 
 def _tail(text: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import events
-from pyrun.engine.terminal import Attachment, SignalProxy, parse_detach_keys
+from pyrun.engine.terminal import Attachment, SignalProxy
 from pyrun.errors import ConflictError, InvalidInputError
 from pyrun.runtime import state
 from pyrun.store import containers
@@ -43,7 +43,9 @@ def attach(
 
     Raises: ContainerNotFoundError; ConflictError where it cannot be attached to; InvalidInputError.
     """
-    keys = parse_detach_keys(detach_keys)
+    from pyrun.engine import detach_keys as keys_of
+
+    keys = keys_of.parse(detach_keys)
     _, directory = containers.resolve(layout, name)
     record, now = containers.load(directory), state.status(directory)
     _refuse(now, name)

@@ -33,9 +33,9 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
     """
     keys = b""
     if options.tty or options.detach_keys is not None:
-        from pyrun.engine.terminal import parse_detach_keys
+        from pyrun.engine import detach_keys
 
-        keys = parse_detach_keys(options.detach_keys)
+        keys = detach_keys.parse(options.detach_keys)
     if options.tty and options.interactive and not options.detach and not os.isatty(0):
         raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
     _, directory = containers.resolve(layout, options.container)

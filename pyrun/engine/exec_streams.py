@@ -14,10 +14,11 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrun.engine.terminal import Detacher
+    from pyrun.engine.detach_keys import Detacher
     from pyrun.runtime.launch import ConsoleKeeper
 
 _CHUNK = 65536
+_EIO = 5
 _POLLIN, _POLLOUT = 1, 4
 _TIOCSWINSZ = 0x5414
 
@@ -25,19 +26,31 @@ _TIOCSWINSZ = 0x5414
 class Streams:
     """``child``: the descriptors for the process, -1 where it gets a console."""
 
-    __slots__ = ("_detacher", "_keeper", "_master", "_pairs", "_stdin", "_theirs", "child", "detached", "tty")
+    __slots__ = (
+        "_detacher",
+        "_keeper",
+        "_master",
+        "_pairs",
+        "_stdin",
+        "_theirs",
+        "_tty_gone",
+        "child",
+        "detached",
+        "tty",
+    )
 
     def __init__(self, *, interactive: bool, tty: bool, detached: bool, detach_keys: bytes) -> None:
         self.tty = tty
         self.detached = detached
         self._master = -1
+        self._tty_gone = False
         self._theirs: list[int] = []
         self._stdin = -1  # our end of its standard input, where that is pumped
         self._pairs: dict[int, int] = {}  # what to read -> where to write it
         self._detacher: Detacher | None = None
         self._keeper: ConsoleKeeper | None = None
         if tty:
-            from pyrun.engine.terminal import Detacher
+            from pyrun.engine.detach_keys import Detacher
 
             self._detacher = Detacher(detach_keys)
         self.child = [-1, -1, -1]
@@ -134,8 +147,8 @@ class Streams:
 
     @property
     def is_detached(self) -> bool:
-        """Whether the detach keys have been typed."""
-        return self._detacher is not None and self._detacher.is_detached
+        """Whether the detach keys have been typed, or our terminal was closed: what runs on the console goes on."""
+        return self._tty_gone or (self._detacher is not None and self._detacher.is_detached)
 
     def _resize(self) -> None:
         import fcntl
@@ -188,7 +201,14 @@ class Streams:
                 os.close(fd)
             return
         while data:
-            data = data[os.write(target, data) :]
+            try:
+                data = data[os.write(target, data) :]
+            except BlockingIOError:  # who shares it with us has made it so
+                select.select([], [target], [])
+            except OSError as error:
+                if not (self.tty and error.errno == _EIO):
+                    raise
+                self._tty_gone, data = True, b""
 
     def _read_input(self) -> bytes:
         try:
@@ -197,6 +217,9 @@ class Streams:
             data = b""
         if data:
             return data if self._detacher is None else self._detacher.feed(data)
+        if self.tty:  # EIO, or the end of what is in raw mode: it has been closed
+            self._tty_gone = True
+            return b""
         if self._stdin != self._master:
             os.close(self._stdin)
         self._stdin = -1

@@ -82,11 +82,12 @@ def _terminal(options: RunOptions) -> tuple[bytes, tuple[int, int]]:
     """Return the detach keys and the window's size, of no interest where nobody stays or there is no terminal."""
     if not options.tty and options.detach_keys is None:
         return b"", (0, 0)
-    from pyrun.engine.terminal import parse_detach_keys, window_size
+    from pyrun.engine import detach_keys
+    from pyrun.engine.terminal import window_size
 
     if options.tty and options.interactive and not options.detach and not os.isatty(0):
         raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
-    return parse_detach_keys(options.detach_keys), window_size(0) if options.tty else (0, 0)
+    return detach_keys.parse(options.detach_keys), window_size(0) if options.tty else (0, 0)
 
 
 def _make_again(layout: Layout, options: RunOptions) -> Created:

@@ -41,9 +41,9 @@ def start(
     """
     keys = b""
     if attached or detach_keys is not None:
-        from pyrun.engine.terminal import parse_detach_keys
+        from pyrun.engine import detach_keys as keys_of
 
-        keys = parse_detach_keys(detach_keys)
+        keys = keys_of.parse(detach_keys)
     container_id, directory = containers.resolve(layout, name)
     now = state.status(directory)
     if now.paused:

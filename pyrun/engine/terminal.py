@@ -1,7 +1,7 @@
 """A terminal, or a pair of pipes, attached to a container through its monitor's socket.
 
-It must not know how the container was started. Signals are handed on as docker does (all but CHLD, PIPE, URG and
-what cannot be caught). ``_signal`` and ``select`` are C modules: ``signal`` would import enum (6 ms).
+It must not know how the container was started. ``_signal`` and ``select`` are C modules: ``signal`` would import enum
+(6 ms).
 """
 
 from __future__ import annotations
@@ -10,48 +10,35 @@ import _signal
 import os
 import select
 
-from pyrun.errors import InvalidInputError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyrun.engine.detach_keys import Detacher
     from pyrun.runtime.launch import Monitor
 
 _CHUNK = 16384
+_EIO, _EPIPE = 5, 32
 _SIGWINCH = 28
-# HUP INT QUIT USR1 USR2 TERM CONT and the rest that a person or a job scheduler sends.
-_PROXIED = (1, 2, 3, 10, 12, 15, 18, 24, 30)
+_SIGHUP, _SIGQUIT, _SIGTERM = 1, 3, 15
+# docker hands on all but CHLD, PIPE and URG. Not here either what is a fault of our own (ILL TRAP BUS FPE SEGV), what
+# stops a job that reads the terminal in the background (TTIN TTOU), what cannot be caught, and glibc's own 32 and 33.
+_KEPT = (4, 5, 7, 8, 9, 11, 13, 17, 19, 21, 22, 23, 32, 33)
+_PROXIED = [number for number in range(1, 65) if number not in _KEPT]
 _POLLIN, _POLLOUT, _POLLHUP = 1, 4, 16
 
 
-def parse_detach_keys(text: str | None) -> bytes:
-    """Return the bytes that ``ctrl-p,ctrl-q`` stands for; "" switches detaching off.
-
-    Raises: InvalidInputError.
-    """
-    if text is None:
-        return b"\x10\x11"
-    keys = bytearray()
-    for word in text.split(",") if text else ():
-        if len(word) == 1:
-            keys += word.encode()
-        elif len(word) == 6 and word.startswith("ctrl-") and word[5].upper() in "ABCDEFGHIJKLMNOPQRSTUVWXYZ@[\\]^_":
-            keys.append(ord(word[5].upper()) ^ 0x40)
-        else:
-            raise InvalidInputError(
-                f"invalid detach keys: unknown character: {word!r}", hint="as in --detach-keys=ctrl-p,ctrl-q"
-            )
-    return bytes(keys)
-
-
 class RawTerminal:
-    """The caller's terminal in raw mode for the length of a ``with``; nothing where ``fd`` is none."""
+    """The caller's terminal in raw mode for the length of a ``with``; nothing where ``fd`` is none.
 
-    __slots__ = ("_fd", "_saved")
+    A signal that ends us gives the terminal back first.
+    """
+
+    __slots__ = ("_caught", "_fd", "_saved")
 
     def __init__(self, fd: int) -> None:
+        self._caught: list[int] = []
         self._fd = fd
         self._saved: list[Any] | None = None
 
@@ -69,6 +56,10 @@ class RawTerminal:
             raw[1] &= ~termios.OPOST
             raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
             raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+            for number in (_SIGHUP, _SIGQUIT, _SIGTERM):
+                if _signal.getsignal(number) == _signal.SIG_DFL:
+                    self._caught.append(number)
+                    _signal.signal(number, self._end)
             termios.tcsetattr(self._fd, termios.TCSANOW, raw)
         return self
 
@@ -76,7 +67,16 @@ class RawTerminal:
         import termios
 
         if self._saved is not None:
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+            try:
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+            except termios.error:
+                pass  # EIO: it has been closed
+        for number in self._caught:
+            _signal.signal(number, _signal.SIG_DFL)
+
+    def _end(self, number: int, frame: object) -> None:
+        self.__exit__()
+        os.kill(os.getpid(), number)
 
 
 def window_size(fd: int) -> tuple[int, int]:
@@ -86,33 +86,6 @@ def window_size(fd: int) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return rows, columns
-
-
-class Detacher:
-    """Looks for the detach keys in what is typed; bytes of a begun sequence are held back until it is decided."""
-
-    __slots__ = ("_held", "_keys", "is_detached")
-
-    def __init__(self, keys: bytes) -> None:
-        self._keys = keys
-        self._held = b""
-        self.is_detached = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Return what goes to the container."""
-        if not self._keys:
-            return data
-        out = bytearray()
-        for value in data:
-            self._held += bytes((value,))
-            if self._held == self._keys:
-                self.is_detached = True
-                return bytes(out)
-            # What cannot become the sequence any more is let go, but not what may still begin it.
-            while not self._keys.startswith(self._held):
-                out.append(self._held[0])
-                self._held = self._held[1:]
-        return bytes(out)
 
 
 _OUTPUTS = (("O", 1, "stdout"), ("E", 2, "stderr"))
@@ -126,7 +99,8 @@ class Attachment:
     """
 
     __slots__ = (
-        "_detacher", "_due", "_ends_with_input", "_monitor", "_outputs", "_redraws", "_stdin_open", "_tty", "exit_code",
+        "_detacher", "_due", "_ends_with_input", "_is_raw", "_monitor", "_outputs", "_redraws", "_stdin_open", "_tty",
+        "_tty_gone", "exit_code",
     )  # fmt: skip
 
     def __init__(
@@ -135,10 +109,16 @@ class Attachment:
     ) -> None:  # fmt: skip
         self._monitor = monitor
         self._tty = tty
+        self._is_raw = False
+        self._tty_gone = False
         self._stdin_open = stdin
         self._redraws = redraws
         self._due: list[tuple[str, bytes]] = []  # frames to be sent, in this order
-        self._detacher = Detacher(detach_keys if tty else b"")
+        self._detacher: Detacher | None = None
+        if tty:
+            from pyrun.engine.detach_keys import Detacher
+
+            self._detacher = Detacher(detach_keys)
         self._outputs = {kind: fd for kind, fd, name in _OUTPUTS if name in streams}
         self._ends_with_input = not self._outputs
         self.exit_code: int | None = None
@@ -148,6 +128,7 @@ class Attachment:
         """Return the exit code; None after the detach keys or when the monitor went away."""
         with window_changes(self._window_changed if self._tty else None):
             if self._tty and self._stdin_open:
+                self._is_raw = os.isatty(0)
                 with RawTerminal(0):
                     self._loop()
             else:
@@ -156,8 +137,10 @@ class Attachment:
 
     @property
     def is_detached(self) -> bool:
-        """Whether the detach keys were typed, or all that was to be done was to give the input."""
-        return self._detacher.is_detached or (self._ends_with_input and not self._stdin_open and not self._due)
+        """Whether the detach keys were typed, our terminal was closed, or all to be done was to give the input."""
+        if self._tty_gone or (self._detacher is not None and self._detacher.is_detached):
+            return True
+        return self._ends_with_input and not self._stdin_open and not self._due
 
     def _loop(self) -> None:
         poll = select.poll()
@@ -179,11 +162,13 @@ class Attachment:
         try:
             data = os.read(0, _CHUNK)
         except OSError:
-            data = b""  # EIO: our terminal is gone
-        if not data:
+            data = b""
+        if not data and self._is_raw:  # EIO, or the end of what is in raw mode: it has been closed
+            self._tty_gone = True
+        elif not data:
             self._stdin_open = False
             self._due.append(("C", b""))
-        elif text := self._detacher.feed(data):
+        elif text := data if self._detacher is None else self._detacher.feed(data):
             self._due.append(("I", text))
 
     def _send_due(self) -> None:
@@ -206,10 +191,18 @@ class Attachment:
         return kind != ""
 
     def _write(self, kind: str, content: bytes) -> None:
+        fd = self._outputs[kind]
         try:
             while content:
-                content = content[os.write(self._outputs[kind], content) :]
-        except BrokenPipeError:
+                try:
+                    content = content[os.write(fd, content) :]
+                except BlockingIOError:  # who shares it with us has made it so
+                    select.select([], [fd], [])
+        except OSError as error:
+            if error.errno == _EIO and self._tty:
+                self._tty_gone = True
+            elif error.errno != _EPIPE:
+                raise
             # The reader went (`| head`): the container goes on, its output into the log only.
             del self._outputs[kind]
 
@@ -261,7 +254,9 @@ class SignalProxy:
 
     def __enter__(self) -> SignalProxy:
         if self._pidfd >= 0:
-            self._saved = [(number, _signal.signal(number, self._forward)) for number in _PROXIED]
+            # What the caller has us ignore (nohup(1), a script's `&`) stays ignored.
+            wanted = [number for number in _PROXIED if _signal.getsignal(number) != _signal.SIG_IGN]
+            self._saved = [(number, _signal.signal(number, self._forward)) for number in wanted]
         return self
 
     def _forward(self, number: int, frame: object) -> None:
