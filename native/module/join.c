@@ -53,7 +53,7 @@ long pyrun_clone_quietly(struct clone_args *args)
 int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failure *failure)
 {
 	struct plan_join how = { .pidfd = join->pidfd, .namespaces = join->namespaces, .control_fd = join->control_fd,
-				 .detached = join->detached };
+				 .cgroup_fd = join->cgroup_fd, .detached = join->detached };
 	int fds[2], result[2];
 	struct plan plan;
 	int32_t pid = 0;

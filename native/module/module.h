@@ -35,6 +35,7 @@ struct pyrun_join {
 	size_t plan_size;
 	int stdio[3]; /* -1: from the plan's console */
 	int control_fd; /* receives the console's master; -1: none */
+	int cgroup_fd; /* cgroup.procs of the container's group; -1: the process stays in the caller's */
 	int detached; /* the process becomes a child of the container's init; the one whose pid is returned ends at once */
 };
 

@@ -130,7 +130,8 @@ static int open_pipe(int *ours, int *theirs)
 
 static void start(void)
 {
-	struct plan_join join = { .pidfd = container.init.pidfd, .namespaces = (int)container.job.health->namespaces, .control_fd = -1 };
+	struct plan_join join = { .pidfd = container.init.pidfd, .namespaces = (int)container.job.health->namespaces,
+				  .control_fd = -1, .cgroup_fd = -1 }; /* the monitor is in the container's group */
 	int output = -1, report = -1, result = -1;
 	long pid = -1;
 

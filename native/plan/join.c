@@ -86,6 +86,9 @@ _Noreturn void plan_join(const struct plan_join *join, const struct plan *plan, 
 	if (plan_open_first(plan, &(struct plan_run){ 0 }, &failure) < 0)
 		report(report_fd, &failure);
 	hide(report_fd);
+	/* What may not be moved (another login session) stays: the group counts and limits, it does not confine. */
+	if (join->cgroup_fd >= 0)
+		(void)!write(join->cgroup_fd, "0", 1);
 	if (setns(join->pidfd, join->namespaces) < 0)
 		report_call(report_fd, "setns");
 	hide(report_fd);

@@ -9,6 +9,7 @@ struct plan_join {
 	int namespaces; /* CLONE_NEW* to join */
 	int stdio[3]; /* -1: from the plan's console */
 	int control_fd; /* receives the console's master; -1: none */
+	int cgroup_fd; /* cgroup.procs of the container's group; -1: it stays in the caller's */
 	int detached; /* the process becomes a child of the container's init; the caller's child ends at once */
 };
 

@@ -14,7 +14,7 @@ from pyrun.engine.exec_streams import Streams
 from pyrun.errors import InvalidInputError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import state
-from pyrun.store import containers
+from pyrun.store import containers, fsio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyrun.engine.options import ExecOptions
     from pyrun.runtime.plan import Plan
+    from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
 
 
@@ -52,12 +53,12 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
             "exec in", options.container, "not running", hint=f"`pyrun start {options.container}` starts it"
         )
     try:
-        return _run(layout, directory, options, pidfd, keys)
+        return _run(layout, directory, options, now, pidfd, keys)
     finally:
         os.close(pidfd)
 
 
-def _run(layout: Layout, directory: str, options: ExecOptions, pidfd: int, keys: bytes) -> int:
+def _run(layout: Layout, directory: str, options: ExecOptions, now: State, pidfd: int, keys: bytes) -> int:
     config = containers.load_file(directory, "config.json")
     programs = [] if options.privileged else filters.kept(directory)
     plan = compiler.compile_exec(process_of(directory, config, options), programs)
@@ -67,7 +68,7 @@ def _run(layout: Layout, directory: str, options: ExecOptions, pidfd: int, keys:
     ) as streams:
         record_event = events.Exec(layout, containers.load(directory), options.args)
         record_event("exec_create")
-        pid = _join(pidfd, flags, plan, streams, options.args[0])
+        pid = _join(pidfd, flags, plan, streams, now.pid, options.args[0])
         if state.pause_begun(directory):
             from pyrun.runtime import pause
 
@@ -137,16 +138,17 @@ def _user(directory: str, config: dict[str, Any], text: str) -> tuple[dict[str, 
     return user, found.home
 
 
-def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, command: str) -> int:
+def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, init: int, command: str) -> int:
     """Start the process; returns its pid, a child of ours, once the program has been executed."""
     encoded = plan.encode()
     content = ffi.from_buffer(encoded)
     ours, theirs = _socket.socketpair(1, 5)  # AF_UNIX, SOCK_SEQPACKET: for the console's master
+    group = _open_group(init)
     join = ffi.new(
         "struct pyrun_join *",
         {
             "pidfd": pidfd, "namespaces": flags, "plan": content, "plan_size": len(encoded), "stdio": streams.child,
-            "control_fd": theirs.fileno(), "detached": streams.detached,
+            "control_fd": theirs.fileno(), "cgroup_fd": group, "detached": streams.detached,
         },
     )  # fmt: skip
     report, failure = ffi.new("int *"), ffi.new("struct plan_failure *")
@@ -166,6 +168,21 @@ def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, command: str) ->
     finally:
         theirs.close()
         ours.close()
+        if group >= 0:
+            os.close(group)
+
+
+def _open_group(init: int) -> int:
+    """Open cgroup.procs of the group that the container's first process is in; -1 if we are there, or may not move."""
+    try:
+        if fsio.read_bytes("/proc/self/cgroup") == fsio.read_bytes(f"/proc/{init}/cgroup"):
+            return -1
+        from pyrun.linux import freezer
+
+        group = freezer.group_of(init)
+        return os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) if group else -1
+    except OSError:
+        return -1
 
 
 def _read_report(fd: int) -> bytes:

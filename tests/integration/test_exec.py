@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
+from tests.support import features
 from tests.support.boxes import following, wait_pid
 from tests.support.features import requires
 
@@ -51,6 +52,28 @@ def test_at_once(box: Box) -> None:
 @pytest.mark.full
 def test_at_once_again_and_again(box: Box) -> None:
     begins_at_once(box, 200)
+
+
+@requires("freezer")
+def test_in_the_containers_group(box: Box) -> None:
+    """It counts and is limited as the container is, also when it comes from somewhere else."""
+    here = features.own_group()
+    group = Path(f"{here}/test-{os.getpid()}")
+    group.mkdir()
+    try:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            box.start("con")
+        finally:
+            Path(here, "cgroup.procs").write_text(str(os.getpid()))
+        look = ("exec", "con", "grep", "^0::", "/proc/self/cgroup", "/proc/1/cgroup")
+        assert box.pyrun.ok(*look).split() == ["/proc/self/cgroup:0::/", "/proc/1/cgroup:0::/"]
+        group.chmod(0o555)  # nobody may come from elsewhere
+        (group / "cgroup.procs").chmod(0o444)
+        assert "/proc/self/cgroup:0::/.." in box.pyrun.ok(*look)
+    finally:
+        box.pyrun("rm", "-f", "con")
+        group.rmdir()
 
 
 def test_many_with_their_own_codes(box: Box) -> None:
