@@ -104,6 +104,7 @@ int state_open_init(const struct job *job, int directory_fd);
 int state_is_alive(const struct job *job, int directory_fd);
 int state_clear(int directory_fd);
 int state_clear_exit(int directory_fd);
+void state_restore(int directory_fd);
 int state_is_kept(int directory_fd);
 /* restarts: how often it was started again by its policy. */
 int state_running(const struct job *job, int directory_fd, const struct init_process *init, unsigned restarts);

@@ -11,6 +11,9 @@
 
 #include "monitor.h"
 
+enum { EXIT_SLOT_BYTES = 64 };
+#define EARLIER_STATE "state.earlier"
+
 /* RFC 3339 with nanoseconds, UTC, as docker writes it. */
 void format_time(char *text, size_t size)
 {
@@ -49,27 +52,52 @@ int state_is_copied(int directory_fd)
 	return failed || lock.l_type != F_UNLCK;
 }
 
-/* NUL: no exit yet.  The slot keeps its blocks. */
-int state_clear_exit(int directory_fd)
+static int write_exit(int directory_fd, const char slot[static EXIT_SLOT_BYTES])
 {
-	char none[64] = { 0 };
 	int fd = openat(directory_fd, "exit", O_WRONLY | O_CLOEXEC);
 	ssize_t wrote;
 
 	if (fd < 0)
 		return -1;
-	wrote = pwrite(fd, none, sizeof(none), 0);
+	wrote = pwrite(fd, slot, EXIT_SLOT_BYTES, 0);
 	close(fd);
-	return wrote == sizeof(none) ? 0 : -1;
+	return wrote == EXIT_SLOT_BYTES ? 0 : -1;
 }
 
-/* Under the lock: what an earlier life left says nothing about this one. */
+/* NUL: no exit yet.  The slot keeps its blocks. */
+int state_clear_exit(int directory_fd)
+{
+	return write_exit(directory_fd, (char[EXIT_SLOT_BYTES]){ 0 });
+}
+
+static char earlier_exit[EXIT_SLOT_BYTES];
+static int is_put_aside;
+
+/* Under the lock: what an earlier life left says nothing about this one.  It is put aside until this one has begun. */
 int state_clear(int directory_fd)
 {
+	int fd = openat(directory_fd, "exit", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (read(fd, earlier_exit, sizeof(earlier_exit)) != sizeof(earlier_exit))
+		memset(earlier_exit, 0, sizeof(earlier_exit));
+	close(fd);
+	is_put_aside = 1;
 	if (state_clear_exit(directory_fd) < 0 || (unlinkat(directory_fd, "stopped", 0) < 0 && errno != ENOENT) ||
 	    (unlinkat(directory_fd, "kept", 0) < 0 && errno != ENOENT))
 		return -1;
-	return unlinkat(directory_fd, "state", 0) < 0 && errno != ENOENT ? -1 : 0;
+	return renameat(directory_fd, "state", directory_fd, EARLIER_STATE) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+/* A start that failed (a full disk, a port that is taken) leaves the container as it was: neither needs space. */
+void state_restore(int directory_fd)
+{
+	if (!is_put_aside)
+		return;
+	if (earlier_exit[0])
+		(void)write_exit(directory_fd, earlier_exit);
+	renameat(directory_fd, EARLIER_STATE, directory_fd, "state");
 }
 
 /* A --rm container that somebody is about to start again. */
@@ -117,13 +145,31 @@ int state_is_alive(const struct job *job, int directory_fd)
 	return fd >= 0 && close(fd) == 0;
 }
 
+/* Where there is no room for another file: over the old one, in the blocks that it has, padded to its size. */
+static int overwrite_state(int directory_fd, const char *text, size_t length)
+{
+	char padded[1024];
+	struct stat st;
+	int fd = openat(directory_fd, "state", O_WRONLY | O_CLOEXEC), wrote_all;
+
+	if (fd < 0)
+		return -1;
+	memset(padded, ' ', sizeof(padded));
+	memcpy(padded, text, length);
+	if (fstat(fd, &st) == 0 && (size_t)st.st_size > length && (size_t)st.st_size < sizeof(padded))
+		length = (size_t)st.st_size;
+	wrote_all = pwrite(fd, padded, length, 0) == (ssize_t)length;
+	close(fd);
+	return wrote_all ? 0 : -1;
+}
+
 static int replace_state(int directory_fd, const char *text, size_t length)
 {
 	int fd = openat(directory_fd, "state.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), saved;
 	ssize_t wrote;
 
 	if (fd < 0)
-		return -1;
+		return saved = errno, overwrite_state(directory_fd, text, length) == 0 ? 0 : (errno = saved, -1);
 	wrote = write(fd, text, length);
 	if (wrote >= 0 && wrote != (ssize_t)length)
 		errno = ENOSPC;
@@ -133,8 +179,7 @@ static int replace_state(int directory_fd, const char *text, size_t length)
 		return 0;
 	saved = wrote == (ssize_t)length ? errno : saved;
 	unlinkat(directory_fd, "state.tmp", 0);
-	errno = saved;
-	return -1;
+	return overwrite_state(directory_fd, text, length) == 0 ? 0 : (errno = saved, -1);
 }
 
 static char started[48]; /* the last run */
@@ -158,6 +203,8 @@ static int write_state(const struct job *job, int directory_fd, const char *stat
 int state_running(const struct job *job, int directory_fd, const struct init_process *init, unsigned restarts)
 {
 	format_time(started, sizeof(started));
+	/* First, as its room may be all that there is. */
+	unlinkat(directory_fd, EARLIER_STATE, 0);
 	return write_state(job, directory_fd, "running", init->host_pid, restarts, "");
 }
 
@@ -173,7 +220,7 @@ int state_restarting(const struct job *job, int directory_fd, unsigned restarts,
 /* The slot was allocated at create: writing it cannot fail for want of space (a rename can, and loses the code). */
 int state_exit(const struct job *job, int directory_fd, int exit_code)
 {
-	char text[64] = { 0 }, finished[48];
+	char text[EXIT_SLOT_BYTES] = { 0 }, finished[48];
 	int fd = openat(directory_fd, "exit", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)

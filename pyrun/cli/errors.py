@@ -82,14 +82,15 @@ def report(error: BaseException, *, verb: str, debug: bool) -> int:
         show(error.message, error.hint, getattr(error, "__notes__", ()))
         code = exit_code(type(error))
         return client if code == CLIENT else code
-    if isinstance(error, OSError) and error.strerror:
-        subject = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        show(f"{subject}{error.strerror.lower()}", "")
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.strerror):
+        from pyrun.cli.system_errors import explain
+
+        show(*explain(error))
         return client
     if any(ancestor.__module__.partition(".")[0] == "click" for ancestor in type(error).__mro__):
-        from pyrun.cli.app import explain
+        from pyrun.cli import app
 
-        message, hint, code = explain(error)
+        message, hint, code = app.explain(error)
         show(message, hint)
         return code
     show(f"internal error: {type(error).__name__}: {error}", "" if debug else "--debug shows the traceback")

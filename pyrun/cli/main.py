@@ -51,11 +51,15 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     # A command ends before it has made garbage: looking for some among its modules costs 1 ms.
     gc.set_threshold(100_000)
     code = main(argv)
-    for stream in (sys.stdout, sys.stderr):
+    for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()
-        except (AttributeError, OSError):  # closed by the caller, or its reader has gone: main() has told
+        except AttributeError:  # closed by the caller
             continue
+        except OSError:
+            # Its disk is full, or its reader has gone: main() has told. The interpreter flushes once more at its end,
+            # and would complain and exit with 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), fd)
     if "threading" in sys.modules:
         sys.exit(code)  # joins them
     # The interpreter's own farewell takes its modules to pieces, which the kernel does at once: 1.5 ms.

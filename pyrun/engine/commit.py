@@ -63,7 +63,8 @@ def commit(layout: Layout, name: str, options: Options) -> str:
     tag = _tag(options.reference)
     _, directory = containers.resolve(layout, name)
     record = containers.load(directory)
-    with leases.acquire(layout, [record["manifest"], record["image_id"]]) as lease:
+    needed = [record["manifest"], record["image_id"]]
+    with publication.undone_on_failure(layout), leases.acquire(layout, needed) as lease:
         manifest = decode_manifest(blobs.read(layout, record["manifest"]))
         assert isinstance(manifest, Manifest)
         image = decode_config(blobs.read(layout, record["image_id"]))

@@ -10,7 +10,7 @@ import os
 from pyrun.engine import contents, events, namespace
 from pyrun.errors import PyrunError, StoreError
 from pyrun.layers import pyrun_tree
-from pyrun.store import containers
+from pyrun.store import containers, fsio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ def export_to_file(layout: Layout, name: str, path: str) -> None:
         else:
             temporary, fd = "", os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
+        found = fsio.full_or(error, path)
+        if found is not error:
+            raise found from error
         raise StoreError(f"cannot write: {path}: {(error.strerror or '').lower()}", path=path) from error
     try:
         export(layout, name, fd)

@@ -7,11 +7,12 @@ no path of the container is ever looked up from outside of the tree. It must not
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
 from pyrun.engine import contents, lifecycle, namespace
-from pyrun.errors import ContainerNotFoundError, FeatureMissingError, WrongStatusError
+from pyrun.errors import ContainerNotFoundError, FeatureMissingError, SyscallError, WrongStatusError
 from pyrun.layers import pyrun_tree
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, state
@@ -156,6 +157,10 @@ class Inside:
         plan_fd = pyrun_tree.memory_file(plan.encode())
         try:
             self._view(["--plan-fd", str(plan_fd)], plan_fd, plan)
+        except SyscallError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                error.hint = "free some space; `pyrun export` gets the files of a container out without any"
+            raise
         finally:
             os.close(plan_fd)
 

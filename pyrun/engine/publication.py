@@ -5,16 +5,33 @@ It must not know registries or builds. Nothing is visible before everything is o
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
+
+from pyrun.errors import PyrunError, StoreError
 from pyrun.images import record as records
-from pyrun.store import blobs, fsio, trees
+from pyrun.store import blobs, fsio, gc, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from pyrun.engine.fetch import Fetch
     from pyrun.store.layout import Layout
+
+
+@contextmanager
+def undone_on_failure(layout: Layout) -> Iterator[None]:
+    """Collect what was published within and got no tag, as the disk was full or failed: nobody could see or use it.
+
+    Around the lease, which keeps it. What cannot be collected now is at the next `rmi` or `system prune`.
+    """
+    try:
+        yield
+    except (StoreError, OSError):
+        with suppress(PyrunError, OSError):
+            gc.collect(layout)
+        raise
 
 
 def publish(layout: Layout, fetch: Fetch, documents: Mapping[str, bytes], record: dict[str, Any]) -> None:

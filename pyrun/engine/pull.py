@@ -164,7 +164,7 @@ class _Pull:
         names = [found.digest, descriptor.digest, *self._documents]
         names += [item for layer, diff_id in layers for item in (layer.digest, diff_id)]
         # From here on nothing that we find in the store can be collected.
-        with leases.acquire(self._layout, names):
+        with publication.undone_on_failure(self._layout), leases.acquire(self._layout, names):
             known = _known_sizes(self._layout)
             try:
                 self._fetch.stage(layers)

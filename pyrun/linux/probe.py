@@ -8,17 +8,21 @@ keyed by boot, user, kernel, pyrun and the files that decide about id maps. What
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from typing import TYPE_CHECKING, Protocol
 
 import pyrun
 from pyrun.linux import probe_advice, probe_host, probe_namespace
+from pyrun.linux.probe_calls import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyrun.linux.probe_calls import Outcome
+
+_NO_ROOM = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 
 
 class Paths(Protocol):
@@ -68,13 +72,16 @@ def features(layout: Paths, *, refresh: bool = False) -> Features:
 
     Makes `layout.cache`, tries overlay below it, and leaves there the cache file alone.
     """
-    os.makedirs(layout.cache, mode=0o700, exist_ok=True)
     path = f"{layout.cache}/probe.json"
     key = _key()
     outcomes = None if refresh else _read(path, key)
     if outcomes is None:
         outcomes = _try_all(layout.cache)
-        _write(path, key, outcomes)
+        if any(detail.endswith(_NO_ROOM) for _, detail in outcomes.values()):
+            # A full disk says nothing of the machine: what was found before it still holds.
+            outcomes = _read(path, key) or outcomes
+        else:
+            _write(path, key, outcomes)
     outcomes = {**outcomes, **_of_this_process()}
     return Features(
         [
@@ -99,8 +106,12 @@ def _try_all(directory: str) -> dict[str, Outcome]:
     }
     for name in ("pasta", "slirp4netns", "fuse-overlayfs"):
         outcomes[name] = probe_host.program(name)
-    _remove_remains(directory)
-    outcomes |= probe_namespace.run(f"{directory}/probe.{os.getpid()}", probe_host.map_ids)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        _remove_remains(directory)
+        outcomes |= probe_namespace.run(f"{directory}/probe.{os.getpid()}", probe_host.map_ids)
+    except OSError as error:
+        outcomes["user namespaces"] = (False, f"not tried: {message(error)}")
     return outcomes
 
 

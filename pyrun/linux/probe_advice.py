@@ -83,7 +83,9 @@ def advice(name: str, outcomes: dict[str, Outcome]) -> tuple[str, str]:
     return _FIXED.get(name, ("", ""))
 
 
-def _user_namespaces(_detail: str, _outcomes: dict[str, Outcome]) -> tuple[str, str]:
+def _user_namespaces(detail: str, _outcomes: dict[str, Outcome]) -> tuple[str, str]:
+    if detail.startswith("not tried"):
+        return "", ""
     wrong = [
         f"{knob}={allowing}"
         for knob, (forbidding, allowing) in USERNS_KNOBS.items()

@@ -135,6 +135,8 @@ def _hint(failure: Failure) -> str:
         return "check /etc/subuid and /etc/subgid, and that newuidmap is setuid root (package uidmap)"
     if call.startswith(("mount", "move_mount", "fsmount")) and errno == _ENOSPC:
         return "the limit of mounts is reached: sysctl fs.mount-max"
+    if errno in (_ENOSPC, _EDQUOT):
+        return "free some space on the disk of the store: `pyrun system df` tells what takes it"
     if call.startswith("fcntl(OFD"):
         return "it is running already"
     return ""

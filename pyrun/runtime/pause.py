@@ -187,7 +187,11 @@ class Pause:
     def _write(self) -> None:
         lines = [f"{self.pid} {self.starttime} {self.group}", *(f"{p} {s}" for p, s in sorted(self.were_stopped))]
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"), 0)
+        try:
+            os.pwrite(self._fd, ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"), 0)
+        except OSError as error:
+            error.filename = f"{self._directory}/freezer"
+            raise
 
 
 def home_of(group: str) -> str:

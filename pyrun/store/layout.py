@@ -23,7 +23,8 @@ ROOT, mode 0700
       rootfs.json            engine.run / runtime    what to mount                                            JSON
       lock                   the monitor             OFD write lock on byte 0 while it lives
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
-      state                  the monitor             by rename                                                JSON
+      state                  the monitor             by rename; without room for that, over the old one       JSON
+        .earlier             the monitor             of the run before, until the start that follows it has come to pass
       freezer                runtime.pause / state   OFD lock: who pauses; empty, or which run of it and its cgroup
       health                 the monitor / ps        docker's State.Health, by rename                         JSON
       restart                engine.restart_policy / the monitor: "NAME MAXIMUM", by rename; none: no policy

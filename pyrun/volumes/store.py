@@ -143,8 +143,10 @@ def own(layout: Layout, name: str, container_id: str) -> None:
     disown(layout, name)
     try:
         os.symlink(f"{container_id}/{owner.token()}", layout.volume(name) + "/owner")
-    except (FileNotFoundError, FileExistsError):
-        return  # removed meanwhile; or somebody else is just removing the container
+    except OSError:
+        # Removed meanwhile; or somebody else is just removing the container; or the disk is full: that must not keep
+        # anything from being removed, and the mark is only for the case that we are killed.
+        return
 
 
 def disown(layout: Layout, name: str) -> None:

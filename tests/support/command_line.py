@@ -22,7 +22,7 @@ class CommandLine:
         self.runtime = directory / "run"
         self.home = directory / "home"
         for made in (self.root, self.runtime, self.home):
-            made.mkdir(mode=0o700)
+            made.mkdir(mode=0o700, exist_ok=True)
         # Nothing of the caller's settings reaches the command, except what the machine needs.
         self.environment = {
             "HOME": str(self.home),

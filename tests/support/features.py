@@ -68,6 +68,14 @@ def _overlay() -> str:
         return _succeeds("unshare", "-Urm", "sh", "-c", f"{script}; s=$?; rm -rf {directory}/work/work; exit $s")
 
 
+def _small_disk() -> str:
+    """A tmpfs whose files may have attributes of users (since 6.6), as overlay wants of an upper directory."""
+    script = "cd /mnt && mkdir lower upper work merged && mount -t overlay none -o $0 merged && touch merged/x"
+    options = "lowerdir=lower,upperdir=upper,workdir=work,userxattr"
+    mounts = f"mount -t tmpfs none /mnt && {script}"
+    return _succeeds("unshare", "--map-root-user", "--map-auto", "-m", "sh", "-c", mounts, options)
+
+
 def _cgroup() -> str:
     """A pure cgroup2 in which this user may make groups."""
     with open("/proc/self/cgroup", encoding="ascii") as file:
@@ -105,6 +113,7 @@ VOCABULARY: dict[str, Callable[[], str]] = {
     "userns": lambda: _succeeds("unshare", "-Ur", "true"),
     "subids": lambda: _succeeds("unshare", "--map-root-user", "--map-auto", "true"),
     "overlay": _overlay,
+    "small-disk": _small_disk,
     "cgroup": _cgroup,
     "freezer": _freezer,
     "seccomp": _imports("pyrun._seccomp"),
