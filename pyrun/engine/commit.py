@@ -15,7 +15,6 @@ from pyrun.engine.fetch import Fetch
 from pyrun.engine.inspect import container_config
 from pyrun.engine.lifecycle import signal_number
 from pyrun.engine.short_pause import while_paused
-from pyrun.engine.spec import HOME_ANNOTATION
 from pyrun.errors import InvalidReferenceError
 from pyrun.images import record as records
 from pyrun.images import resolve
@@ -103,7 +102,7 @@ def _defaults(
     given = ContainerConfig(
         user=shown["User"] or None,
         exposed_ports=shown.get("ExposedPorts"),
-        env=_environment(shown["Env"], record, config, base) or None,
+        env=shown["Env"] or None,
         entrypoint=shown["Entrypoint"] or None,
         cmd=shown["Cmd"] or None,
         volumes={**(base.volumes or {}), **(shown["Volumes"] or {})} or None,
@@ -118,18 +117,6 @@ def _defaults(
     if changed.stop_signal:
         signal_number(changed.stop_signal)
     return changed
-
-
-def _environment(shown: list[str], record: dict[str, Any], config: dict[str, Any], base: ContainerConfig) -> list[str]:
-    """Leave out what is only the running process's: its host name, home and terminal."""
-    chosen = {text.partition("=")[0] for text in (*record["options"]["env"], *(base.env or ()))}
-    implied = {f"HOSTNAME={record['hostname']}"}
-    if record["tty"]:
-        implied.add("TERM=xterm")
-    home = config["annotations"].get(HOME_ANNOTATION)
-    if home:
-        implied.add(f"HOME={home}")
-    return [text for text in shown if text not in implied or text.partition("=")[0] in chosen]
 
 
 def _extend(

@@ -5,14 +5,18 @@ It must not know how it is shown. A field that pyrun has no option for has the v
 
 from __future__ import annotations
 
+import os
+
 from pyrun.engine import log_files
 from pyrun.network.ports import parse_all
+from pyrun.volumes.size import ram_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.engine.restart_policy import Policy
+    from pyrun.volumes.spec import MountSpec
 
 _SHM_BYTES = 64 << 20
 
@@ -22,7 +26,7 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
     options = record["options"]
     mounts = _mounts(options["mount"])
     return {
-        "Binds": [text for text in options["volume"] if ":" in text] or None,
+        "Binds": _binds(options["volume"], record["mounts"]) or None,
         "ContainerIDFile": options["cidfile"] or "",
         "LogConfig": log_files.shown_config(record),
         "NetworkMode": record["network"] or "private",
@@ -33,13 +37,13 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         "VolumesFrom": options["volumes_from"] or None,
         "ConsoleSize": [0, 0],
         **({"Annotations": _pairs(options["annotation"])} if options["annotation"] else {}),
-        "CapAdd": options["cap_add"] or None,
-        "CapDrop": options["cap_drop"] or None,
+        "CapAdd": _capabilities(options["cap_add"]) or None,
+        "CapDrop": _capabilities(options["cap_drop"]) or None,
         "CgroupnsMode": options["cgroupns"] or "private",
         "Dns": options["dns"],
         "DnsOptions": options["dns_option"],
         "DnsSearch": options["dns_search"],
-        "ExtraHosts": options["add_host"] or None,
+        "ExtraHosts": [_host_entry(text) for text in options["add_host"]] or None,
         "GroupAdd": options["group_add"] or None,
         "IpcMode": options["ipc"] or "private",
         "Cgroup": "",
@@ -53,7 +57,7 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         **({"Tmpfs": _tmpfs(options["tmpfs"])} if options["tmpfs"] else {}),
         "UTSMode": _own_is_empty(options["uts"]),
         "UsernsMode": options["userns"] or "",
-        "ShmSize": _shm_bytes(config),
+        "ShmSize": _shm_bytes(options["shm_size"], config),
         **({"Sysctls": _pairs(options["sysctl"])} if options["sysctl"] else {}),
         "Runtime": "pyrun",
         "Isolation": "",
@@ -63,6 +67,31 @@ def host_config(record: dict[str, Any], config: dict[str, Any], policy: Policy) 
         "ReadonlyPaths": config["linux"].get("readonlyPaths") or [],
         **({"Init": True} if options["init"] else {}),
     }
+
+
+def _binds(texts: list[str], mounts: list[dict[str, Any]]) -> list[str]:
+    """Return what ``-v`` asked for; a path that was relative to the caller's directory as it was understood."""
+    sources = {mount["destination"]: mount["source"] for mount in mounts}
+    shown = []
+    for text in texts:
+        source, colon, rest = text.partition(":")
+        if source.startswith("."):
+            text = f"{sources.get(os.path.normpath(rest.partition(':')[0]), source)}:{rest}"
+        if colon:
+            shown.append(text)
+    return shown
+
+
+def _capabilities(texts: list[str]) -> list[str]:
+    """Return docker's names: in capitals and with the prefix."""
+    names = (text.upper().removeprefix("CAP_") for text in texts)
+    return [name if name == "ALL" else f"CAP_{name}" for name in names]
+
+
+def _host_entry(text: str) -> str:
+    """Return ``name:address`` for ``name=[address]`` too."""
+    name, equals, address = text.partition("=")
+    return f"{name}:{address.removeprefix('[').removesuffix(']')}" if equals else text
 
 
 def _asked_ports(specs: list[str]) -> dict[str, list[dict[str, str]]]:
@@ -140,7 +169,9 @@ def _pairs(texts: list[str]) -> dict[str, str]:
     return dict(text.partition("=")[::2] for text in texts)
 
 
-def _shm_bytes(config: dict[str, Any]) -> int:
+def _shm_bytes(asked: str | None, config: dict[str, Any]) -> int:
+    if asked is not None:
+        return ram_bytes(asked)
     shm = [mount["options"] for mount in config["mounts"] if mount["destination"] == "/dev/shm"]
     sizes = [option for options in shm for option in options if option.startswith("size=")]
     return int(sizes[0].removeprefix("size=").removesuffix("k")) * 1024 if sizes else _SHM_BYTES
@@ -164,8 +195,22 @@ def _mounts(texts: list[str]) -> list[dict[str, Any]]:
         mount["Target"] = spec.target
         if spec.readonly:
             mount["ReadOnly"] = True
-        shown.append(mount)
+        shown.append(mount | _mount_options(spec))
     return shown
+
+
+def _mount_options(spec: MountSpec) -> dict[str, Any]:
+    """Return docker's BindOptions, VolumeOptions or TmpfsOptions, where something was asked for."""
+    bind: dict[str, Any] = {"Propagation": spec.propagation} if spec.propagation else {}
+    if not spec.recursive:
+        bind["NonRecursive"] = True
+    given = dict(option.partition("=")[::2] for option in spec.options)
+    tmpfs = {"SizeBytes": int(given["size"])} if "size" in given else {}
+    if "mode" in given:
+        tmpfs["Mode"] = int(given["mode"], 8)
+    volume = {"NoCopy": True, "DriverConfig": {}} if spec.nocopy else {}
+    kinds = (("BindOptions", bind), ("VolumeOptions", volume), ("TmpfsOptions", tmpfs))
+    return {name: options for name, options in kinds if options}
 
 
 def _tmpfs(specifications: list[str]) -> dict[str, str]:
@@ -176,5 +221,5 @@ def _tmpfs(specifications: list[str]) -> dict[str, str]:
 def _ulimits(config: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"Name": limit["type"].removeprefix("RLIMIT_").lower(), "Hard": limit["hard"], "Soft": limit["soft"]}
-        for limit in config["process"].get("rlimits") or []
+        for limit in sorted(config["process"].get("rlimits") or [], key=lambda limit: str(limit["type"]))
     ]

@@ -13,6 +13,7 @@ from pyrun.engine.host_config import bindings, host_config
 from pyrun.engine.instant import ZERO
 from pyrun.engine.network_settings import network_settings
 from pyrun.engine.options import RunOptions
+from pyrun.engine.spec import HOME_ANNOTATION
 from pyrun.errors import ImageNotFoundError, StoreCorruptError
 from pyrun.images.resolve import load_record
 from pyrun.runtime.state import status
@@ -121,7 +122,8 @@ def _mount(mount: dict[str, Any]) -> dict[str, Any]:
         shown["Driver"] = "local"
     shown["Mode"] = mount["mode"] or ""
     shown["RW"] = mount["rw"]
-    shown["Propagation"] = "rprivate" if mount["type"] == "bind" else ""
+    # An older pyrun's record does not tell.
+    shown["Propagation"] = mount.get("propagation", "rprivate" if mount["type"] == "bind" else "")
     return shown
 
 
@@ -136,7 +138,6 @@ def _image(layout: Layout, record: dict[str, Any]) -> dict[str, Any]:
 def container_config(record: dict[str, Any], config: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
     """Return docker's `Config` of a container; ``image``: its image's record, or nothing."""
     process, options = config["process"], record["options"]
-    attached = [word.lower() for word in options["attach"]] or ["stdout", "stderr"]
     entrypoint = options["entrypoint"]
     own_entrypoint = [entrypoint] if entrypoint else None
     # A given ENTRYPOINT takes the image's CMD away too: docker run reference "--entrypoint".
@@ -157,7 +158,7 @@ def container_config(record: dict[str, Any], config: dict[str, Any], image: dict
         "Tty": record["tty"],
         "OpenStdin": record["stdin_open"],
         "StdinOnce": record["stdin_open"] and is_attached,
-        "Env": _environment(process["env"], options, image),
+        "Env": _environment(process["env"], record, config, [*options["env"], *image.get("env", ())]),
         "Cmd": options["args"] or inherited_command,
         **({"Healthcheck": record["healthcheck"]} if record.get("healthcheck") else {}),
         "Image": record["image"],
@@ -187,10 +188,10 @@ def _expanded(texts: list[str]) -> list[str]:
     return [f"{port.container_port}/{port.protocol}" for port in ports.exposed(texts, [])]
 
 
-def _environment(everything: list[str], options: dict[str, Any], image: dict[str, Any]) -> list[str]:
+def _environment(everything: list[str], record: dict[str, Any], config: dict[str, Any], given: list[str]) -> list[str]:
     """Leave out what only the running process is given, as docker does: HOSTNAME, HOME and TERM that nobody set."""
-    if options["env_file"]:
-        return everything
-    given = {text.partition("=")[0] for text in (*options["env"], *image.get("env", ()))}
-    implied = {"HOSTNAME", "HOME", "TERM"} - given
-    return [text for text in everything if text.partition("=")[0] not in implied]
+    implied = {f"HOSTNAME={record['hostname']}", f"HOME={config['annotations'].get(HOME_ANNOTATION, '')}"}
+    if record["tty"]:
+        implied.add("TERM=xterm")
+    chosen = {text.partition("=")[0] for text in given}
+    return [text for text in everything if text not in implied or text.partition("=")[0] in chosen]

@@ -70,6 +70,7 @@ class MountSpec:
             "destination": self.target,
             "mode": self.mode,
             "rw": not self.readonly,
+            "propagation": (self.propagation or "rprivate") if self.type == "bind" else "",
         }
 
     def __repr__(self) -> str:

@@ -39,5 +39,6 @@ def inherited(texts: list[str], record_of: Callable[[str], dict[str, Any]]) -> l
             spec = MountSpec(mount["type"], source, mount["destination"])
             spec.readonly = not mount["rw"] or "ro" in mode.split(",")
             spec.mode = mode or mount["mode"]
+            spec.propagation = mount.get("propagation", "")  # an older pyrun's record does not tell
             found[spec.target] = spec
     return list(found.values())

@@ -48,7 +48,7 @@ class World:
             "boot_id": boot_id(), "options": options(), **changes,
         }  # fmt: skip
         write(directory, "container.json", record)
-        config = {"process": {"env": ["A=1"], "cwd": "/"}, "linux": {"maskedPaths": ["/proc/kcore"]}}
+        config = {"process": {"env": ["A=1"], "cwd": "/"}, "annotations": {}, "linux": {"maskedPaths": ["/proc/kcore"]}}
         config |= {"mounts": [{"destination": "/dev/shm", "options": ["size=65536k"]}]}
         write(directory, "config.json", config)
         write(directory, "rootfs.json", {"lowerdirs": ["/b", "/a"], "upper": "/u", "work": "/w"})

@@ -243,6 +243,7 @@ def test_prepare_finds_or_makes_every_source(layout: Layout, tmp_path: Path) -> 
         "destination": "/b",
         "mode": "ro",
         "rw": False,
+        "propagation": "rprivate",
     }
     assert mounts[2].record()["name"] == "vol"
 
