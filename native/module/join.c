@@ -52,8 +52,9 @@ long pyrun_clone_quietly(struct clone_args *args)
 
 int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failure *failure)
 {
+	struct plan_waiter waiter = { .program_fd = join->waiter_fd, .go_fd = join->go_fd, .record_fd = join->record_fd, .event = join->event };
 	struct plan_join how = { .pidfd = join->pidfd, .namespaces = join->namespaces, .control_fd = join->control_fd,
-				 .cgroup_fd = join->cgroup_fd, .detached = join->detached };
+				 .cgroup_fd = join->cgroup_fd, .detached = join->detached, .waiter = join->waiter_fd >= 0 ? &waiter : NULL };
 	int fds[2], result[2];
 	struct plan plan;
 	int32_t pid = 0;
@@ -73,6 +74,9 @@ int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failu
 		return -1;
 	}
 	first = pyrun_clone_quietly(&(struct clone_args){ .exit_signal = SIGCHLD });
+	/* The waiter is nobody's child: who calls us may live longer than it. */
+	if (first == 0 && how.detached && how.waiter && sys_clone3(&(struct clone_args){ .exit_signal = SIGCHLD }) > 0)
+		_exit(0);
 	if (first == 0)
 		plan_join(&how, &plan, fds[1], result[1]);
 	record(failure, "clone3");

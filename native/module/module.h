@@ -36,7 +36,9 @@ struct pyrun_join {
 	int stdio[3]; /* -1: from the plan's console */
 	int control_fd; /* receives the console's master; -1: none */
 	int cgroup_fd; /* cgroup.procs of the container's group; -1: the process stays in the caller's */
-	int detached; /* the process becomes a child of the container's init; the one whose pid is returned ends at once */
+	int detached; /* the one whose pid is returned ends at once */
+	int waiter_fd, go_fd, record_fd; /* if detached: as in plan/join.h; waiter_fd -1: none */
+	const char *event;
 };
 
 /* clone3 with signals blocked around it: the child starts with all of them blocked, so that no handler of Python's runs

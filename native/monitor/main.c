@@ -187,5 +187,7 @@ int main(int argc, char **argv)
 		return init_program(argc, argv);
 	if (argc > 1 && strcmp(argv[1], "console") == 0)
 		return console_program();
+	if (argc > 2 && strcmp(argv[1], "wait") == 0)
+		return waiter_program(argv[2]);
 	return run_monitor();
 }

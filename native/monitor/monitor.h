@@ -141,6 +141,9 @@ void clients_accept_last(void);
 /* console.c: keeps a terminal whose caller has detached */
 int console_program(void);
 
+/* waiter.c: the parent of what `exec -d` has started */
+int waiter_program(const char *event);
+
 /* init_program.c: what `--init` runs as the container's pid 1 */
 int init_program(int argc, char **argv);
 

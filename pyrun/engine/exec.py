@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.engine.exec_waiter import Waiter
     from pyrun.engine.options import ExecOptions
     from pyrun.runtime.plan import Plan
     from pyrun.runtime.state import State
@@ -68,16 +69,22 @@ def _run(layout: Layout, directory: str, options: ExecOptions, now: State, pidfd
     ) as streams:
         record_event = events.Exec(layout, containers.load(directory), options.args)
         record_event("exec_create")
-        pid = _join(pidfd, flags, plan, streams, now.pid, options.args[0])
-        if state.pause_begun(directory):
-            from pyrun.runtime import pause
+        waiter = _waiter(record_event, flags) if options.detach else None
+        pid = -1
+        try:
+            pid = _join(pidfd, flags, plan, streams, now.pid, options.args[0], waiter)
+            if state.pause_begun(directory):
+                from pyrun.runtime import pause
 
-            pause.stop_newcomers(directory)
-        record_event("exec_start")
+                pause.stop_newcomers(directory)
+            record_event("exec_start")
+        finally:
+            if waiter is not None:
+                waiter.let_go(is_started=pid > 0)
         if options.detach:
             if options.tty:
                 streams.leave_console()
-            os.waitpid(pid, 0)  # the one in between: the process is the container's own
+            os.waitpid(pid, 0)  # the one in between: the process is the waiter's, or the container's own
             return 0
         code = streams.pump(pid)
         if streams.is_detached:
@@ -86,6 +93,14 @@ def _run(layout: Layout, directory: str, options: ExecOptions, now: State, pidfd
         else:
             record_event("exec_die", exitCode=str(code))
         return code
+
+
+def _waiter(record_event: events.Exec, flags: int) -> Waiter | None:
+    from pyrun.engine.exec_waiter import Waiter
+    from pyrun.runtime.engine_ns import CLONE_NEWPID
+
+    # A container that sees its caller's processes would see it; and an orphan has a parent there who reaps it.
+    return Waiter(record_event) if flags & CLONE_NEWPID else None
 
 
 def process_of(directory: str, config: dict[str, Any], options: ExecOptions) -> dict[str, Any]:
@@ -138,19 +153,26 @@ def _user(directory: str, config: dict[str, Any], text: str) -> tuple[dict[str, 
     return user, found.home
 
 
-def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, init: int, command: str) -> int:
+def _join(
+    pidfd: int, flags: int, plan: Plan, streams: Streams, init: int, command: str, waiter: Waiter | None
+) -> int:
     """Start the process; returns its pid, a child of ours, once the program has been executed."""
     encoded = plan.encode()
     content = ffi.from_buffer(encoded)
+    # Kept alive here: cffi's structures hold only addresses.
+    event = ffi.from_buffer(b"\0" if waiter is None else waiter.event)
     ours, theirs = _socket.socketpair(1, 5)  # AF_UNIX, SOCK_SEQPACKET: for the console's master
     group = _open_group(init)
     join = ffi.new(
         "struct pyrun_join *",
         {
             "pidfd": pidfd, "namespaces": flags, "plan": content, "plan_size": len(encoded), "stdio": streams.child,
-            "control_fd": theirs.fileno(), "cgroup_fd": group, "detached": streams.detached,
+            "control_fd": theirs.fileno(), "cgroup_fd": group, "detached": streams.detached, "event": event,
+            "waiter_fd": -1,
         },
     )  # fmt: skip
+    if waiter is not None:
+        join.waiter_fd, join.go_fd, join.record_fd = waiter.program_fd, waiter.go_fd, waiter.record_fd
     report, failure = ffi.new("int *"), ffi.new("struct plan_failure *")
     try:
         pid = int(lib.pyrun_join(join, report, failure))

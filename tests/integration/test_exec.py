@@ -236,3 +236,23 @@ def test_signals_end_the_caller_alone(box: Box) -> None:
         pid = int(box.inspect("host")["State"]["Pid"])
         box.pyrun.ok("kill", "host")
         wait_pid(pid)
+
+
+def test_detached_ones_are_reaped_and_their_ends_recorded(box: Box) -> None:
+    """By somebody outside: this container's first process reaps nothing."""
+    box.start("host")
+    for script in ("exit 7", "exit 8"):
+        box.pyrun.ok("exec", "-d", "host", "sh", "-c", script)
+    box.pyrun.fails(127, "exec", "-d", "host", "nonesuch")
+    box.pyrun.ok("exec", "-d", "host", "sleep", "1000")
+    told = ("--since", "1h", "--filter", "event=exec_die", "--format", "{{.Actor.Attributes.exitCode}}")
+    follower = box.pyrun.popen("events", *told, stdout=subprocess.PIPE)
+    with follower:
+        assert follower.stdout is not None
+        assert [follower.stdout.readline() for _ in range(2)] == [b"7\n", b"8\n"]
+        states = box.pyrun.ok("exec", "host", "sh", "-c", "grep -h ^State: /proc/[0-9]*/status")
+        assert "zombie" not in states
+        assert states.count("sleeping") == 2
+        box.pyrun.ok("kill", "host")
+        assert [follower.stdout.readline() for _ in range(2)] == [b"0\n", b"137\n"]
+        follower.kill()
