@@ -18,7 +18,7 @@ _GROUPS = {"container": CONTAINER_VERBS, "system": SYSTEM_VERBS, "volume": VOLUM
 _NOT_YET = "not yet"
 # Why a flag answers 125 with its name.
 _REASONS = {
-    "for Windows alone": "--cpu-count --cpu-percent --io-maxbandwidth --io-maxiops --isolation",
+    "for Windows alone": "--cpu-count --cpu-percent --io-maxbandwidth --io-maxiops",
     "there is no daemon, and so no socket of one": "--use-api-socket",
     "gone from the kernel": "--kernel-memory --oom-kill-disable",
     "links are gone: docker calls them legacy": "--link",
@@ -37,12 +37,6 @@ _REASONS = {
 _WHY = {flag: reason for reason, flags in _REASONS.items() for flag in flags.split()}
 # What works, but not just as in docker: "VERB FLAG" -> how.
 DIFFERS = {
-    "container run --network": "`private` (the default) instead of `bridge`; no networks of the user's yet",
-    "container create --network": "`private` (the default) instead of `bridge`; no networks of the user's yet",
-    "container run --userns": "podman's words too: `keep-id`, `auto`, `nomap`",
-    "container create --userns": "podman's words too: `keep-id`, `auto`, `nomap`",
-    "container run --publish": "forwarded by a user-mode program: tcp and udp, not sctp",
-    "container create --publish": "forwarded by a user-mode program: tcp and udp, not sctp",
     "container cp --archive": "keeps owners on the way in, and for root on the way out; without it files in a "
     "container are root's, as docker's documentation says (its daemon keeps the numbers)",
     "container commit --change": "`$NAME` is what the container's environment has",
@@ -57,6 +51,18 @@ DIFFERS = {
     "volume create --opt": "no: a volume is a directory, without options",
     "version --format": "`.Server` is the client: there is no daemon",
 }
+# Of `run` and `create` alike.
+_DIFFERS_AT_CREATE = {
+    "--device": "a node is given whole (`rwm`): there is no device cgroup without privilege; no CDI names",
+    "--isolation": "`default` alone, as on every Linux",
+    "--log-driver": "`json-file`, `local`, `none`, and podman's `k8s-file` and `passthrough`",
+    "--network": "`private` (the default) instead of `bridge`; no networks of the user's yet",
+    "--oom-score-adj": "not below what the user's own processes have",
+    "--publish": "forwarded by a user-mode program: tcp and udp, not sctp",
+    "--security-opt": "no labels but `label=disable`, no profiles but `apparmor=unconfined`",
+    "--userns": "podman's words too: `keep-id`, `auto`, `nomap`",
+}
+DIFFERS |= {f"container {verb} {flag}": how for verb in ("create", "run") for flag, how in _DIFFERS_AT_CREATE.items()}
 _HEAD = """# What works as in docker, flag by flag
 
 Written by `python -m pyrun.cli.compatibility` from the definitions of the verbs: do not edit. Compared with docker

@@ -17,7 +17,7 @@ _UNSUPPORTED_WITH_VALUE = """
     --blkio-weight --blkio-weight-device --cgroup-parent --cpu-count --cpu-percent --cpu-period --cpu-quota
     --cpu-rt-period --cpu-rt-runtime -c/--cpu-shares --cpus --cpuset-cpus --cpuset-mems --device-cgroup-rule
     --device-read-bps --device-read-iops --device-write-bps --device-write-iops --gpus
-    --io-maxbandwidth --io-maxiops --ip --ip6 --isolation --kernel-memory --link --link-local-ip -m/--memory
+    --io-maxbandwidth --io-maxiops --ip --ip6 --kernel-memory --link --link-local-ip -m/--memory
     --memory-reservation --memory-swap --memory-swappiness --net-alias --network-alias --pids-limit --runtime
     --storage-opt --volume-driver
 """
@@ -63,6 +63,7 @@ def container_options() -> list[click.Parameter]:
         flag("--init", "Run an init inside the container that forwards signals and reaps processes"),
         flag("-i --interactive", "Keep STDIN open even if not attached"),
         text("--ipc", "IPC mode to use (host|none|private|shareable|container:NAME)"),
+        text("--isolation", "Container isolation technology (default, the only one on Linux)"),
         many("-l --label", "Set meta data on a container"),
         many("--label-file", "Read in a line delimited file of labels"),
         text("--log-driver", "Logging driver for the container (json-file, k8s-file, local, none, passthrough)"),

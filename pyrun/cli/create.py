@@ -23,8 +23,11 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Create a container and print its id."""
-    from pyrun.cli.run import with_image
+    from pyrun.cli.run import warn, with_image
     from pyrun.engine.create import create
 
-    print(with_image(session, params, lambda options: create(session.layout, options)).id)
+    created = with_image(session, params, lambda options: create(session.layout, options))
+    if created.record["uplink"]["warning"]:
+        warn(created.record["uplink"]["warning"])
+    print(created.id)
     return 0

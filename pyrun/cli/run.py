@@ -38,7 +38,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.engine import run
 
     show_plan = _show_plan if session.debug == "plan" else None
-    result = with_image(session, params, lambda options: run.run(session.layout, options, show_plan, _warn))
+    result = with_image(session, params, lambda options: run.run(session.layout, options, show_plan, warn))
     # What --log-driver passthrough has is the container's to write to.
     is_shown = result.is_shown or params["log_driver"] == "passthrough"
     if not is_shown and (params["detach"] or params["attach"]):
@@ -58,6 +58,11 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
         from pyrun.errors import UnsupportedFlagError
 
         raise UnsupportedFlagError("--disable-content-trust=false")
+    isolation = values.pop("isolation")
+    if isolation and isolation.lower() != "default":
+        from pyrun.errors import UnsupportedFlagError
+
+        raise UnsupportedFlagError(f"--isolation {isolation}")
     policy = params["pull"]
     if policy in ("missing", "always"):
         values["pull"] = "never"  # in the engine's hands nobody would see the bytes come
@@ -78,7 +83,8 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
     return act(options)
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Tell what a container will lack."""
     import sys
 
     print(f"pyrun: warning: {text}", file=sys.stderr, flush=True)

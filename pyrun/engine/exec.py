@@ -153,9 +153,7 @@ def _user(directory: str, config: dict[str, Any], text: str) -> tuple[dict[str, 
     return user, found.home
 
 
-def _join(
-    pidfd: int, flags: int, plan: Plan, streams: Streams, init: int, command: str, waiter: Waiter | None
-) -> int:
+def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, init: int, command: str, waiter: Waiter | None) -> int:
     """Start the process; returns its pid, a child of ours, once the program has been executed."""
     encoded = plan.encode()
     content = ffi.from_buffer(encoded)

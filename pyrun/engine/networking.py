@@ -27,15 +27,17 @@ class Network:
     ``asked``: the ports as they were asked for; ``ports``: with what was chosen.
     """
 
-    __slots__ = ("asked", "mode", "ports", "uplink")
+    __slots__ = ("asked", "mode", "ports", "uplink", "warning")
 
     def __init__(
-        self, mode: str, ports: list[PortMapping], link: Uplink | None, asked: list[PortMapping] | None = None
-    ) -> None:
+        self, mode: str, ports: list[PortMapping], link: Uplink | None, asked: list[PortMapping] | None = None,
+        warning: str = "",
+    ) -> None:  # fmt: skip
         self.asked = asked or []
         self.mode = mode
         self.ports = ports
         self.uplink = link
+        self.warning = link.warning if link else warning
 
     def record(self) -> dict[str, Any]:
         """Return what container.json keeps: enough to start it again."""
@@ -46,7 +48,7 @@ class Network:
             "ready_fd": bool(link and link.ready_fd),
             "api_socket": link.api_socket if link else "",
             "program": link.program if link else "",
-            "warning": link.warning if link else "",
+            "warning": self.warning,
         }
 
 
@@ -71,7 +73,9 @@ def decide(options: RunOptions, image: dict[str, Any], api_socket: str, *, start
     ports = _ports(options, image) if options.publish or options.publish_all else []
     if mode != "private":
         # Docker drops ports there too: with `host` they are the host's, with `none` nobody could reach them.
-        return Network(mode, [], None)
+        is_lost = mode == "host" and options.publish
+        warning = "published ports are discarded when using host network mode" if is_lost else ""
+        return Network(mode, [], None, warning=warning)
     from pyrun.network import uplink
 
     chosen = ports

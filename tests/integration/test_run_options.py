@@ -286,3 +286,16 @@ def test_refused(shared_box: Box, options: tuple[str, ...], words: str) -> None:
     message = shared_box.pyrun.fails(125, "run", "--rm", *network, *options, shared_box.image, "true")
     assert words in message
     assert shared_box.names("-a") == []
+
+
+def test_the_only_isolation_there_is(box: Box) -> None:
+    box.pyrun.ok("run", "--rm", "--network", "none", "--isolation", "default", box.image, "true")
+    words = box.pyrun.fails(125, "run", "--rm", "--isolation", "hyperv", box.image, "true")
+    assert "--isolation hyperv" in words
+
+
+def test_ports_that_nobody_publishes(box: Box) -> None:
+    for verb in ("run", "create"):
+        done = box.pyrun(verb, "--network", "host", "-p", "80:80", box.image, "true")
+        assert done.returncode == 0
+        assert "published ports are discarded when using host network mode" in done.stderr
