@@ -286,7 +286,7 @@ static void remove_at(int parent_fd, const char *name, int depth)
 }
 
 /* Only while it is still ours, and under the lock of names: once our directory has gone the name is free to be taken over,
- * and between readlink and unlink it would be another container's (store/containers.py `_take_name`). */
+ * and between readlink and unlink it would be another container's (store/new_container.py `take_name`). */
 static void release_name(const struct job *job, const char *name)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };

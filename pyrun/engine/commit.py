@@ -6,6 +6,7 @@ same bytes (commit_layer.py).
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 
 import msgspec
@@ -124,9 +125,7 @@ def _extend(
     record: dict[str, Any],
 ) -> tuple[ImageConfig, Manifest]:  # fmt: skip
     """Return the new image's configuration, and its manifest but for the configuration's descriptor."""
-    from pyrun.engine.create import now
-
-    created = now()
+    created = state.rfc3339(time.time_ns())
     step = History(
         created=created, author=options.author or None, created_by=" ".join(record["args"]),
         comment=options.message or None, empty_layer=None if layer else True,

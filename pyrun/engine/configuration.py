@@ -23,6 +23,39 @@ _APT_DIRECTORY = "/etc/apt/apt.conf.d"
 _APT_FILE = "99-single-id"
 
 
+def arguments(options: RunOptions, image: dict[str, Any]) -> list[str]:
+    """Return the program and its arguments: ENTRYPOINT and CMD by docker's rules.
+
+    ``--entrypoint`` drops the image's CMD, arguments replace it. Raises: InvalidInputError.
+    """
+    entrypoint, command = image["entrypoint"] or [], options.args or image["cmd"] or []
+    if options.entrypoint is not None:
+        entrypoint = [options.entrypoint] if options.entrypoint else []
+        command = options.args
+    args = [*entrypoint, *command]
+    if not args or not args[0]:
+        raise InvalidInputError(
+            f"no command specified: image {options.image} has neither ENTRYPOINT nor CMD",
+            hint=f"name one: `pyrun run {options.image} COMMAND`",
+        )
+    if any("\0" in arg for arg in args):
+        raise InvalidInputError("invalid argument: it contains a NUL byte")
+    return args
+
+
+def hostname(builder: Builder, network: Any) -> str:
+    """Return the container's host name. Raises: InvalidInputError, for the domain name too."""
+    options = builder.options
+    shared = builder.sharing.hostname if builder.sharing is not None else ""
+    own = os.uname().nodename if network.mode == "host" else builder.id[:12]
+    chosen = options.hostname or shared or own
+    for kind, text in (("hostname", chosen), ("domainname", options.domainname or "")):
+        # It would add lines to /etc/hosts. __NEW_UTS_LEN is 64.
+        if any(character.isspace() for character in text) or len(os.fsencode(text)) > 64:
+            raise InvalidInputError(f"invalid {kind} format: {text!r}")
+    return chosen
+
+
 def decide(
     builder: Builder, args: list[str], hostname: str, network: Any, decided_mounts: Mounts, directory: str
 ) -> dict[str, Any]:

@@ -5,15 +5,14 @@ It must not know system calls, and prints nothing. What a container is on disk: 
 
 from __future__ import annotations
 
-import os
-from time import gmtime, strftime, time_ns
+from time import time_ns
 
 from pyrun.engine import configuration, events, idmap
 from pyrun.engine.spec import Mounts
-from pyrun.engine.users import User, look_up
-from pyrun.errors import ImageNotFoundError, InvalidInputError, NameInUseError
+from pyrun.engine.users import User, look_up, wanted
+from pyrun.errors import ImageNotFoundError
 from pyrun.oci import json
-from pyrun.runtime import engine_ns
+from pyrun.runtime import engine_ns, state
 from pyrun.store import containers, fsio, new_container
 from pyrun.store.containers import Created
 
@@ -55,10 +54,15 @@ def make(layout: Layout, options: RunOptions, *, stays: bool) -> Created:
 
 
 def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
+    # What it would be refused for when it runs, or ends, is refused now.
     if options.attach:
         from pyrun.engine.attach import chosen_streams
 
-        chosen_streams(options.attach)  # refused now, not when it runs
+        chosen_streams(options.attach)
+    if options.stop_signal:
+        from pyrun.engine.lifecycle import signal_number
+
+        signal_number(options.stop_signal)
     if options.secret:
         from pyrun.engine import secrets
 
@@ -66,20 +70,11 @@ def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
     engine = engine_ns.engine_map()
     builder = Builder(layout, options, engine, image_of(layout, options, engine))
     if options.replace:
-        _remove_namesake(layout, options)
-    builder.stays = stays
-    return builder.create()
-
-
-def _remove_namesake(layout: Layout, options: RunOptions) -> None:
-    """Podman's --replace; before the network is decided, as the other may have the same ports."""
-    if not options.name:
-        raise InvalidInputError("cannot replace container without --name being set")
-    holder = containers.holder(layout, containers.check_name(options.name))
-    if os.path.isdir(holder):
         from pyrun.engine import rm
 
-        rm.remove(layout, holder.rpartition("/")[2], force=True)
+        rm.remove_namesake(layout, options.name)
+    builder.stays = stays
+    return builder.create()
 
 
 def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str, Any]:
@@ -120,8 +115,7 @@ class Builder:
 
     __slots__ = (
         "directory", "engine", "id", "image", "layout", "lowerdirs", "map", "options", "restart", "sharing", "stays",
-        "user",
-        "view",
+        "user", "view",
     )  # fmt: skip
 
     def __init__(self, layout: Layout, options: RunOptions, engine: EngineMap, image: dict[str, Any]) -> None:
@@ -137,7 +131,7 @@ class Builder:
         self.restart = _restart_wish(options)
         self.lowerdirs = lowerdirs(layout, self._diff_ids(), engine.form)
         self.view: View = View(self.lowerdirs, None)
-        self.user: User = look_up(self.view, _user_text(options, image))
+        self.user: User = look_up(self.view, wanted(options, image))
         self.sharing = self._sharing()
         self.stays = False
 
@@ -169,36 +163,16 @@ class Builder:
 
             forms.ensure(self.layout, self.image, self.map)
             self.lowerdirs = lowerdirs(self.layout, self._diff_ids(), self.map.form)
-        args = self._arguments()
         options = self.options
+        args = configuration.arguments(options, self.image)
         if not (options.volume or options.mount or options.tmpfs or options.volumes_from or self.image["volumes"]):
             return self._write(args, Mounts())
         from pyrun.engine import mounts
 
-        # Until the container is in place nobody may remove the volumes that it names (volumes/store.py `remove`).
-        with fsio.FileLock(self.layout.gc_lock, exclusive=False):
-            decided = mounts.decide(self.layout, self.image, options, self.id)
-            try:
-                mounts.fill(self.layout, decided, self._view_in_map())
-                if self.map.uids and all(outside for _, outside, _ in self.map.uids):
-                    from pyrun.engine import foreign_root
-
-                    foreign_root.give_volumes(self.layout, decided, self.map.uids[0][1], self.map.gids[0][1])
-                created = self._write(args, decided)
-            except BaseException:
-                mounts.forget(self.layout, decided)
-                raise
-            if not options.rm:
-                mounts.settle(self.layout, decided)
-            return created
+        return mounts.make(self, lambda decided: self._write(args, decided))
 
     def _diff_ids(self) -> list[str]:
         return [layer["diff_id"] for layer in self.image["layers"]]
-
-    def _view_in_map(self) -> View:
-        from pyrun.layers.view import View
-
-        return View(self.lowerdirs, None)
 
     def _write(self, args: list[str], decided_mounts: Mounts) -> Created:
         from pyrun.engine import networking
@@ -206,13 +180,7 @@ class Builder:
 
         options, image = self.options, self.image
         network = networking.decide(options, image, self.layout.socket(self.id) + ".net", starts=not self.stays)
-        shared = self.sharing.hostname if self.sharing is not None else ""
-        own = os.uname().nodename if network.mode == "host" else self.id[:12]
-        hostname = options.hostname or shared or own
-        for kind, text in (("hostname", hostname), ("domainname", options.domainname or "")):
-            # It would add lines to /etc/hosts. __NEW_UTS_LEN is 64.
-            if any(character.isspace() for character in text) or len(os.fsencode(text)) > 64:
-                raise InvalidInputError(f"invalid {kind} format: {text!r}")
+        hostname = configuration.hostname(self, network)
         config = configuration.decide(self, args, hostname, network, decided_mounts, self.directory)
         record = self._record(args, hostname, network, decided_mounts)
         rootfs = self._rootfs(self.directory)
@@ -229,42 +197,10 @@ class Builder:
         with fsio.FileLock(self.layout.gc_lock, exclusive=False):
             if not resolve.has_layers(self.layout, image, self.map.form):
                 raise ImageNotFoundError(options.image, hint="it was removed just now; `pyrun pull` fetches it again")
-            self._place(record, files)
+            put = new_container.create if options.name else new_container.create_unnamed
+            put(self.layout, record, files)
         events.container(self.layout, "create", record)
         return Created(self.id, self.directory, record, (config, rootfs))
-
-    def _place(self, record: dict[str, Any], files: dict[str, bytes]) -> None:
-        while True:
-            try:
-                new_container.create(self.layout, record, files)
-            except NameInUseError:
-                if self.options.name:
-                    raise
-                # Another process has drawn the same name at this moment.
-                record["name"] = new_container.random_name(self.layout)
-            else:
-                return
-
-    def _arguments(self) -> list[str]:
-        """ENTRYPOINT and CMD by docker's rules: ``--entrypoint`` drops the image's CMD, arguments replace it."""
-        options, image = self.options, self.image
-        entrypoint, command = image["entrypoint"] or [], options.args or image["cmd"] or []
-        if options.entrypoint is not None:
-            entrypoint = [options.entrypoint] if options.entrypoint else []
-            command = options.args
-        args = [*entrypoint, *command]
-        if not args or not args[0]:
-            raise InvalidInputError(
-                f"no command specified: image {options.image} has neither ENTRYPOINT nor CMD",
-                hint=f"name one: `pyrun run {options.image} COMMAND`",
-            )
-        if options.stop_signal:
-            from pyrun.engine.lifecycle import signal_number
-
-            signal_number(options.stop_signal)  # now, not when it is to be stopped
-        if any("\0" in arg for arg in args):
-            raise InvalidInputError("invalid argument: it contains a NUL byte")
-        return args
 
     def _health(self) -> dict[str, Any]:
         """Only where somebody speaks of it: the module costs `run` a millisecond."""
@@ -287,14 +223,11 @@ class Builder:
         }
 
     def _record(self, args: list[str], hostname: str, network: Any, decided_mounts: Mounts) -> dict[str, Any]:
-        from pyrun.runtime.state import boot_id
-
         options, image = self.options, self.image
-        name = containers.check_name(options.name) if options.name else new_container.random_name(self.layout)
         return {
             "id": self.id,
-            "name": name,
-            "created": now(),
+            "name": new_container.check_name(options.name) if options.name else new_container.random_name(self.layout),
+            "created": state.rfc3339(time_ns()),
             "image": options.image,
             "image_ref": options.image,
             "image_id": image["image_id"],
@@ -317,7 +250,7 @@ class Builder:
             "network": network.mode,
             "form": self.map.form,
             "anonymous_volumes": decided_mounts.anonymous,
-            "boot_id": boot_id(),
+            "boot_id": state.boot_id(),
             "log": _log(options),
             # Last: who lists containers reads up to here (store/containers.py `load_listed`).
             "options": options.as_dict(),
@@ -342,30 +275,12 @@ def _log(options: RunOptions) -> dict[str, Any] | None:
     return log_options.decide(options.log_driver, options.log_opt, tty=options.tty)
 
 
-def _user_text(options: RunOptions, image: dict[str, Any]) -> str:
-    if options.user is not None:
-        return options.user
-    if idmap.mode_of(options.userns) == "keep-id" and os.geteuid() != 0:
-        # As podman: the point of the mode is to be oneself inside.
-        return "{}:{}".format(*idmap.kept_ids(options.userns))
-    return str(image["user"])
-
-
-def now() -> str:
-    """The time as docker writes it: RFC 3339, nanoseconds, UTC."""
-    stamp = time_ns()
-    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(stamp // 1_000_000_000)) + f".{stamp % 1_000_000_000:09}Z"
-
-
 def _restart_wish(options: RunOptions) -> dict[str, bytes]:
     if options.restart in (None, "", "no"):
         return {}
     from pyrun.engine import restart_policy
 
-    policy = restart_policy.parse(options.restart)
-    if options.rm and policy.name != "no":
-        raise InvalidInputError("conflicting options: cannot specify both --restart and --rm")
-    return {} if policy.name == "no" else {restart_policy.FILE: policy.encode()}
+    return restart_policy.wish(options.restart, is_ephemeral=options.rm)
 
 
 def _labels(image: dict[str, str], options: RunOptions) -> dict[str, str]:

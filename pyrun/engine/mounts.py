@@ -9,18 +9,46 @@ import os
 
 from pyrun.engine.spec import Mounts
 from pyrun.errors import InvalidInputError
+from pyrun.store import fsio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from pyrun.engine.create import Builder
     from pyrun.engine.options import RunOptions
     from pyrun.layers.view import View
+    from pyrun.store.containers import Created
     from pyrun.store.layout import Layout
     from pyrun.volumes.spec import MountSpec
 
 # What the runtime itself mounts there must stay what it is: runc refuses these too.
 _RESERVED = ("/proc", "/sys")
+
+
+def make(builder: Builder, write: Callable[[Mounts], Created]) -> Created:
+    """Decide a container's mounts, fill its volumes, and ``write`` it; volumes made for it go if that fails."""
+    from pyrun.layers.view import View
+
+    layout = builder.layout
+    # Until the container is in place nobody may remove the volumes that it names (volumes/store.py `remove`).
+    with fsio.FileLock(layout.gc_lock, exclusive=False):
+        decided = decide(layout, builder.image, builder.options, builder.id)
+        try:
+            fill(layout, decided, View(builder.lowerdirs, None))
+            uids, gids = builder.map.uids, builder.map.gids
+            if uids and all(outside for _, outside, _ in uids):
+                from pyrun.engine import foreign_root
+
+                foreign_root.give_volumes(layout, decided, uids[0][1], gids[0][1])
+            created = write(decided)
+        except BaseException:
+            forget(layout, decided)
+            raise
+        if not builder.options.rm:
+            settle(layout, decided)
+        return created
 
 
 def decide(layout: Layout, image: dict[str, Any], options: RunOptions, container_id: str) -> Mounts:

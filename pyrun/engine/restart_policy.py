@@ -60,6 +60,14 @@ def parse(text: str | None) -> Policy:
     return Policy(name, maximum)
 
 
+def wish(text: str | None, *, is_ephemeral: bool) -> dict[str, bytes]:
+    """Return the file that tells a new container's monitor its policy; none for ``no``. Raises: InvalidInputError."""
+    policy = parse(text)
+    if is_ephemeral and policy.name != "no":
+        raise InvalidInputError("conflicting options: cannot specify both --restart and --rm")
+    return {} if policy.name == "no" else {FILE: policy.encode()}
+
+
 def read(directory: str) -> Policy:
     """Return the policy that a container has now."""
     try:

@@ -6,7 +6,14 @@ import os
 
 from pyrun.engine import events, lifecycle, namespace
 from pyrun.engine.together import End, alone, end_of_monitor, together
-from pyrun.errors import ConflictError, ContainerNotFoundError, StoreBusyError, StoreCorruptError, WrongStatusError
+from pyrun.errors import (
+    ConflictError,
+    ContainerNotFoundError,
+    InvalidInputError,
+    StoreBusyError,
+    StoreCorruptError,
+    WrongStatusError,
+)
 from pyrun.runtime import state
 from pyrun.store import containers, fsio, trees
 from pyrun.store.sweep import sweep
@@ -33,6 +40,17 @@ def remove(layout: Layout, name: str, force: bool = False, volumes: bool = False
     graves: list[str] = []
     alone(_steps(layout, name, force, volumes, None, graves))
     _remove_files(layout, graves)
+
+
+def remove_namesake(layout: Layout, name: str | None) -> None:
+    """Remove who has the name of a container to be made: podman's --replace. Raises: InvalidInputError; as `remove`."""
+    if not name:
+        raise InvalidInputError("cannot replace container without --name being set")
+    from pyrun.store import new_container
+
+    holder = containers.holder(layout, new_container.check_name(name))
+    if os.path.isdir(holder):
+        remove(layout, holder.rpartition("/")[2], force=True)
 
 
 def remove_all(

@@ -6,10 +6,15 @@ getUser; passwd(5), group(5).
 
 from __future__ import annotations
 
+import os
+
 from pyrun.errors import FeatureMissingError, InvalidInputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.engine.options import RunOptions
     from pyrun.layers.view import View
 
 _FILE_LIMIT = 4 << 20
@@ -38,6 +43,18 @@ def _number(text: str) -> int | None:
     # int() refuses, with ValueError, the thousands of digits that an image may hold.
     is_number = text.isascii() and text.isdigit() and len(text) <= 10
     return int(text) if is_number and int(text) <= _MAX_ID else None
+
+
+def wanted(options: RunOptions, image: dict[str, Any]) -> str:
+    """Return what `look_up` is to find: ``-u``, or the image's USER, or in ``--userns=keep-id`` oneself."""
+    if options.user is not None:
+        return options.user
+    from pyrun.engine import idmap  # exec needs it not
+
+    if idmap.mode_of(options.userns) == "keep-id" and os.geteuid() != 0:
+        # As podman: the point of the mode is to be oneself inside.
+        return "{}:{}".format(*idmap.kept_ids(options.userns))
+    return str(image["user"])
 
 
 def look_up(view: View, text: str) -> User:

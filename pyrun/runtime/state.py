@@ -178,15 +178,21 @@ def _is_alive(record: dict[str, Any]) -> bool:
 
 def _last_sign(directory: str) -> str:
     """When a container whose end nobody saw has certainly still run: it was started then, or has said something."""
-    from time import gmtime, strftime
-
     newest = 0
     for name in ("state", "health", "logs/json.log"):
         try:
             newest = max(newest, os.stat(f"{directory}/{name}").st_mtime_ns)
         except OSError:
             continue
-    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(newest // 1_000_000_000)) + f".{newest % 1_000_000_000:09}Z"
+    return rfc3339(newest)
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """Return a time (since 1970) as docker and the monitor write it: RFC 3339, nanoseconds, UTC."""
+    from time import gmtime, strftime
+
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(seconds))}.{rest:09}Z"
 
 
 def _state_file(directory: str) -> dict[str, Any] | None:

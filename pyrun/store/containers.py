@@ -1,8 +1,8 @@
-"""Container directories: found, listed, removed; their names. State is the kernel's business (`runtime/state.py`).
+"""Container directories: found, listed, removed. State is the kernel's business (`runtime/state.py`).
 
 It must not know what a record's fields mean beyond id, name and ephemeral. Hot: no json, re, pathlib, shutil.
 
-A directory appears by one rename (store/new_container.py); its name is then taken by symlink(2).
+A directory appears by one rename; its name is then taken by symlink(2): store/new_container.py.
 So a name never dangles while its container is alive, and nobody ever sees half a container. Containers with --rm are
 in a directory of their own, and only those of this boot are seen.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 import os
 
-from pyrun.errors import ContainerNotFoundError, InvalidInputError, NameInUseError, StoreCorruptError
+from pyrun.errors import ContainerNotFoundError, InvalidInputError, StoreCorruptError
 from pyrun.oci import json
 from pyrun.store import fsio, owner
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 STAYS = "stays"  # an empty file in the directory of a --rm container that is not to be started by who made it
 KEPT = "kept"  # in the directory of a --rm container that is being restarted: the token of who does that
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _HEX = "0123456789abcdef"
 
 
@@ -44,19 +43,6 @@ class Created:
         self.directory = directory
         self.record = record
         self.bundle = bundle
-
-
-def check_name(name: str) -> str:
-    """Return a container name without the leading slash that docker shows. Raises: InvalidInputError."""
-    bare = name.removeprefix("/")
-    if len(bare) < 2 or bare[0] not in _LETTERS or bare.strip(_LETTERS + "_.-"):
-        raise InvalidInputError(
-            f"invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-            hint="begin with a letter or digit, and take two characters at least",
-        )
-    if len(bare) > 255:  # NAME_MAX: the name is a file name
-        raise InvalidInputError(f"invalid container name ({bare[:20]}...): longer than 255 characters")
-    return bare
 
 
 def directory(layout: Layout, container_id: str, *, ephemeral: bool) -> str:
@@ -151,7 +137,7 @@ def resolve(layout: Layout, text: str) -> tuple[str, str]:
             )
     for pair in list(layout) if wanted else ():
         # Its maker was killed before it could take the name that `ps` shows.
-        if _is_named(pair[1], wanted, damaged=False):
+        if is_named(pair[1], wanted, damaged=False):
             return pair
     raise ContainerNotFoundError(text)
 
@@ -229,64 +215,8 @@ def release_name(layout: Layout, name: str, container_id: str) -> None:
             return
 
 
-def take_name(layout: Layout, name: str, target: str, container_id: str) -> None:
-    """Give a name to the container whose directory ``target`` is. Raises: NameInUseError; StorageFullError."""
-    link = layout.name(name)
-    try:
-        os.symlink(_link_value(layout, target, container_id), link)
-        return
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise fsio.full_or(error, link) from error
-    with fsio.FileLock(layout.names_lock, exclusive=True):
-        take_name_locked(layout, name, target, container_id)
-
-
-def take_name_locked(layout: Layout, name: str, target: str, container_id: str) -> None:
-    """Give a name as `take_name` does, by a caller who holds names.lock. Raises: NameInUseError; StorageFullError."""
-    value = _link_value(layout, target, container_id)
-    while not _replace_dead(layout, name, value):
-        # It is free. Not by rename: others take a free name without the lock, and would lose it.
-        try:
-            os.symlink(value, layout.name(name))
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise fsio.full_or(error, layout.name(name)) from error
-        return
-
-
-def _link_value(layout: Layout, target: str, container_id: str) -> str:
-    return f"../{'ephemeral' if target.startswith(layout.ephemeral + '/') else 'containers'}/{container_id}"
-
-
-def _replace_dead(layout: Layout, name: str, value: str) -> bool:
-    """Take over, under the lock, a name whose container is gone (a reboot ends those with --rm).
-
-    By rename, so that it is never free. Returns False where it is. Raises: NameInUseError.
-    """
-    if not refuse_taken(layout, name):
-        return False
-    temporary = f"{layout.tmp}/{owner.token()}"
-    os.symlink(value, temporary)
-    os.rename(temporary, layout.name(name))
-    return True
-
-
-def refuse_taken(layout: Layout, name: str) -> bool:
-    """Raise NameInUseError if a container has the name; False if it is free.
-
-    True if it may be taken over: it leads to a container that is gone, or to one that was renamed by a process that
-    was killed before it could remove the old link (under names.lock: nobody is just doing that).
-    """
-    found = holder(layout, name)
-    if os.path.isdir(found) and _is_named(found, name):
-        raise NameInUseError(name, found.rpartition("/")[2])
-    return bool(found)
-
-
-def _is_named(path: str, name: str, *, damaged: bool = True) -> bool:
+def is_named(path: str, name: str, *, damaged: bool = True) -> bool:
+    """Whether a container's record says this name; ``damaged``: what to say of one that cannot be read."""
     try:
         return load(path).get("name") == name
     except ContainerNotFoundError:

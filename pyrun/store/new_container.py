@@ -1,4 +1,4 @@
-"""A container's directory in the making: built in tmp/ under its owner's token, in place by one rename.
+"""A container in the making: its directory, built in tmp/, in place by one rename; its name, taken by symlink(2).
 
 It must not know what a record's fields mean beyond id, name and ephemeral. Once it is there: store/containers.py.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyrun.errors import InvalidInputError, NameInUseError
 from pyrun.oci import json
 from pyrun.store import containers, fsio, owner
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 EXIT_SLOT_BYTES = 64
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def new_id() -> str:
@@ -42,6 +44,19 @@ def random_name(layout: Layout) -> str:
     return names.draw(0) + os.urandom(4).hex()
 
 
+def check_name(name: str) -> str:
+    """Return a container name without the leading slash that docker shows. Raises: InvalidInputError."""
+    bare = name.removeprefix("/")
+    if len(bare) < 2 or bare[0] not in _LETTERS or bare.strip(_LETTERS + "_.-"):
+        raise InvalidInputError(
+            f"invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            hint="begin with a letter or digit, and take two characters at least",
+        )
+    if len(bare) > 255:  # NAME_MAX: the name is a file name
+        raise InvalidInputError(f"invalid container name ({bare[:20]}...): longer than 255 characters")
+    return bare
+
+
 def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
     """Make a container's directory and take its name; return the directory.
 
@@ -50,17 +65,17 @@ def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]
     Raises: NameInUseError; InvalidInputError for the name; StorageFullError.
     """
     container_id: str = record["id"]
-    name = containers.check_name(record["name"]) if record.get("name") else ""
+    name = check_name(record["name"]) if record.get("name") else ""
     ephemeral = bool(record.get("ephemeral"))
     if name:
-        containers.refuse_taken(layout, name)
+        refuse_taken(layout, name)
     building = f"{layout.tmp}/{owner.token(container_id)}"
     target = containers.directory(layout, container_id, ephemeral=ephemeral)
     try:
         _build(building, record, files, ephemeral=ephemeral)
         os.rename(building, target)
         if name:
-            containers.take_name(layout, name, target, container_id)
+            take_name(layout, name, target, container_id)
     except BaseException:
         from pyrun.store import trees
 
@@ -68,6 +83,15 @@ def create(layout: Layout, record: Mapping[str, Any], files: Mapping[str, bytes]
         containers.drop(layout, container_id, ephemeral=ephemeral)
         raise
     return target
+
+
+def create_unnamed(layout: Layout, record: dict[str, Any], files: Mapping[str, bytes]) -> str:
+    """Make a container as `create` does; its random name becomes another where a process has drawn the same by now."""
+    while True:
+        try:
+            return create(layout, record, files)
+        except NameInUseError:
+            record["name"] = random_name(layout)
 
 
 def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, ephemeral: bool) -> None:
@@ -91,3 +115,60 @@ def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes],
     if not ephemeral:
         # Before the directory has its name: who finds a container after a power loss finds it whole.
         fsio.sync_files([f"{building}/{name}" for name in (*files, "container.json")])
+
+
+def take_name(layout: Layout, name: str, target: str, container_id: str) -> None:
+    """Give a name to the container whose directory ``target`` is. Raises: NameInUseError; StorageFullError."""
+    link = layout.name(name)
+    try:
+        os.symlink(_link_value(layout, target, container_id), link)
+        return
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise fsio.full_or(error, link) from error
+    with fsio.FileLock(layout.names_lock, exclusive=True):
+        take_name_locked(layout, name, target, container_id)
+
+
+def take_name_locked(layout: Layout, name: str, target: str, container_id: str) -> None:
+    """Give a name as `take_name` does, by a caller who holds names.lock. Raises: NameInUseError; StorageFullError."""
+    value = _link_value(layout, target, container_id)
+    while not _replace_dead(layout, name, value):
+        # It is free. Not by rename: others take a free name without the lock, and would lose it.
+        try:
+            os.symlink(value, layout.name(name))
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise fsio.full_or(error, layout.name(name)) from error
+        return
+
+
+def _link_value(layout: Layout, target: str, container_id: str) -> str:
+    return f"../{'ephemeral' if target.startswith(layout.ephemeral + '/') else 'containers'}/{container_id}"
+
+
+def _replace_dead(layout: Layout, name: str, value: str) -> bool:
+    """Take over, under the lock, a name whose container is gone (a reboot ends those with --rm).
+
+    By rename, so that it is never free. Returns False where it is. Raises: NameInUseError.
+    """
+    if not refuse_taken(layout, name):
+        return False
+    temporary = f"{layout.tmp}/{owner.token()}"
+    os.symlink(value, temporary)
+    os.rename(temporary, layout.name(name))
+    return True
+
+
+def refuse_taken(layout: Layout, name: str) -> bool:
+    """Raise NameInUseError if a container has the name; False if it is free.
+
+    True if it may be taken over: it leads to a container that is gone, or to one that was renamed by a process that
+    was killed before it could remove the old link (under names.lock: nobody is just doing that).
+    """
+    found = containers.holder(layout, name)
+    if os.path.isdir(found) and containers.is_named(found, name):
+        raise NameInUseError(name, found.rpartition("/")[2])
+    return bool(found)

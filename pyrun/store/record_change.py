@@ -10,7 +10,7 @@ import os
 
 from pyrun.errors import ContainerNotFoundError, InvalidInputError
 from pyrun.oci import json
-from pyrun.store import containers, fsio, owner
+from pyrun.store import containers, fsio, new_container, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ def rename(layout: Layout, container_id: str, directory: str, new: str) -> str:
     """Give a container another name; return the one that it had.
 
     New link, record, old link, in this order: killed in between, the container is found by both names, and the one
-    that its record does not say is anybody's to take (`containers.refuse_taken`).
+    that its record does not say is anybody's to take (`new_container.refuse_taken`).
     Raises: NameInUseError; InvalidInputError; ContainerNotFoundError; StorageFullError.
     """
-    new = containers.check_name(new)
+    new = new_container.check_name(new)
     with fsio.FileLock(layout.names_lock, exclusive=True):
         record = containers.load(directory)
         old: str = record["name"]
         if new == old:
             raise InvalidInputError(f"cannot rename container: {old}: the new name is its current name")
-        containers.take_name_locked(layout, new, directory, container_id)
+        new_container.take_name_locked(layout, new, directory, container_id)
         try:
             record["name"] = new
             _replace(layout, directory, record)

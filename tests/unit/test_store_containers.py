@@ -102,14 +102,14 @@ def test_name_in_use_names_the_holder_and_leaves_nothing(layout: Layout) -> None
 
 def test_lost_race_for_a_name_takes_the_directory_back(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = make(layout, "web")
-    real = containers.refuse_taken
+    real = new_container.refuse_taken
     calls: list[str] = []
 
     def blind_once(where: Layout, name: str) -> bool:
         calls.append(name)
         return len(calls) > 1 and real(where, name)
 
-    monkeypatch.setattr(containers, "refuse_taken", blind_once)
+    monkeypatch.setattr(new_container, "refuse_taken", blind_once)
     with pytest.raises(NameInUseError):
         make(layout, "web")
     assert len(calls) == 2
@@ -153,7 +153,7 @@ def test_a_name_that_became_free_is_not_taken_from_who_was_faster(
 @pytest.mark.parametrize("name", ["a", "-ab", ".ab", "a/b", "a b", "é1", "", "/", "a\n", "_x", "//ab"])
 def test_bad_names(layout: Layout, name: str) -> None:
     with pytest.raises(InvalidInputError, match=r"only \[a-zA-Z0-9\]\[a-zA-Z0-9_.-\] are allowed"):
-        containers.check_name(name)
+        new_container.check_name(name)
 
 
 def test_resolve_prefers_id_then_name_then_prefix(layout: Layout) -> None:
@@ -340,6 +340,15 @@ def test_random_names_avoid_those_in_use(layout: Layout, monkeypatch: pytest.Mon
     make(layout, "quiet_hopper")
     make(layout, "quiet_hopper1")
     assert new_container.random_name(layout) == "quiet_hopper2"
+
+
+def test_a_random_name_drawn_twice_becomes_another(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(layout, "quiet_hopper")
+    monkeypatch.setattr(names, "draw", lambda _: "busy_hopper")
+    record = {"id": "c" * 64, "name": "quiet_hopper"}
+    new_container.create_unnamed(layout, record, {})
+    assert record["name"] == "busy_hopper"
+    assert containers.resolve(layout, "busy_hopper")[0] == "c" * 64
 
 
 def test_a_newer_store_is_refused_in_one_sentence(layout: Layout) -> None:
