@@ -2,14 +2,14 @@
 
 Each side has its own helper: the container's in the engine namespace, on a tree that holds nothing but the container
 (inside.py); the host's with the caller's rights. Neither follows a link by name, and nothing of the container's is
-executed or loaded. It must not print. Which path means what: cp_paths.py.
+executed or loaded. It must not print. Which path means what: cp_paths.py; what the host has there: cp_host.py.
 """
 
 from __future__ import annotations
 
 import os
 
-from pyrun.engine import events
+from pyrun.engine import cp_host, events
 from pyrun.engine.cp_paths import Source, Target, absolute, asserts_directory, place
 from pyrun.engine.export import output_failure
 from pyrun.engine.inside import Inside
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrun.store.layout import Layout
-
-_LINKS = 10  # as docker: moby/go-archive CopyInfoDestinationPath
 
 
 class Copied:
@@ -53,11 +51,11 @@ def copy_from(layout: Layout, name: str, path: str, target: str, options: Option
     Raises: ContainerNotFoundError; NotFoundError; InvalidInputError; ConflictError; SyscallError.
     """
     goal = absolute(target, os.getcwd())
-    _check_output(goal)
+    cp_host.check_output(goal)
     with Inside(layout, name) as inside:
         source, found, where = _look(inside, name, path, follow=options.follow)
-        directory, called = place(source, _local_target(goal))
-        directory_fd = _open_local(directory)
+        directory, called = place(source, cp_host.target(goal))
+        directory_fd = cp_host.open_directory(directory)
         try:
             owner = [] if options.archive and os.geteuid() == 0 else ["--owner", "self"]
             unpack = ["unpack", "--dest-fd", str(directory_fd), "--into", "", *owner]
@@ -89,7 +87,7 @@ def copy_to(layout: Layout, path: str, name: str, target: str, options: Options)
     Raises: as `copy_from`.
     """
     origin = absolute(path, os.getcwd())
-    real, is_directory = _local_source(origin, follow=options.follow)
+    real, is_directory = cp_host.source(origin, follow=options.follow)
     source = Source(origin, is_directory=is_directory)
     with Inside(layout, name) as inside:
         goal = _target(inside, name, target)
@@ -106,7 +104,7 @@ def copy_to(layout: Layout, path: str, name: str, target: str, options: Options)
         finally:
             os.close(parent_fd)
         events.container(layout, "extract-to-dir", inside.record)
-    return Copied(_size(real, is_directory), sent, goal.path)
+    return Copied(cp_host.size(real, is_directory), sent, goal.path)
 
 
 def extract(layout: Layout, name: str, target: str, input_fd: int, options: Options) -> None:
@@ -221,64 +219,6 @@ def _required(path: str) -> str:
 
 def _missing(path: str, name: str) -> NotFoundError:
     return NotFoundError(f"could not find the file {path} in container {name}")
-
-
-def _check_output(path: str) -> None:
-    clean = os.path.normpath(path)
-    if not os.path.exists(os.path.dirname(clean)):
-        raise InvalidInputError(f'invalid output path: directory "{os.path.dirname(clean)}" does not exist')
-    if os.path.exists(clean) and not os.path.isdir(clean) and not os.path.isfile(clean):
-        raise InvalidInputError(f'invalid output path: "{path}" must be a directory or a regular file')
-
-
-def _local_target(path: str) -> Target:
-    """Follow links to where the copy goes: the last need not exist."""
-    for _ in range(_LINKS):
-        if not os.path.islink(path.rstrip("/") if path.strip("/") else path):
-            break
-        clean = os.path.normpath(path)
-        path = absolute(os.readlink(clean), os.path.dirname(clean))
-    else:
-        raise InvalidInputError(f"too many symlinks in {path}")
-    is_directory = os.path.isdir(path)
-    exists = is_directory or (os.path.lexists(path) and not asserts_directory(path))
-    return Target(path, exists=exists, is_directory=is_directory)
-
-
-def _local_source(path: str, *, follow: bool) -> tuple[str, bool]:
-    """Return the source's path without links on the way (and at its end if they are followed), and if it is one."""
-    clean = os.path.normpath(path)
-    try:
-        if follow or asserts_directory(path):
-            real = os.path.realpath(clean, strict=True)
-        else:
-            real = os.path.join(os.path.realpath(os.path.dirname(clean), strict=True), os.path.basename(clean))
-        os.lstat(real)
-    except OSError as error:
-        raise NotFoundError(f"cannot copy {path}: {(error.strerror or '').lower()}") from None
-    is_directory = os.path.isdir(real) and not os.path.islink(real)
-    if asserts_directory(path) and not is_directory:
-        raise InvalidInputError(f"cannot copy {path}: not a directory")
-    return real, is_directory
-
-
-def _open_local(directory: str) -> int:
-    try:
-        return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise InvalidInputError(f"cannot copy to {directory}: {(error.strerror or '').lower()}") from None
-
-
-def _size(path: str, is_directory: bool) -> int:
-    if not is_directory:
-        found = os.lstat(path)
-        return found.st_size if os.path.isfile(path) and not os.path.islink(path) else 0
-    total = 0
-    for parent, _, names in os.walk(path):
-        for name in names:
-            one = os.path.join(parent, name)
-            total += os.lstat(one).st_size if os.path.isfile(one) and not os.path.islink(one) else 0
-    return total
 
 
 def _transfer(pack: Callable[[int], pyrun_tree.Job], unpack: Callable[[int], pyrun_tree.Job], what: str) -> int:

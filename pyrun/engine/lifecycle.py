@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 SIGHUP, SIGKILL, SIGTERM = 1, 9, 15
-_PATIENCE, _PAUSE_MS = 200, 5  # for a socket that is made anew
+# For a socket that is made anew: inotify(7) tells that it is there, but not that it listens.
+_PATIENCE, _PAUSE_MS = 200, 5
 _NAMES = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
     "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"

@@ -154,6 +154,8 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> Generator[En
         # A monitor is just starting it, or about to end.
         if not force and now.status == "created":
             raise WrongStatusError("remove", name, "being started", hint="try again, or use `pyrun rm -f`")
+        # Before its state file there is nothing to wait on: nobody is told that an OFD lock was let go, its holder has
+        # no name (fcntl(2): l_pid is -1), and to block for it is to wait for the end of what has been started by now.
         _pause()
     raise StoreBusyError(f"{directory}/lock")
 
