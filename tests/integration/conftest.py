@@ -11,6 +11,7 @@ import pytest
 from tests.support import leftovers
 from tests.support.boxes import Box
 from tests.support.command_line import CommandLine
+from tests.support.killing import INSTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,3 +37,8 @@ def shared_box(images: Catalogue) -> Iterator[Box]:
     removed = command.remove_everything()
     assert not left, "left behind:\n" + "\n".join(left)
     assert removed.returncode == 0, removed.stderr.decode(errors="replace")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if INSTANTS:
+        terminalreporter.write_line(f"SIGKILL at {len(INSTANTS)} distinct instants")

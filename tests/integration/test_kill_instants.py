@@ -7,7 +7,6 @@ container runs meanwhile: it keeps the engine namespace, as newuidmap(1), a setu
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyrun.engine import images, ps
+from pyrun.engine.image_inspect import image_inspect
+from pyrun.engine.inspect import inspect
+from pyrun.errors import ContainerNotFoundError
+from pyrun.store.layout import Layout
 from tests.support.features import ROOT, requires
+from tests.support.killing import INSTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +34,7 @@ pytestmark = requires("strace", "overlay", "native")
 
 # A Python command's first calls are the interpreter's start; the interesting part is the end of it.
 CLIENT_FROM = 0.55
+KILLED = (-9, 137)
 
 
 @pytest.fixture
@@ -58,7 +64,10 @@ def instants(trace: Path, count: int, start: float = 0.0) -> list[str]:
 
 
 def under_strace(box: Box, options: str, *arguments: str) -> int:
-    return run(box, ["strace", "-qqq", "-e", "signal=none", *options.split(), *box.pyrun.program, *arguments])
+    status = run(box, ["strace", "-qqq", "-e", "signal=none", *options.split(), *box.pyrun.program, *arguments])
+    if status in KILLED:
+        INSTANTS.add((" ".join(arguments), "client", options, "client"))
+    return status
 
 
 def with_traced(box: Box, which: str, options: str, *arguments: str) -> int:
@@ -84,31 +93,34 @@ def on_disk(box: Box) -> dict[str, int]:
     return found
 
 
-def check_everything_works(box: Box) -> None:
-    for line in box.pyrun.ok("ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.State}}").splitlines():
-        container, state = line.split()
-        assert state in ("created", "running", "exited"), line
-        shown = box.pyrun("inspect", container)
-        if shown.returncode == 0:
-            assert json.loads(shown.stdout)[0]["Id"] == container
-        else:  # with --rm it may have come to its end since
-            assert container not in box.pyrun.ok("ps", "-aq", "--no-trunc"), shown.stderr
-    for line in box.pyrun.ok("images", "--no-trunc", "--quiet").split():
-        box.pyrun.ok("image-inspect", line)
-    box.pyrun.ok("info")
+def check_everything_works(layout: Layout) -> None:
+    """Asked of the engine in this process: a command for each question was most of the time that an instant took."""
+    for each in ps.list_containers(layout, all=True):
+        assert each.state.word in ("created", "running", "exited"), each.id
+        try:
+            assert inspect(layout, each.id)["Id"] == each.id
+        except ContainerNotFoundError:  # with --rm it may have come to its end since
+            assert each.record["ephemeral"]
+    for image in images.list_images(layout):
+        image_inspect(layout, image.id)
+
+
+def names(layout: Layout) -> list[str]:
+    return [each.record["name"] for each in ps.list_containers(layout, all=True)]
 
 
 def clean(box: Box) -> None:
-    others = [name for name in box.pyrun.ok("ps", "-a", "--format", "{{.Names}}").split() if name != "holder"]
-    for name in others:
-        # With --rm it may come to its end by itself, before or while we remove it.
-        done = box.pyrun("rm", "-f", name)
-        assert done.returncode == 0 or "no such container" in done.stderr, done.stderr
-    assert box.pyrun.ok("ps", "-a", "--format", "{{.Names}}") == "holder"
+    layout = Layout.default(environ=box.pyrun.environment)
+    for name in names(layout):
+        if name != "holder":
+            # With --rm it may come to its end by itself, before or while we remove it.
+            done = box.pyrun("rm", "-f", name)
+            assert done.returncode == 0 or "no such container" in done.stderr, done.stderr
+    assert names(layout) == ["holder"]
 
 
 def check_after_run(box: Box, before: dict[str, int]) -> None:
-    check_everything_works(box)
+    check_everything_works(Layout.default(environ=box.pyrun.environment))
     clean(box)
     # The name is free, the image is whole.
     assert box.pyrun.ok("run", "--rm", "--name", "victim", "--network", "none", box.image, "echo", "fine") == "fine"
@@ -172,11 +184,11 @@ def kill_helpers(box: Box, tmp_path: Path, reference: str, count: int) -> None:
 
 def check_most_were_killed(statuses: list[int]) -> None:
     # Some calls are not made every time (EINTR, a lock that is free): but those are few.
-    assert len([status for status in statuses if status in (-9, 137)]) > len(statuses) * 3 // 4, statuses
+    assert len([status for status in statuses if status in KILLED]) > len(statuses) * 3 // 4, statuses
 
 
 def check_after_pull(box: Box, reference: str, whole: dict[str, int]) -> None:
-    check_everything_works(box)
+    check_everything_works(Layout.default(environ=box.pyrun.environment))
     box.pyrun.ok("pull", "-q", reference)
     assert box.pyrun.ok("run", "--rm", "--network", "none", reference, "echo", "fine") == "fine"
     assert on_disk(box) == whole

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from pyrun.engine import ps
+from pyrun.engine.inspect import inspect
 from tests.support.features import requires
 from tests.support.killing import MARKER, NONE, Killing, instances, marked, spread
 
@@ -94,7 +96,7 @@ def test_a_killed(killing: Killing, name: str, pytestconfig: pytest.Config) -> N
 def check(killing: Killing, when: str) -> None:
     pyrun = killing.box.pyrun
     assert set(killing.states()) <= {"victim"}, when
-    ephemeral = killing.box.inspect("victim")["HostConfig"]["AutoRemove"] if killing.states() else False
+    ephemeral = inspect(killing.layout, "victim")["HostConfig"]["AutoRemove"] if killing.states() else False
     if killing.states() and not ephemeral:
         # At once, while what was killed may still be dying: there must not be two of it.
         started = pyrun("start", "victim")
@@ -102,12 +104,12 @@ def check(killing: Killing, when: str) -> None:
         assert started.returncode == 0, f"{when}: {started.stderr}"
         pyrun.ok("stop", "-t", "0", "victim")
     if killing.states():
-        state = killing.box.inspect("victim")["State"]
+        state = killing.state("victim")
         assert state["Status"] in ("created", "exited"), f"{when}: {state}"
         assert not state["Running"], f"{when}: {state}"
         assert state["ExitCode"] in (0, 3, 137, 143), f"{when}: {state}"
         pyrun.ok("logs", "victim")
-    assert "victim" not in killing.box.names(), when
+    assert [each.record["name"] for each in ps.list_containers(killing.layout)] == ["holder"], when
     assert instances() == 0, f"{when}: {marked()}"
 
 

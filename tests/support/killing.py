@@ -1,6 +1,7 @@
 """Kills a command, its monitor, its init or all of them at a system call, and proves what must hold afterwards.
 
-What that is: tests/README.md "What SIGKILL leaves". The victim's name is `victim`; `holder` runs throughout and keeps
+What that is: tests/README.md "What SIGKILL leaves". Looking is done by the engine in this process: a command for each
+question was most of the time that an instant took. The victim's name is `victim`; `holder` runs throughout and keeps
 the engine namespace, as newuidmap(1), a set-user-ID program, cannot be traced.
 """
 
@@ -12,6 +13,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pyrun.engine import images, inspect, logs, ps
+from pyrun.engine.image_inspect import image_inspect
+from pyrun.store.layout import Layout
 from tests.support.features import ROOT
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 MARKER = str(86400 + os.getpid())  # seconds that the victim sleeps: how its processes are known
 NONE = ("--network", "none")
 ENDED = ("created", "exited")
+# (command, who was watched, at which of its calls, who was killed): each kill that has happened in this session.
+INSTANTS: set[tuple[str, str, str, str]] = set()
 # What is not content: caches, locks, what events and tags were.
 _NOT_CONTENT = ("cache", "events", "oci/index.lock", "index.lock", "gc.lock", "names.lock", "refs.log", "version")
 
@@ -32,6 +38,7 @@ class Killing:
     def __init__(self, box: Box, directory: Path) -> None:
         self.box = box
         self.directory = directory
+        self.layout = Layout.default(environ=box.pyrun.environment)
         self._out = directory / "stepper.json"
         box.start("holder")
         # Once each: what the first start of all makes stays (caches, the sidecars of a pull).
@@ -55,12 +62,13 @@ class Killing:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         found: dict[str, Any] = json.loads(self._out.read_text())
+        if found["killed"]:
+            INSTANTS.add((" ".join(argv), role, str(when), victims))
         return found
 
     def states(self) -> dict[str, str]:
-        """Return what `ps -a` says of every container but the holder, by name."""
-        lines = self.box.pyrun.ok("ps", "-a", "--format", "{{.Names}} {{.State}}").splitlines()
-        found = dict(line.split() for line in lines)
+        """Return the state of every container but the holder, by name, as `ps -a` says it."""
+        found = {each.record["name"]: each.state.word for each in ps.list_containers(self.layout, all=True)}
         assert found.pop("holder") == "running", "it must not have been touched"
         return found
 
@@ -83,16 +91,21 @@ class Killing:
         """Every container and image that is listed can be looked at."""
         for name, state in self.states().items():
             assert state in ("created", "running", "paused", "restarting", "exited"), f"{name}: {state}"
-            assert self.box.inspect(name)["State"]["Status"] == state
-            self.box.pyrun.ok("logs", name)
+            assert self.state(name)["Status"] == state
+            for _ in logs.read(self.layout, name, logs.LogOptions()):
+                pass
             assert (state in ENDED) or instances() <= 1
-        for image in self.box.pyrun.ok("images", "--no-trunc", "--quiet").split():
-            self.box.pyrun.ok("image-inspect", image)
+        for image in images.list_images(self.layout):
+            image_inspect(self.layout, image.id)
+
+    def state(self, name: str) -> dict[str, Any]:
+        """Return what `inspect` says of a container's state."""
+        found: dict[str, Any] = inspect.inspect(self.layout, name)["State"]
+        return found
 
     def clean(self) -> None:
         """Remove what there is, and prove that nothing is left of it."""
-        names = list(self.states())
-        if names:
+        if names := list(self.states()):
             self.box.pyrun.ok("rm", "-f", "-v", *names)
         assert not self.states(), self.states()
         assert not marked(), "a process of the victim is left"
