@@ -89,16 +89,20 @@ def join(
     if monitor.receive()[0] == "" and state.is_locked(directory):
         monitor.close()
         raise ConflictError(f"cannot attach to container: {record['name']}: too many terminals are attached to it")
-    return _pump(monitor, record, directory, stdin=stdin and record["stdin_open"], keys=keys, proxy=proxy, redraws=True)
+    return _pump(
+        layout, monitor, record, directory, stdin=stdin and record["stdin_open"], keys=keys, proxy=proxy, redraws=True
+    )
 
 
-def stay(started: Launch, stdin: bool, keys: bytes, proxy: bool, streams: tuple[str, ...] = STREAMS) -> int | None:
+def stay(
+    layout: Layout, started: Launch, stdin: bool, keys: bytes, proxy: bool, streams: tuple[str, ...] = STREAMS
+) -> int | None:
     """Pump until exit (the code) or detach (None); 137 where the monitor died and took the container with it.
 
     ``streams``: with neither stdout nor stderr among them it ends with the input, and the container goes on.
     """
     record, directory, process = started.created.record, started.created.directory, started.monitor.process
-    code = _pump(started.monitor, record, directory, stdin=stdin, keys=keys, proxy=proxy, streams=streams)
+    code = _pump(layout, started.monitor, record, directory, stdin=stdin, keys=keys, proxy=proxy, streams=streams)
     if code is not None and process is not None:
         # The container is gone; what is left is the kernel taking the network program and its tap device apart (20 ms).
         # That is worth waiting for only where a published port must be free again.
@@ -110,6 +114,7 @@ def stay(started: Launch, stdin: bool, keys: bytes, proxy: bool, streams: tuple[
 
 
 def _pump(
+    layout: Layout,
     monitor: Monitor,
     record: dict[str, Any],
     directory: str,
@@ -141,4 +146,8 @@ def _pump(
             f"detached from container: {record['name']}: its output was not read for 10 s",
             hint="it goes on; `pyrun logs` shows what was written since",
         )
+    from pyrun.engine import lifecycle, obituary
+
+    lifecycle.wait_end(state.status(directory))
+    obituary.write(layout, directory)
     return 137

@@ -51,6 +51,14 @@ def container(layout: Layout, action: str, record: Mapping[str, Any], **attribut
         emit(layout, "container", action, record["id"], _of_container(record, attributes))
 
 
+def died(layout: Layout, record: Mapping[str, Any], exit_code: int, seconds: int) -> None:
+    """Record what the monitor would have at a container's end (native/monitor/events.c `event_die`)."""
+    container(layout, "die", record, execDuration=str(seconds), exitCode=str(exit_code))
+    for mount in record["mounts"]:
+        if mount["type"] == "volume":
+            emit(layout, "volume", "unmount", mount["name"], {"container": record["id"], "driver": "local"})
+
+
 class Exec:
     """Records what becomes of one ``exec``: called with each of its actions."""
 

@@ -95,6 +95,10 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
         now = state.status(directory)
         if now.is_up:
             raise WrongStatusError("start", record["name"], now.word)
+        if not now.is_recorded:
+            from pyrun.engine import obituary
+
+            obituary.write(layout, directory)
         if state.pause_begun(directory):  # it was killed from outside while it was paused
             from pyrun.engine import lifecycle
 

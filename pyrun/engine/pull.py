@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import events, namespace, publication, sources
+from pyrun.engine import events, namespace, obituary, publication, sources
 from pyrun.engine.fetch import Fetch
 from pyrun.errors import ImageNotFoundError, InvalidConfigError, InvalidInputError, NoMatchingPlatformError
 from pyrun.images import record as records
@@ -84,6 +84,7 @@ def pull(
             reference = references.parse_any(text).with_default_tag()
             return PullResult(reference, found, found["manifest"], up_to_date=True)
     reference = references.parse_normalized(text).with_default_tag()
+    obituary.write_all(layout)
     sweep(layout)
     remote = source or sources.source_of(reference)
     try:

@@ -64,6 +64,9 @@ def remove_all(
 
 def _remove_files(layout: Layout, graves: list[str]) -> None:
     trees.remove_trees(graves)
+    from pyrun.engine import obituary
+
+    obituary.write_all(layout)
     # What others left unfinished (design: swept by pull, prune, rm); a failure there is not this removal's.
     sweep(layout)
 
@@ -145,6 +148,10 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> Generator[En
                 hint = f"stop it first: `{first}`, or use `pyrun rm -f {name}`"
                 raise WrongStatusError("remove", name, now.word, hint=hint)
             yield from _kill(layout, directory, now)
+        if not now.is_recorded:
+            from pyrun.engine import obituary
+
+            obituary.write(layout, directory)
         try:
             lock = fsio.try_lock(f"{directory}/lock")
         except OSError:

@@ -72,7 +72,7 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     # With passthrough it reads its own input: ours are the same descriptors.
     stdin = options.interactive and options.log_driver != "passthrough"
     streams = chosen_streams(options.attach)
-    code = stay(started, stdin, keys, options.sig_proxy, streams)
+    code = stay(layout, started, stdin, keys, options.sig_proxy, streams)
     if code is None:
         events.container(layout, "detach", started.created.record)
     return RunResult(started.created.id, code, is_shown="stdout" in streams or "stderr" in streams)

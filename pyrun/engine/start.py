@@ -70,8 +70,12 @@ def start(
         containers.resolve(layout, created.id)  # removed meanwhile: that is what to say
         raise
     except SyscallError as error:
+        if error.errno != _EAGAIN or "SETLK" not in error.syscall:
+            raise
+        if not state.is_locked(directory):  # it was held for a moment only: engine/obituary.py
+            return start(layout, container_id, attached=attached, interactive=interactive, detach_keys=detach_keys)
         # Two starts at once: the other's monitor holds the container's lock.
-        if attached or error.errno != _EAGAIN or "SETLK" not in error.syscall:
+        if attached:
             raise
         return None
     if started is None:
@@ -81,7 +85,7 @@ def start(
         return None
     from pyrun.engine.attach import stay
 
-    return _told(layout, created, stay(started, interactive and created.record["stdin_open"], keys, proxy=True))
+    return _told(layout, created, stay(layout, started, interactive and created.record["stdin_open"], keys, proxy=True))
 
 
 def _start(layout: Layout, created: Created, attached: bool, window: tuple[int, int]) -> launch.Launch | None:

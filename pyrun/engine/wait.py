@@ -27,6 +27,8 @@ def wait(layout: Layout, name: str) -> int:
     while now.status == "running" or (now.status == "created" and lifecycle.is_starting(directory)):
         lifecycle.wait_end(now)
         now = state.status(directory)
+    if not now.is_recorded:
+        _record(layout, directory)
     return now.exit_code
 
 
@@ -34,7 +36,7 @@ def _through_socket(layout: Layout, container_id: str, directory: str) -> int:
     try:
         monitor = lifecycle.connect(layout, container_id, directory)
     except OSError:
-        lifecycle.wait_end(state.status(directory))
+        _record(layout, directory)
         return state.status(directory).exit_code
     try:
         while True:
@@ -42,6 +44,15 @@ def _through_socket(layout: Layout, container_id: str, directory: str) -> int:
             if kind == "X":
                 return int.from_bytes(content, "little")
             if kind == "":
+                _record(layout, directory)
                 return 137
     finally:
         monitor.close()
+
+
+def _record(layout: Layout, directory: str) -> None:
+    """Wait for the end of what a monitor led, and write it down if that was killed."""
+    from pyrun.engine import obituary
+
+    lifecycle.wait_end(state.status(directory))
+    obituary.write(layout, directory)

@@ -25,12 +25,14 @@ class State:
     """``status``: created, running, restarting (it waits to be started again) or exited.
 
     A paused container is a running one whose processes the kernel does not run.
+    ``is_recorded``: false where its monitor was killed and nobody has written down its end yet.
     ``restarts``: how often its policy has started it again; -1 where its monitor knows no policies.
     """
 
     __slots__ = (
         "exit_code",
         "finished",
+        "is_recorded",
         "monitor",
         "monitor_starttime",
         "oom",
@@ -53,6 +55,7 @@ class State:
         self.exit_code = 0
         self.oom = False
         self.paused = False
+        self.is_recorded = True
         self.restarts = -1
 
     @property
@@ -117,6 +120,7 @@ def _read(directory: str, held: bool) -> State:
         if state.status == "running":
             return state
         state.exit_code = 137
+        state.is_recorded = record.get("status") == "restarting"  # its last run has ended before
         state.finished = _last_sign(directory)
     else:
         state = State("created")
