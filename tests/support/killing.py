@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.support.boxes import Box
 
 MARKER = str(86400 + os.getpid())  # seconds that the victim sleeps: how its processes are known
+FIRST_SUBORDINATE = 100000  # SUB_UID_MIN of login.defs(5)
 NONE = ("--network", "none")
 ENDED = ("created", "exited")
 # (command, who was watched, at which of its calls, who was killed): each kill that has happened in this session.
@@ -126,6 +127,8 @@ def marked() -> list[int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
+                if _is_somebody(os.stat(f"/proc/{name}").st_uid):
+                    continue
                 with open(f"/proc/{name}/cmdline", "rb") as file:
                     words = file.read().split(b"\0")
             except OSError:
@@ -133,6 +136,11 @@ def marked() -> list[int]:
             if words[:2] == [b"sleep", MARKER.encode()]:
                 found.append(int(name))
     return found
+
+
+def _is_somebody(uid: int) -> bool:
+    """Whether an ordinary user of the machine, not us, has this id: a container's are ours or subordinate ones."""
+    return uid != os.geteuid() and 0 < uid < FIRST_SUBORDINATE
 
 
 def spread(count: int, calls: int, start: float = 0.0) -> list[int]:
