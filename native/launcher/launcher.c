@@ -11,11 +11,13 @@
  * It keeps no state; the one decision it takes is which interpreter. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAX_DIRECTORIES 8
@@ -234,6 +236,21 @@ static void find_directories(void)
 		add_packages("/usr/local");
 }
 
+/* Python ends at once with a directory as its standard input (`pyrun ps < /tmp`); to read one fails for everybody. */
+static void replace_directory(void)
+{
+	struct stat st;
+	int null_fd;
+
+	if (fstat(0, &st) < 0 || !S_ISDIR(st.st_mode))
+		return;
+	null_fd = open("/dev/null", O_RDONLY);
+	if (null_fd > 0) {
+		dup2(null_fd, 0);
+		close(null_fd);
+	}
+}
+
 static void start(int argc, char **argv)
 {
 	char **arguments = calloc((size_t)argc + MAX_DIRECTORIES + 10, sizeof(*arguments)), end[16];
@@ -274,6 +291,7 @@ int main(int argc, char **argv)
 		fail(text, "install that Python again, or pyrun for another one");
 	}
 	find_directories();
+	replace_directory();
 	start(argc, argv);
 	snprintf(text, sizeof(text), "cannot run %s: %s", found.python, strerror(errno));
 	fail(text, "reinstall Python or pyrun");

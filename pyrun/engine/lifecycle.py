@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 SIGHUP, SIGKILL, SIGTERM = 1, 9, 15
-# For a socket that is made anew: inotify(7) tells that it is there, but not that it listens.
+# For what somebody else makes just now: a socket (inotify(7) tells that it is there, but not that it listens), a start.
 _PATIENCE, _PAUSE_MS = 200, 5
 _NAMES = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
@@ -135,6 +135,12 @@ def _wait(pid: int, starttime: int, timeout: float | None) -> bool:
         return bool(poll.poll(None if timeout is None else timeout * 1000))
     finally:
         os.close(fd)
+
+
+def wait_start(directory: str) -> None:
+    """Wait until what somebody else is starting runs, or could not be started."""
+    while state.is_locked(directory) and not state.status(directory).is_up:
+        select.poll().poll(_PAUSE_MS)
 
 
 def resume(directory: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import events, launch
+from pyrun.engine import events, launch, lifecycle
 from pyrun.errors import SyscallError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers
@@ -45,41 +45,23 @@ def start(
 
         keys = keys_of.parse(detach_keys)
     container_id, directory = containers.resolve(layout, name)
-    now = state.status(directory)
-    if now.paused:
-        # docker: "cannot start a paused container, try unpause instead"; `start -a` neither: nothing would come.
-        raise WrongStatusError("start", name, "paused", hint=f"try unpause instead: `pyrun unpause {name}`")
-    if now.is_up and not attached:
-        return None
     created = Created(container_id, directory, containers.load(directory))
     if attached:
         events.container(layout, "attach", created.record)
-    if now.is_up:
-        from pyrun.engine.attach import join
+    started = None
+    while started is None:
+        now = state.status(directory)
+        if now.paused:
+            # docker: "cannot start a paused container, try unpause instead"; `start -a` neither: nothing would come.
+            raise WrongStatusError("start", name, "paused", hint=f"try unpause instead: `pyrun unpause {name}`")
+        if now.is_up and not attached:
+            return None
+        if now.is_up:
+            from pyrun.engine.attach import join
 
-        code = join(layout, created.record, directory, now.pid, stdin=interactive, keys=keys, proxy=True)
-        return _told(layout, created, code)
-    tty, window = bool(created.record["tty"]), (0, 0)
-    if tty:
-        from pyrun.engine.terminal import window_size
-
-        window = window_size(0)
-    try:
-        started = _start(layout, created, attached, window)
-    except FileNotFoundError:
-        containers.resolve(layout, created.id)  # removed meanwhile: that is what to say
-        raise
-    except SyscallError as error:
-        if error.errno != _EAGAIN or "SETLK" not in error.syscall:
-            raise
-        if not state.is_locked(directory):  # it was held for a moment only: engine/obituary.py
-            return start(layout, container_id, attached=attached, interactive=interactive, detach_keys=detach_keys)
-        # Two starts at once: the other's monitor holds the container's lock.
-        if attached:
-            raise
-        return None
-    if started is None:
-        return None
+            code = join(layout, created.record, directory, now.pid, stdin=interactive, keys=keys, proxy=True)
+            return _told(layout, created, code)
+        started = _start(layout, created, attached)
     if not attached:
         started.monitor.close()
         return None
@@ -88,8 +70,30 @@ def start(
     return _told(layout, created, stay(layout, started, interactive and created.record["stdin_open"], keys, proxy=True))
 
 
-def _start(layout: Layout, created: Created, attached: bool, window: tuple[int, int]) -> launch.Launch | None:
+def _start(layout: Layout, created: Created, attached: bool) -> launch.Launch | None:
     """Start it; None: somebody else has done so meanwhile."""
+    tty, window = bool(created.record["tty"]), (0, 0)
+    if tty:
+        from pyrun.engine.terminal import window_size
+
+        window = window_size(0)
+    try:
+        return _start_alone(layout, created, attached, window)
+    except FileNotFoundError:
+        containers.resolve(layout, created.id)  # removed meanwhile: that is what to say
+        raise
+    except WrongStatusError:
+        if not state.status(created.directory).is_up:
+            raise
+    except SyscallError as error:
+        # Two starts at once: the other's monitor holds the container's lock. Or for a moment only: engine/obituary.py.
+        if error.errno != _EAGAIN or "SETLK" not in error.syscall:
+            raise
+        lifecycle.wait_start(created.directory)
+    return None
+
+
+def _start_alone(layout: Layout, created: Created, attached: bool, window: tuple[int, int]) -> launch.Launch | None:
     if not created.record.get("published"):
         return launch.run_to_exec(layout, created, attached=attached, window=window)
     from pyrun.engine import networking
@@ -97,7 +101,7 @@ def _start(layout: Layout, created: Created, attached: bool, window: tuple[int, 
 
     # One at a time: the ports in the record are those of the start that comes to pass.
     with fsio.FileLock(f"{created.directory}/config.json", exclusive=True):
-        if state.status(created.directory).is_up and not attached:
+        if state.status(created.directory).is_up:
             return None
         networking.choose_ports(layout, created)
         return launch.run_to_exec(layout, created, attached=attached, window=window)

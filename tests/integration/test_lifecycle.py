@@ -268,3 +268,20 @@ def test_after_a_reboot(box: Box) -> None:
 def _start_time() -> int:
     with open("/proc/self/stat", encoding="utf-8") as file:
         return int(file.read().rpartition(")")[2].split()[19])
+
+
+def test_attached_starts_at_once(box: Box) -> None:
+    """One starts it, the others are attached to it, or start it once more."""
+    box.pyrun.ok("create", "--name", "one", "--network", "none", box.image, "sh", "-c", "sleep 0.3; echo done; exit 4")
+    at_once = [box.pyrun.popen("start", "-a", "one", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in "abc"]
+    for process in at_once:
+        assert process.communicate(timeout=60)[0] == b"done\n"
+        assert process.returncode == 4
+
+
+def test_a_directory_is_no_input(box: Box) -> None:
+    directory = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    process = box.pyrun.popen("ps", "-q", stdin=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(directory)
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 0
