@@ -193,13 +193,15 @@ def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, init: int, comma
 
 
 def _open_group(init: int) -> int:
-    """Open cgroup.procs of the group that the container's first process is in; -1 if we are there, or may not move."""
+    """Open cgroup.procs of the container's group; -1 if we are in it, or may not go there."""
     try:
         if fsio.read_bytes("/proc/self/cgroup") == fsio.read_bytes(f"/proc/{init}/cgroup"):
             return -1
         from pyrun.linux import freezer
+        from pyrun.runtime import pause
 
-        group = freezer.group_of(init)
+        # Not the one in which it is being paused just now: there we would be stopped half-way.
+        group = pause.home_of(freezer.group_of(init))
         return os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) if group else -1
     except OSError:
         return -1

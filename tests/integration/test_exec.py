@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
-from tests.support import features
 from tests.support.boxes import following, wait_pid
 from tests.support.features import requires
+from tests.support.groups import leave, new_group
 
 if TYPE_CHECKING:
     from tests.support.boxes import Box
@@ -57,23 +57,15 @@ def test_at_once_again_and_again(box: Box) -> None:
 @requires("freezer")
 def test_in_the_containers_group(box: Box) -> None:
     """It counts and is limited as the container is, also when it comes from somewhere else."""
-    here = features.own_group()
-    group = Path(f"{here}/test-{os.getpid()}")
-    group.mkdir()
-    try:
-        (group / "cgroup.procs").write_text(str(os.getpid()))
-        try:
-            box.start("con")
-        finally:
-            Path(here, "cgroup.procs").write_text(str(os.getpid()))
+    with new_group() as group:
+        box.start("con")
+        leave(group)
         look = ("exec", "con", "grep", "^0::", "/proc/self/cgroup", "/proc/1/cgroup")
         assert box.pyrun.ok(*look).split() == ["/proc/self/cgroup:0::/", "/proc/1/cgroup:0::/"]
-        group.chmod(0o555)  # nobody may come from elsewhere
-        (group / "cgroup.procs").chmod(0o444)
+        (group / "cgroup.procs").chmod(0o444)  # nobody may come from elsewhere
         assert "/proc/self/cgroup:0::/.." in box.pyrun.ok(*look)
-    finally:
-        box.pyrun("rm", "-f", "con")
-        group.rmdir()
+        (group / "cgroup.procs").chmod(0o644)
+        box.pyrun.ok("rm", "-f", "con")
 
 
 def test_many_with_their_own_codes(box: Box) -> None:

@@ -18,6 +18,7 @@ from pyrun.store.layout import Layout
 from tests.support import features
 from tests.support.boxes import wait_pid
 from tests.support.features import ROOT, requires
+from tests.support.groups import new_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,23 +70,18 @@ class Place(NamedTuple):
 def place(request: pytest.FixtureRequest, box: Box, tmp_path: Path) -> Iterator[Place]:
     shared = Path(tmp_path, "v")
     shared.mkdir()
-    outer = features.own_group()
-    group = f"{outer}/test-{os.getpid()}" if not features.missing("freezer") else ""
-    if group:
-        os.mkdir(group)
-        Path(group, "cgroup.procs").write_text(str(os.getpid()))
+    if features.missing("freezer"):
+        yield Place(box, "", shared)
+        return
+    with new_group() as group:
         if request.param == "signals":
-            os.chmod(group, 0o555)
-    try:
-        place = Place(box, group, shared)
-        yield place
-        box.pyrun("rm", "-f", "con")
-        assert place.groups() == []
-    finally:
-        if group:
+            group.chmod(0o555)
+        place = Place(box, str(group), shared)
+        try:
+            yield place
+        finally:
             box.pyrun("rm", "-f", "con")
-            Path(outer, "cgroup.procs").write_text(str(os.getpid()))
-            os.rmdir(group)
+        assert place.groups() == []
 
 
 def processes(box: Box) -> list[int]:

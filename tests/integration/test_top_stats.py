@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pexpect
-import pytest
 
-from tests.support import features
 from tests.support.boxes import following
 from tests.support.features import requires
+from tests.support.groups import leave, new_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.boxes import Box
 
 pytestmark = requires("userns", "subids", "overlay")
@@ -85,30 +80,19 @@ def test_stats_once(box: Box) -> None:
     assert "no such container: none" in pyrun.fails(1, "stats", "--no-stream", "none")
 
 
-@pytest.fixture
-def own_group() -> Iterator[Path]:
-    """This process, and so its containers, in a group of cgroup2 of their own."""
-    outer = features.own_group()
-    group = Path(outer, f"test-{os.getpid()}")
-    group.mkdir()
-    (group / "cgroup.procs").write_text(str(os.getpid()))
-    yield group
-    Path(outer, "cgroup.procs").write_text(str(os.getpid()))
-
-
 @requires("freezer")
-def test_where_the_figures_come_from(box: Box, own_group: Path) -> None:
-    start(box, "con", *BUSY)
+def test_where_the_figures_come_from(box: Box) -> None:
     source = ("stats", "--no-stream", "--format", "{{.Source}} {{.PIDs}}", "con")
-    # The test is in the same group.
-    assert box.pyrun.ok(*source) == "proc 2"
-    Path(own_group.parent, "cgroup.procs").write_text(str(os.getpid()))
-    assert box.pyrun.ok(*source) == "cgroup 2"
-    # The group of a pause has not seen what was used before.
-    box.pyrun.ok("pause", "con")
-    assert box.pyrun.ok(*source) == "cgroup 2"
-    box.pyrun.ok("rm", "-f", "con")
-    own_group.rmdir()
+    with new_group() as group:
+        start(box, "con", *BUSY)
+        # The test is in the same group.
+        assert box.pyrun.ok(*source) == "proc 2"
+        leave(group)
+        assert box.pyrun.ok(*source) == "cgroup 2"
+        # The group of a pause has not seen what was used before.
+        box.pyrun.ok("pause", "con")
+        assert box.pyrun.ok(*source) == "cgroup 2"
+        box.pyrun.ok("rm", "-f", "con")
 
 
 def test_stats_on_a_terminal(box: Box) -> None:
