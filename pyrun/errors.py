@@ -10,6 +10,7 @@ PyrunError
         InvalidConfigError
         UnsupportedFlagError
         FlagValueError
+        RefusedError
     NotFoundError
         ImageNotFoundError
         ContainerNotFoundError
@@ -99,6 +100,10 @@ class FlagValueError(InvalidInputError):
         super().__init__(f'invalid argument "{value}" for "{flag}" flag: {reason}')
         self.flag = flag
         self.value = value
+
+
+class RefusedError(InvalidInputError):
+    """What docker's client refuses before there is anything to run: its exit code is 1, of `run` and `exec` too."""
 
 
 class NotFoundError(PyrunError):

@@ -184,6 +184,8 @@ def invoke(session: Session, argv: Sequence[str]) -> int:
     group = root()
     if "_PYRUN_COMPLETE" in os.environ:
         group.main(list(argv), prog_name="pyrun", obj=session)
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
     try:
         with group.make_context("pyrun", list(argv), obj=session) as context:
             result = group.invoke(context)

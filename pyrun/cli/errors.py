@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONTAINER_CODE_VERBS = ("run", "create", "exec")
 
 CLIENT = -1  # 125 for the verbs above, 1 for every other
+REFUSED = 1  # whatever the verb: docker/cli run.go and exec.go return the plain error
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 USAGE = 125  # a flag that cannot be parsed, whatever the verb: docker/cli FlagErrorFunc
@@ -33,6 +34,7 @@ EXIT_CODES: dict[type[errors.PyrunError], int] = {
     errors.InvalidDigestError: CLIENT,
     errors.UnsupportedFlagError: USAGE,
     errors.FlagValueError: USAGE,
+    errors.RefusedError: REFUSED,
     errors.NotFoundError: CLIENT,
     errors.ImageNotFoundError: CLIENT,
     errors.ContainerNotFoundError: CLIENT,
@@ -81,7 +83,9 @@ def report(error: BaseException, *, verb: str, debug: bool) -> int:
     if isinstance(error, errors.PyrunError):
         show(error.message, error.hint, getattr(error, "__notes__", ()))
         code = exit_code(type(error))
-        return client if code == CLIENT else code
+        # 126 and 127 stand for a program; `start` and `restart` have a code of their own (docker/cli start.go).
+        is_own = client != 125 and isinstance(error, errors.CommandError)
+        return client if code == CLIENT or is_own else code
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.strerror):
         from pyrun.cli.system_errors import explain
 

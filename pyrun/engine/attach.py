@@ -9,7 +9,7 @@ import os
 
 from pyrun.engine import events
 from pyrun.engine.terminal import Attachment, SignalProxy
-from pyrun.errors import ConflictError, InvalidInputError
+from pyrun.errors import ConflictError, InvalidInputError, RefusedError
 from pyrun.runtime import state
 from pyrun.store import containers
 
@@ -50,7 +50,7 @@ def attach(
     record, now = containers.load(directory), state.status(directory)
     _refuse(now, name)
     if stdin and record["stdin_open"] and record["tty"] and not os.isatty(0):
-        raise InvalidInputError("the input device is not a TTY", hint="--no-stdin only watches")
+        raise RefusedError("the input device is not a TTY", hint="--no-stdin only watches")
     events.container(layout, "attach", record)
     # As docker, not where keys do: a terminal that is closed sends SIGHUP, and may be one of several.
     code = join(layout, record, directory, now.pid, stdin=stdin, keys=keys, proxy=proxy and not record["tty"])

@@ -11,7 +11,7 @@ import os
 from pyrun._native import ffi, lib
 from pyrun.engine import events, filters, lifecycle
 from pyrun.engine.exec_streams import Streams
-from pyrun.errors import InvalidInputError, WrongStatusError
+from pyrun.errors import InvalidInputError, RefusedError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import state
 from pyrun.store import containers, fsio
@@ -39,7 +39,7 @@ def exec_(layout: Layout, options: ExecOptions) -> int:
 
         keys = detach_keys.parse(options.detach_keys)
     if options.tty and options.interactive and not options.detach and not os.isatty(0):
-        raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
+        raise RefusedError("the input device is not a TTY", hint="leave out -t, or -i")
     _, directory = containers.resolve(layout, options.container)
     now = state.status(directory)
     if now.paused:

@@ -29,4 +29,6 @@ def _lines(path: str) -> list[str]:
 
 def _label(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
+    if not key.strip():
+        raise InvalidInputError(f"invalid label '{text}': empty name")
     return key, value

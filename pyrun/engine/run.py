@@ -6,7 +6,7 @@ import os
 
 from pyrun.engine import events, launch
 from pyrun.engine.create import create, make
-from pyrun.errors import InvalidInputError
+from pyrun.errors import RefusedError
 from pyrun.runtime import state
 from pyrun.store import containers
 from pyrun.store.containers import Created
@@ -42,7 +42,7 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
     not be started is gone, another one stays as created.
     """
     if options.attach and options.detach:
-        raise InvalidInputError("Conflicting options: -a and -d")
+        raise RefusedError("Conflicting options: -a and -d")
     keys, window = _terminal(options)
     made = [make(layout, options, stays=False)]
     attached = not options.detach
@@ -86,7 +86,7 @@ def _terminal(options: RunOptions) -> tuple[bytes, tuple[int, int]]:
     from pyrun.engine.terminal import window_size
 
     if options.tty and options.interactive and not options.detach and not os.isatty(0):
-        raise InvalidInputError("the input device is not a TTY", hint="leave out -t, or -i")
+        raise RefusedError("the input device is not a TTY", hint="leave out -t, or -i")
     return detach_keys.parse(options.detach_keys), window_size(0) if options.tty else (0, 0)
 
 

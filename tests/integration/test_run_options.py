@@ -264,7 +264,7 @@ def test_quiet_and_no_content_trust(pyrun: CommandLine, registry: str, tmp_path:
         (("--volumes-from", ":ro"), "volumes-from specification cannot be an empty string"),
         (("--volumes-from", "x:nocopy"), "invalid mode: nocopy"),
         (("-a", "output"), "\"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"),
-        (("-a", "stdout", "-d"), "Conflicting options: -a and -d"),
+        (("--label", "=x"), "invalid label '=x': empty name"),
         (("--memory", "1g"), "flag --memory is not supported yet"),
         (("--cpus", "1"), "flag --cpus is not supported yet"),
         (("--pids-limit", "1"), "flag --pids-limit is not supported yet"),
@@ -299,3 +299,9 @@ def test_ports_that_nobody_publishes(box: Box) -> None:
         done = box.pyrun(verb, "--network", "host", "-p", "80:80", box.image, "true")
         assert done.returncode == 0
         assert "published ports are discarded when using host network mode" in done.stderr
+
+
+def test_refused_by_the_client(shared_box: Box) -> None:
+    message = shared_box.pyrun.fails(1, "run", "-a", "stdout", "-d", shared_box.image, "true")
+    assert "Conflicting options: -a and -d" in message
+    assert shared_box.names("-a") == []
