@@ -12,6 +12,7 @@ import click
 from pyrun.cli.app import CONTAINER_VERBS, SYSTEM_VERBS, VERBS, VOLUME_VERBS, define
 from pyrun.cli.definitions import Unsupported
 from pyrun.cli.docker_flags import FLAGS
+from pyrun.cli.podman_differences import section as podman_section
 
 TARGET = Path(__file__).with_name("COMPATIBILITY.md")
 _GROUPS = {"container": CONTAINER_VERBS, "system": SYSTEM_VERBS, "volume": VOLUME_VERBS}
@@ -83,7 +84,7 @@ def generate() -> str:
             parts.append(f"## {verb}\n\nnot yet\n")
             continue
         parts.append(_section(verb, module, flags.split()))
-    return "\n".join(parts)
+    return "\n".join([*parts, podman_section()])
 
 
 def _section(verb: str, module: str, flags: list[str]) -> str:

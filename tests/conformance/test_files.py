@@ -20,9 +20,10 @@ CREATE = "create --network none --name con {image} sh -c 'cat /f; ls -ln /d; cat
 RUN = "run --network none --name con {image} sh -c"
 # Files and directories of every kind in it; `look` tells what has become of them.
 FULL = f"{RUN} 'mkdir -p /d/sub /e/sub; echo one >/d/f; echo two >/d/sub/g; echo e >/e/sub/f; ln -s d/sub /l'"
-_NONE = "docker: 1; podman: 125"
-_FILES = "podman makes files under /etc"
-_OWN = "docker: 1, and other words; podman: 125"
+_NONE = "what fails: docker 1, podman 125"
+_FILES = "podman makes files under /etc, and shows them"
+_OWN = "what cannot be copied: docker 1, podman 125"
+_SLASH = "a file that is named as a directory: docker refuses it, podman copies it"
 
 
 DIFF = [
@@ -33,7 +34,7 @@ DIFF = [
     ),
     Case(
         "diff: a directory that was replaced", f"{RUN} 'rm -r /home; mkdir /home; echo >/home/new'",
-        differs("diff con", "docker tells what the old one had; podman says: D /home"),
+        differs("diff con", "a directory that was replaced: docker tells what the old one had, podman names it alone"),
     ),
     Case("diff: modes", f"{RUN} 'chmod 700 /home; mkdir /x; chmod 1777 /x'", differs("diff con", _FILES)),
     Case("diff: one file moved", f"{RUN} 'mv /etc/group /etc/groups'", "diff con"),
@@ -81,17 +82,17 @@ REFUSED = {
 CP = [
     *(Case(f"cp: {name}", FULL, TWO, *lines, "start -a two") for name, lines in COPIES.items()),
     *(Case(f"cp: {name}", FULL, differs(line, _OWN, code=True)) for name, line in REFUSED.items()),
-    Case("cp: a file, named as a directory", FULL, differs("cp con:/d/f/ x2", "docker: not a directory", code=True)),
+    Case("cp: a file, named as a directory", FULL, differs("cp con:/d/f/ x2", _SLASH, code=True)),
     Case(
         "cp: a link", FULL, TWO, "cp con:/l c20", "cp c20 two:/t/l",
-        differs("start -a two", "docker copies the link itself, podman what it leads to"),
+        differs("start -a two", "a symbolic link: docker copies it, podman what it leads to", about="cp"),
     ),
     Case("cp: a link, followed", FULL, TWO, differs("cp -L con:/l c21", "podman has no -L", code=True)),
     Case("cp of none", differs("cp con:/x y", _NONE, code=True)),
 ]  # fmt: skip
 
 
-_ID = "docker: sha256: and the digits; podman: the digits"
+_ID = "an image's id: docker: sha256: and the digits; podman: the digits"
 CHANGED = (
     f"{RUN} 'mkdir /a; echo b >/a/b; chown -R 5:6 /a; rm -r /etc/group /home; mkdir /home; touch -d 2001-01-01 /a/b'"
 )
@@ -107,7 +108,7 @@ COMMIT = [
     Case("commit: none of its changes", CHANGED, differs("commit -c 'RUN x' con", _NONE, code=True)),
     Case("commit of none", differs("commit con", _NONE, code=True)),
     Case("export of none", differs("export -o x con", _NONE, code=True)),
-    Case("export", CHANGED, differs("export con", "they differ in times, order and the runtime's own files")),
+    Case("export", CHANGED, differs("export con", "times, order and the runtime's own files")),
 ]  # fmt: skip
 
 

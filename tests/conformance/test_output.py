@@ -15,15 +15,15 @@ pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay",
 
 RUN = "run --network none"
 LINES = f"{RUN} --name con {{image}} seq 6"
-CODES = "docker: 1; podman: 125"
+CODES = "what fails: docker 1, podman 125"
 ATTACHED = "docker answers the container's exit code; podman 0, and an empty line"
-EMPTY_LINE = "an empty line of podman's own"
+EMPTY_LINE = "podman says an empty line of its own"
 
 CASES = [
     Case(
         "logs, their parts", LINES, "logs con", "logs --tail 2 con", "logs --tail 0 con", "logs --tail 99 con",
         "logs -t --tail 1 con", "logs --since 1h con",
-        differs("logs --until 1h con", "docker: until an hour ago; podman: until an hour from now"),
+        differs("logs --until 1h con", "--until 1h: docker: until an hour ago; podman: until an hour from now"),
         "logs --since 2000-01-01 con",
         "logs --since 2000-01-01T00:00:00Z --until 2001-01-01T00:00:00 con", "logs -f con", "logs -f --tail 1 con",
     ),
@@ -34,7 +34,7 @@ CASES = [
     Case("passthrough", f"{RUN} --rm --log-driver passthrough {{image}} sh -c 'echo out; exit 3'"),
     Case(
         "CRI's form", f"{RUN} --log-driver k8s-file --name con {{image}} sh -c 'echo one; printf two'", "logs con",
-        differs("logs --tail 1 con", "podman does not end the line before an unfinished one"),
+        differs("logs --tail 1 con", "CRI logs: podman does not end the line before an unfinished one"),
     ),
     Case("a driver that nobody has", f"{RUN} --log-driver nosuch {{image}} true"),
     Case("no size", f"{RUN} --log-opt max-size=xx {{image}} true"),

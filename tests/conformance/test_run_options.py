@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay", "podman", "skopeo", "registry")
 
 RUN = "run --rm --network none"
+USERS = "a user or directory that is none: docker 125, podman 126"
 DONOR = "run -d --network none --name donor --ipc shareable {image} sleep 1000"
 
 CASES = [
@@ -43,7 +44,7 @@ CASES = [
     Case("sysctl", f"{RUN} --sysctl net.core.somaxconn=99 {{image}} sysctl -n net.core.somaxconn"),
     Case(
         "groups", f"{RUN} --group-add users --group-add 77 {{image}} id -G",
-        differs(f"{RUN} --group-add nobodies {{image}} id", "docker: 125; podman: 126", code=True),
+        differs(f"{RUN} --group-add nobodies {{image}} id", USERS, code=True),
     ),
     Case("oom score", f"{RUN} --oom-score-adj 300 {{image}} cat /proc/self/oom_score_adj"),
     Case("device", f"{RUN} --device /dev/fuse:/dev/mine {{image}} sh -c 'test -c /dev/mine && echo node'"),
@@ -57,21 +58,21 @@ CASES = [
     ),
     Case(
         "replace", "create --name con {image} true",
-        differs("create --replace --name con {image} false", "podman names what it has removed"),
+        differs("create --replace --name con {image} false", "--replace: podman names what it has removed"),
         "ps -a --format '{{.Names}}'", "create --replace {image} true",
     ),
     Case("attached streams", f"{RUN} -a stdout {{image}} sh -c 'echo out; echo err >&2'", errors=True),
     Case("environment of the host", f"{RUN} --env-host -e HOME=/x {{image}} sh -c 'echo $HOME $LANG'"),
     Case(
         "exec", DONOR, "exec donor sh -c 'exit 7'", "exec donor nosuch", "exec donor /etc",
-        differs("exec -d donor true", "podman says an id, docker nothing"),
+        differs("exec -d donor true", "-d: podman says an id, docker nothing"),
         "exec -u 1000 -w /tmp -e A=b donor sh -c 'id -u; pwd; echo $A'", "exec donor sh -c 'echo out; echo err >&2'",
         "exec -i donor cat", "kill donor",
     ),
     Case(
         "exec where nothing runs", "create --name con {image} true",
-        differs("exec con true", "docker: 1; podman: 255", code=True),
-        differs("exec nobody true", "docker: 1; podman: 125", code=True),
+        differs("exec con true", "where nothing runs: docker 1, podman 255", code=True),
+        differs("exec nobody true", "what fails: docker 1, podman 125", code=True),
     ),
 ]  # fmt: skip
 

@@ -38,19 +38,19 @@ TEMPLATES = [
 
 CASES = [
     Case("templates", f"{CREATE} --label a=1 --label b.c=2 {{image}} sh -c 'echo x'", *map(template, TEMPLATES)),
-    Case("name", f"{CREATE} {{image}} true", differs(template("{{.Name}}"), "docker has a slash before the name")),
+    Case("name", f"{CREATE} {{image}} true", differs(template("{{.Name}}"), "`.Name`: docker has a slash before it")),
     Case(
         "bad templates", f"{CREATE} {{image}} true",
-        differs(template("{{.Nope}}"), "docker: 1; podman: 125", code=True),
-        differs(template("{{.Name"), "docker: 64; podman: 125", code=True),
-        differs(template("{{nosuch .Name}}"), "docker: 64; podman: 125", code=True),
+        differs(template("{{.Nope}}"), "what fails: docker 1, podman 125", code=True),
+        differs(template("{{.Name"), "a template that cannot be parsed: docker 64, podman 125", code=True),
+        differs(template("{{nosuch .Name}}"), "a template that cannot be parsed: docker 64, podman 125", code=True),
     ),
     Case(
         "ps filters", f"{CREATE} --label a=1 {{image}} true", "ps -aq --filter label=a=2",
         "ps -a --format '{{.Names}}' -f name=^con$", "ps -aq -f status=exited",
         "ps -a --format '{{.Names}}' -f status=created", "ps -a --format '{{.Names}}' -f label=a -f name=c",
-        differs("ps -f nosuch=1", "docker: 1; podman: 125", code=True),
-        differs("ps --format '{{.Names}}: {{.Label \"a\"}}' -a", "podman 4.3 has no .Label", code=True),
+        differs("ps -f nosuch=1", "what fails: docker 1, podman 125", code=True),
+        differs("ps --format '{{.Names}}: {{.Label \"a\"}}' -a", "podman has no `.Label`", code=True),
         "ps -aq -f ancestor={image} -f id=nosuch",
     ),
     Case("latest", f"{CREATE} {{image}} true", "ps -l --format '{{.Names}}'", "ps -n 1 --format '{{.Names}}'", "ps -q"),
@@ -61,7 +61,7 @@ CASES = [
     Case("port of none published", f"{CREATE} {{image}} true", "port con"),
     Case(
         "container prune", f"{CREATE} {{image}} true",
-        differs("container prune -f", "docker: headings and the space; podman: ids alone"), "ps -aq",
+        differs("container prune -f", "docker prints headings and the space; podman ids alone"), "ps -aq",
     ),
 ]  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 A `Case` is a list of command lines; `{image}` stands for busybox. Exit codes and standard output of each line must be
 the same after ids and times are made alike; standard error too where the case says so. A line that is known to differ
-is wrapped in `differs(line, reason)`: then its output *must* differ, so that no reason outlives its cause.
+is wrapped in `differs(line, reason)`: then its output *must* differ, so that no reason outlives its cause. The reasons
+are those of pyrun/cli/podman_differences.py, and so stand in COMPATIBILITY.md.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ class Line(NamedTuple):
     reason: str = ""
     code: bool = False
     input: str | None = None
+    about: str = ""
+
+    @property
+    def verb(self) -> str:
+        """What it is about, by default what it calls, as COMPATIBILITY.md names it: `ps`, `container prune`."""
+        words = (self.about or self.text).split()
+        return " ".join(words[: 2 if words[0] in ("container", "volume", "system") else 1])
 
 
 class Case:
@@ -59,9 +67,12 @@ class Case:
         self.errors = errors
 
 
-def differs(text: str, reason: str, *, code: bool = False, input: str | None = None) -> Line:
-    """Return a line whose output differs from the peer's, and why; ``code``: its exit code differs too."""
-    return Line(text, reason, code, input)
+def differs(text: str, reason: str, *, code: bool = False, input: str | None = None, about: str = "") -> Line:
+    """Return a line whose output differs from the peer's, and why; ``code``: its exit code differs too.
+
+    ``about``: the verb that differs, where the line only shows what it did.
+    """
+    return Line(text, reason, code, input, about)
 
 
 class Podman:
@@ -118,9 +129,9 @@ def compare(case: Case, pyrun: Engine, peer: Engine, image: str) -> list[str]:
     return faults
 
 
-def reasons(cases: Iterable[Case]) -> dict[str, str]:
-    """Return the table of known differences: command line -> why."""
-    return {line.text: line.reason for case in cases for line in case.lines if line.reason}
+def reasons(cases: Iterable[Case]) -> set[tuple[str, str]]:
+    """Return the known differences: (why, verb)."""
+    return {(line.reason, line.verb) for case in cases for line in case.lines if line.reason}
 
 
 def _answer(engine: Engine, line: Line, image: str) -> Answer:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from pyrun.cli import compatibility
+from importlib import import_module
+from pathlib import Path
+
+from pyrun.cli import compatibility, podman_differences
 from pyrun.cli.docker_flags import FLAGS
+from tests.support.conformance import Case, reasons
+
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
 
 
 def test_the_table_is_up_to_date() -> None:
@@ -23,3 +29,10 @@ def test_no_difference_outlives_its_flag() -> None:
     for key in compatibility.DIFFERS:
         verb, _, flag = key.rpartition(" ")
         assert flag in FLAGS[verb].replace("/", " ").split(), key
+
+
+def test_every_difference_from_podman_is_in_the_table_and_in_a_test() -> None:
+    modules = [import_module(f"tests.conformance.{path.stem}") for path in CONFORMANCE.glob("test_*.py")]
+    lists = [value for module in modules for value in vars(module).values() if isinstance(value, list)]
+    cases = {id(case): case for found in lists for case in found if isinstance(case, Case)}
+    assert reasons(cases.values()) == podman_differences.rows()
