@@ -1,9 +1,15 @@
-"""Every `$ … pyrun …` line of README.md is executed, in its order, with images that need no network."""
+"""Every `$ … pyrun …` line of README.md is executed, in its order, with images that need no network.
+
+tests/unit/test_shown_commands.py says which test runs each of the other command lines that a document shows.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +61,33 @@ def test_every_example_of_the_readme(pyrun: CommandLine, registry: str, tmp_path
         elif "pyrun.local/hello" in words:
             _as_printed(answer)
     assert "web" not in pyrun.ok("ps", "-a", "--format", "{{.Names}}").split()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_scripts_of_the_readme(tmp_path: Path) -> None:
+    """In a copy of the tree: they build it. Needs what pip needs: an index of packages, or a cache."""
+    copy, store = tmp_path / "pyrun", tmp_path / "store"
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", "build", "__pycache__", "*.so", "libexec", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(ROOT, copy, ignore=left_out, symlinks=True)
+    environment = {**os.environ, "PYRUN_ROOT": str(store), "XDG_RUNTIME_DIR": str(tmp_path)}
+
+    def typed(*words: str) -> str:
+        done = subprocess.run(words, cwd=copy, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        _as_printed(typed("scripts/quickstart"))
+        assert "Features:" in typed(".venv/bin/pyrun", "info")
+        assert typed("scripts/setup").startswith("ready: .venv/bin/pyrun")
+        assert typed("scripts/dev-build", ".venv/bin/python").startswith("built in place")
+        _as_printed(typed(*".venv/bin/pyrun run --rm pyrun.local/hello".split()))
+        typed(*".venv/bin/python -m pytest -q tests/unit/test_style.py".split())
+    finally:
+        subprocess.run(["unshare", "--map-root-user", "--map-auto", "rm", "-rf", str(store)], check=True)
 
 
 def _in_a_terminal(pyrun: CommandLine, words: list[str]) -> None:
