@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,15 +241,11 @@ static void find_directories(void)
 static void replace_directory(void)
 {
 	struct stat st;
-	int null_fd;
 
 	if (fstat(0, &st) < 0 || !S_ISDIR(st.st_mode))
 		return;
-	null_fd = open("/dev/null", O_RDONLY);
-	if (null_fd > 0) {
-		dup2(null_fd, 0);
-		close(null_fd);
-	}
+	close(0);
+	(void)!open("/dev/null", O_RDONLY); /* the lowest free number */
 }
 
 static void start(int argc, char **argv)
@@ -279,6 +276,7 @@ static void start(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	char text[2 * PATH_MAX];
+	sigset_t interrupt;
 
 	find_prefix();
 	if (!find_package()) {
@@ -292,6 +290,10 @@ int main(int argc, char **argv)
 	}
 	find_directories();
 	replace_directory();
+	/* Ctrl-C while Python starts would be a traceback: it waits until cli/main.py can answer it. */
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	sigprocmask(SIG_BLOCK, &interrupt, NULL);
 	start(argc, argv);
 	snprintf(text, sizeof(text), "cannot run %s: %s", found.python, strerror(errno));
 	fail(text, "reinstall Python or pyrun");

@@ -38,6 +38,8 @@ _REASONS = {
 _WHY = {flag: reason for reason, flags in _REASONS.items() for flag in flags.split()}
 # What works, but not just as in docker: "VERB FLAG" -> how.
 DIFFERS = {
+    "container attach --no-stdin": "without it the end of the caller's input is that of the container's, as in podman; "
+    "docker keeps that of a `run -di` open",
     "container cp --archive": "keeps owners on the way in, and for root on the way out; without it files in a "
     "container are root's, as docker's documentation says (its daemon keeps the numbers)",
     "container commit --change": "`$NAME` is what the container's environment has",

@@ -5,6 +5,7 @@ It must not know what a verb does, and must not import click: that costs more th
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
 
@@ -50,7 +51,11 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     _fill_standard_streams()
     # A command ends before it has made garbage: looking for some among its modules costs 1 ms.
     gc.set_threshold(100_000)
-    code = main(argv)
+    try:
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (2,))  # the launcher has blocked SIGINT
+        code = main(argv)
+    except KeyboardInterrupt:
+        code = 130
     for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()

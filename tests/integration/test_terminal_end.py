@@ -132,3 +132,15 @@ def test_detach_keys_of_dockers_configuration(box: Box, tmp_path: Path) -> None:
     os.close(ours)
     os.close(theirs)
     assert box.status("guest") == "running"
+
+
+def test_ctrl_c_while_python_starts(box: Box) -> None:
+    """It waits, blocked by the launcher, until somebody can answer it without a traceback."""
+
+    def interrupted() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        os.kill(os.getpid(), signal.SIGINT)
+
+    process = box.pyrun.popen("ps", stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=interrupted)
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 130
