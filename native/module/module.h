@@ -27,28 +27,13 @@ struct pyrun_spawn {
 	int keep_count;
 };
 
-/* A process in a running container. */
-struct pyrun_join {
-	int pidfd; /* the container's init */
-	int namespaces; /* CLONE_NEW* to join */
-	const char *plan;
-	size_t plan_size;
-	int stdio[3]; /* -1: from the plan's console */
-	int control_fd; /* receives the console's master; -1: none */
-	int cgroup_fd; /* cgroup.procs of the container's group; -1: the process stays in the caller's */
-	int detached; /* the one whose pid is returned ends at once */
-	int waiter_fd, go_fd, record_fd; /* if detached: as in plan/join.h; waiter_fd -1: none */
-	const char *event;
-};
-
 /* clone3 with signals blocked around it: the child starts with all of them blocked, so that no handler of Python's runs
  * there; whoever executes a program unblocks them.  The caller's mask is as before. */
 struct clone_args;
 long pyrun_clone_quietly(struct clone_args *args);
 
-/* Both return the pid, a child of the caller, or -1 with `failure` filled. */
+/* Returns the pid, a child of the caller, or -1 with `failure` filled. */
 int pyrun_spawn(const struct pyrun_spawn *spawn, struct plan_failure *failure);
-int pyrun_join(const struct pyrun_join *join, int *report_fd, struct plan_failure *failure);
 
 /* Replay a plan in a child with fresh namespaces (tests, --debug): its exit status, or -1 with `failure`. */
 int pyrun_run_plan(const char *plan, size_t size, unsigned long long clone_flags, struct plan_failure *failure);

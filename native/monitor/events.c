@@ -31,10 +31,8 @@ static void rotate(int fd, const char *path)
 		(void)!rename(path, older);
 }
 
-/* body: the line up to its time. */
-static void append(const struct job *job, const char *body, const char *rest)
+void event_append(const char *path, const char *body, const char *rest)
 {
-	const char *path = job_string(job, job->header->events);
 	char end[48];
 	struct timespec now;
 	struct iovec line[3] = { { (void *)(uintptr_t)body, strlen(body) }, { (void *)(uintptr_t)rest, strlen(rest) }, { end, 0 } };
@@ -56,7 +54,7 @@ void event_emit(const struct job *job, const char *action, const char *attribute
 	if (job->header->events == PLAN_NONE || job->header->event == PLAN_NONE)
 		return;
 	snprintf(rest, sizeof(rest), "%s},\"Action\":\"%s\"", attributes, action);
-	append(job, job_string(job, job->header->event), rest);
+	event_append(job_string(job, job->header->events), job_string(job, job->header->event), rest);
 }
 
 void event_start(const struct job *job)
@@ -83,7 +81,7 @@ void event_list(const struct job *job, enum job_event_list which)
 	const char *body = job_string(job, job->header->event_lists[which].first);
 
 	for (uint32_t i = 0; body && job->header->events != PLAN_NONE && i < job->header->event_lists[which].count; i++) {
-		append(job, body, "");
+		event_append(job_string(job, job->header->events), body, "");
 		body += strlen(body) + 1;
 	}
 }

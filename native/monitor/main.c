@@ -185,9 +185,7 @@ int main(int argc, char **argv)
 
 	if (strcmp(name ? name + 1 : argv[0], "pyrun-init") == 0)
 		return init_program(argc, argv);
-	if (argc > 1 && strcmp(argv[1], "console") == 0)
-		return console_program();
-	if (argc > 2 && strcmp(argv[1], "wait") == 0)
-		return waiter_program(argv[2]);
+	if (argc > 1 && strcmp(argv[1], "exec") == 0)
+		return exec_program();
 	return run_monitor();
 }

@@ -122,7 +122,9 @@ unsigned long long start_time(int directory_fd, const char *path);
 pid_t own_host_pid(void);
 pid_t host_pid_of(int pidfd); /* -1: it has ended */
 
-/* events.c; attributes: further ones as JSON, `,"key":"value"`, or "" */
+/* events.c; body: the line up to where rest goes on, which ends before the time.
+ * attributes: further ones as JSON, `,"key":"value"`, or "" */
+void event_append(const char *path, const char *body, const char *rest);
 void event_emit(const struct job *job, const char *action, const char *attributes);
 void event_list(const struct job *job, enum job_event_list which);
 void event_start(const struct job *job);
@@ -138,11 +140,8 @@ int clients_pending(void);
 int64_t clients_time_left(void);
 void clients_accept_last(void);
 
-/* console.c: keeps a terminal whose caller has detached */
-int console_program(void);
-
-/* waiter.c: the parent of what `exec -d` has started */
-int waiter_program(const char *event);
+/* exec.c: the process of an `exec`, from its start to its end */
+int exec_program(void);
 
 /* init_program.c: what `--init` runs as the container's pid 1 */
 int init_program(int argc, char **argv);

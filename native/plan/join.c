@@ -49,40 +49,12 @@ static _Noreturn void joined_main(const struct plan_join *join, const struct pla
 	run.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (run.root_fd < 0)
 		report_call(report_fd, "open");
-	/* An orphan from inside goes to the init inside: nobody outside is needed for it any more. */
-	if (join->detached && !join->waiter) {
-		long last = sys_clone3(&(struct clone_args){ .exit_signal = SIGCHLD });
-
-		if (last < 0)
-			report_call(report_fd, "clone3");
-		if (last > 0)
-			_exit(0);
-	}
 	place_stdio(join, report_fd);
 	/* The caller's descriptors are the host's: none may be open where the container could name it. */
 	if (plan_close_others(&run) < 0)
 		report_call(report_fd, "close_range");
 	plan_execute(plan, &run, &failure);
 	report(report_fd, &failure);
-}
-
-/* A program of our own, small: the caller's memory would stay as long as what he has started.  Seen from inside by nobody,
- * as its pid namespace is the caller's.  Returns if it cannot be. */
-static void become_waiter(const struct plan_waiter *waiter)
-{
-	const char *argv[] = { "pyrun-monitor", "wait", waiter->event, NULL }, *environment[] = { NULL };
-	int fds[3] = { waiter->go_fd, waiter->record_fd, waiter->program_fd };
-
-	for (int i = 0; i < 3; i++)
-		if ((fds[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 3)) < 0 && i != 1)
-			return;
-	for (int i = 0; i < 2; i++)
-		if (fds[i] >= 0)
-			dup2(fds[i], i);
-		else
-			close(i);
-	close(2);
-	syscall(SYS_execveat, fds[2], "", argv, environment, AT_EMPTY_PATH);
 }
 
 /* Not dumpable from before we are visible inside, so that nobody there can ptrace us or open a /proc/PID/… of ours
@@ -120,8 +92,6 @@ _Noreturn void plan_join(const struct plan_join *join, const struct plan *plan, 
 	if (second == 0)
 		joined_main(join, plan, report_fd);
 	(void)!write(result_fd, &(int32_t){ (int32_t)second }, sizeof(int32_t));
-	if (join->detached && join->waiter)
-		become_waiter(join->waiter);
 	/* Neither our caller's streams nor its report may be kept open by us. */
 	sys_close_range(0, ~0u, 0);
 	while (waitpid((pid_t)second, &status, 0) < 0 && errno == EINTR)

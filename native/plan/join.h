@@ -10,21 +10,10 @@ struct plan_join {
 	int stdio[3]; /* -1: from the plan's console */
 	int control_fd; /* receives the console's master; -1: none */
 	int cgroup_fd; /* cgroup.procs of the container's group; -1: it stays in the caller's */
-	int detached; /* nobody waits for the caller's child */
-	/* If detached, what it becomes then, to wait in its place; or NULL: the process is left to the container's init. */
-	const struct plan_waiter *waiter;
-};
-
-struct plan_waiter {
-	int program_fd; /* pyrun-monitor */
-	int go_fd; /* its standard input: at the end of it the caller has recorded all that comes before the end */
-	int record_fd; /* its standard output: the record of events, or -1 */
-	const char *event; /* the line that it writes there, up to the exit code */
 };
 
 /* In a child of the caller, with all signals blocked.  Writes an int32_t to result_fd: the pid of the process, in the
- * caller's pid namespace; a failure goes to report_fd, which execve(2) closes.  Ends with the process and with its code, or
- * as the waiter. */
+ * caller's pid namespace; a failure goes to report_fd, which execve(2) closes.  Ends with the process and with its code. */
 _Noreturn void plan_join(const struct plan_join *join, const struct plan *plan, int report_fd, int result_fd);
 
 #endif

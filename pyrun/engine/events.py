@@ -70,18 +70,13 @@ class Exec:
         self._command = " ".join(command)
         self._id = os.urandom(32).hex()
 
-    def until_exit(self) -> tuple[int, bytes]:
-        """Return the record, opened to be written to (-1: it cannot be), and ``exec_die`` up to its exit code."""
-        try:
-            fd = _open(self._layout)
-        except OSError:
-            fd = -1
-        attributes = _of_container(self._record, {"execID": self._id})
-        return fd, _body("container", self._record["id"], attributes).encode("ascii")
-
     def __call__(self, action: str, **attributes: str) -> None:
         words = f"{action}: {self._command}" if action in ("exec_create", "exec_start") else action
         container(self._layout, words, self._record, execID=self._id, **attributes)
+
+    def prepared(self) -> str:
+        """Return the line of its end as far as its attributes, for who waits for it (native/monitor/exec.c)."""
+        return _body("container", self._record["id"], _of_container(self._record, {"execID": self._id}))
 
 
 def image(layout: Layout, action: str, identity: str, name: str, labels: Mapping[str, str] | None = None) -> None:

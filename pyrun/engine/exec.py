@@ -1,26 +1,24 @@
 """``exec``: a further process in a running container, with its capabilities, filters and user.
 
-It must not print. The process is joined by native/module/join.c; nothing of ours is executed inside.
+It must not print. The process is started and waited for by native/monitor/exec.c; nothing of ours is executed inside.
 """
 
 from __future__ import annotations
 
-import _socket
 import os
 
-from pyrun._native import ffi, lib
 from pyrun.engine import events, filters, lifecycle
 from pyrun.engine.exec_streams import Streams
 from pyrun.errors import InvalidInputError, RefusedError, WrongStatusError
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import state
+from pyrun.runtime.join import join
 from pyrun.store import containers, fsio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyrun.engine.exec_waiter import Waiter
     from pyrun.engine.options import ExecOptions
     from pyrun.runtime.plan import Plan
     from pyrun.runtime.state import State
@@ -69,38 +67,36 @@ def _run(layout: Layout, directory: str, options: ExecOptions, now: State, pidfd
     ) as streams:
         record_event = events.Exec(layout, containers.load(directory), options.args)
         record_event("exec_create")
-        waiter = _waiter(record_event, flags) if options.detach else None
-        pid = -1
+        group = _open_group(now.pid)
         try:
-            pid = _join(pidfd, flags, plan, streams, now.pid, options.args[0], waiter)
-            if state.pause_begun(directory):
-                from pyrun.runtime import pause
-
-                pause.stop_newcomers(directory)
-            record_event("exec_start")
+            joined = join(
+                pidfd, flags, plan, streams.child, has_console=options.tty, cgroup_fd=group,
+                events=layout.events, event=record_event.prepared(),
+            )  # fmt: skip
         finally:
-            if waiter is not None:
-                waiter.let_go(is_started=pid > 0)
-        if options.detach:
-            if options.tty:
-                streams.leave_console()
-            os.waitpid(pid, 0)  # the one in between: the process is the waiter's, or the container's own
-            return 0
-        code = streams.pump(pid)
+            if group >= 0:
+                os.close(group)
+        streams.started()
+        if joined.failure:
+            joined.has_failed()
+            raise _gone_or(joined.failure, plan, options.args[0])
+        if options.tty:
+            streams.take_console(joined.console)
+        if state.pause_begun(directory):
+            from pyrun.runtime import pause
+
+            pause.stop_newcomers(directory)
+        record_event("exec_start")
+        joined.start_is_recorded()
+        try:
+            code = 0 if options.detach else streams.pump(joined.process)
+        finally:
+            joined.close()
+        if options.detach or streams.is_detached:
+            joined.process.leave()
         if streams.is_detached:
-            streams.leave_console()
             record_event("exec_detach")
-        else:
-            record_event("exec_die", exitCode=str(code))
         return code
-
-
-def _waiter(record_event: events.Exec, flags: int) -> Waiter | None:
-    from pyrun.engine.exec_waiter import Waiter
-    from pyrun.runtime.engine_ns import CLONE_NEWPID
-
-    # A container that sees its caller's processes would see it; and an orphan has a parent there who reaps it.
-    return Waiter(record_event) if flags & CLONE_NEWPID else None
 
 
 def process_of(directory: str, config: dict[str, Any], options: ExecOptions) -> dict[str, Any]:
@@ -153,45 +149,6 @@ def _user(directory: str, config: dict[str, Any], text: str) -> tuple[dict[str, 
     return user, found.home
 
 
-def _join(pidfd: int, flags: int, plan: Plan, streams: Streams, init: int, command: str, waiter: Waiter | None) -> int:
-    """Start the process; returns its pid, a child of ours, once the program has been executed."""
-    encoded = plan.encode()
-    content = ffi.from_buffer(encoded)
-    # Kept alive here: cffi's structures hold only addresses.
-    event = ffi.from_buffer(b"\0" if waiter is None else waiter.event)
-    ours, theirs = _socket.socketpair(1, 5)  # AF_UNIX, SOCK_SEQPACKET: for the console's master
-    group = _open_group(init)
-    join = ffi.new(
-        "struct pyrun_join *",
-        {
-            "pidfd": pidfd, "namespaces": flags, "plan": content, "plan_size": len(encoded), "stdio": streams.child,
-            "control_fd": theirs.fileno(), "cgroup_fd": group, "detached": streams.detached, "event": event,
-            "waiter_fd": -1,
-        },
-    )  # fmt: skip
-    if waiter is not None:
-        join.waiter_fd, join.go_fd, join.record_fd = waiter.program_fd, waiter.go_fd, waiter.record_fd
-    report, failure = ffi.new("int *"), ffi.new("struct plan_failure *")
-    try:
-        pid = int(lib.pyrun_join(join, report, failure))
-        theirs.close()
-        if pid < 0:
-            raise _gone_or(bytes(ffi.buffer(failure)), plan, command)
-        streams.started()
-        record = _read_report(report[0])
-        if record:
-            os.waitpid(pid, 0)
-            raise _gone_or(record, plan, command)
-        if streams.tty:
-            streams.take_console(ours)
-        return pid
-    finally:
-        theirs.close()
-        ours.close()
-        if group >= 0:
-            os.close(group)
-
-
 def _open_group(init: int) -> int:
     """Open cgroup.procs of the container's group; -1 if we are in it, or may not go there."""
     try:
@@ -205,13 +162,6 @@ def _open_group(init: int) -> int:
         return os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) if group else -1
     except OSError:
         return -1
-
-
-def _read_report(fd: int) -> bytes:
-    try:
-        return os.read(fd, 4096)
-    finally:
-        os.close(fd)
 
 
 def _gone_or(record: bytes, plan: Plan, command: str) -> Exception:

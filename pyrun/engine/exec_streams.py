@@ -7,7 +7,6 @@ through /proc/self/fd. Those are pumped.
 
 from __future__ import annotations
 
-import _socket
 import os
 import select
 import stat
@@ -15,7 +14,7 @@ import stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrun.engine.detach_keys import Detacher
-    from pyrun.runtime.launch import ConsoleKeeper
+    from pyrun.runtime.engine_ns import Process
 
 _CHUNK = 65536
 _EIO = 5
@@ -26,18 +25,7 @@ _TIOCSWINSZ = 0x5414
 class Streams:
     """``child``: the descriptors for the process, -1 where it gets a console."""
 
-    __slots__ = (
-        "_detacher",
-        "_keeper",
-        "_master",
-        "_pairs",
-        "_stdin",
-        "_theirs",
-        "_tty_gone",
-        "child",
-        "detached",
-        "tty",
-    )
+    __slots__ = ("_detacher", "_master", "_pairs", "_stdin", "_theirs", "_tty_gone", "child", "detached", "tty")
 
     def __init__(self, *, interactive: bool, tty: bool, detached: bool, detach_keys: bytes) -> None:
         self.tty = tty
@@ -48,7 +36,6 @@ class Streams:
         self._stdin = -1  # our end of its standard input, where that is pumped
         self._pairs: dict[int, int] = {}  # what to read -> where to write it
         self._detacher: Detacher | None = None
-        self._keeper: ConsoleKeeper | None = None
         if tty:
             from pyrun.engine.detach_keys import Detacher
 
@@ -70,8 +57,6 @@ class Streams:
 
     def __exit__(self, *_: object) -> None:
         self.started()
-        if self._keeper is not None:
-            self._keeper.end()
         for fd in (*self._pairs, self._stdin, self._master):
             if fd > 2:
                 try:
@@ -86,16 +71,12 @@ class Streams:
             os.close(fd)
         self._theirs = []
 
-    def take_console(self, connection: _socket.socket) -> None:
-        """Receive the console's master that the process has sent."""
-        _, ancillary, _, _ = connection.recvmsg(1, 64)
-        self._master = int.from_bytes(ancillary[0][2][:4], "little")
-        from pyrun.runtime.launch import ConsoleKeeper
-
-        self._keeper = ConsoleKeeper(self._master)  # from now on: we may be killed
-        self._pairs[self._master] = 1
+    def take_console(self, master_fd: int) -> None:
+        """Pump the console from now on; takes ownership of its master."""
+        self._master = master_fd
+        self._pairs[master_fd] = 1
         if self._stdin == -2:
-            self._stdin = self._master
+            self._stdin = master_fd
 
     def _input(self, wanted: bool) -> int:
         if not wanted:
@@ -121,15 +102,9 @@ class Streams:
         self._theirs.append(fd)
         return fd
 
-    def leave_console(self) -> None:
-        """The caller goes, what runs on the console stays."""
-        if self._keeper is not None:
-            self._keeper.take_over()
-        self._keeper = None
-
-    def pump(self, pid: int) -> int:
+    def pump(self, process: Process) -> int:
         """Pump until the process ends; return its exit code (128 + signal), or 0 after the detach keys."""
-        pidfd = os.pidfd_open(pid)
+        pidfd = os.pidfd_open(process.pid)
         try:
             if self.tty and self._stdin >= 0:
                 from pyrun.engine.terminal import RawTerminal, window_changes
@@ -140,10 +115,7 @@ class Streams:
                 self._loop(pidfd)
         finally:
             os.close(pidfd)
-        if self.is_detached:
-            return 0
-        _, status = os.waitpid(pid, 0)
-        return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return 0 if self.is_detached else process.wait()
 
     @property
     def is_detached(self) -> bool:

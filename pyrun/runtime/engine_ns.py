@@ -7,6 +7,7 @@ It must not know what runs in it. Hot.
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from pyrun._native import ffi, lib
@@ -21,6 +22,9 @@ CLONE_NEWPID = 0x20000000
 FORM_FULL = "full"
 FORM_FLAT = "flat"
 _EPERM, _ENOSPC = 1, 28
+# linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
+_F_ADD_SEALS = 1033
+_ALL_SEALS = 1 | 2 | 4 | 8
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -166,6 +170,16 @@ def spawn_in(
     if remember and new:
         _remember(engine_file, pid, engine.size)
     return Process(pid)
+
+
+def sealed(content: bytes) -> int:
+    """Return a memfd that holds ``content``, orders for a program of ours, and can never change."""
+    fd = os.memfd_create("pyrun-job", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    done = 0
+    while done < len(content):
+        done += os.write(fd, content[done:])
+    fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
+    return fd
 
 
 def _spawn(

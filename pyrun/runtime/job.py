@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from _struct import pack
 
@@ -12,9 +11,6 @@ TTY, STDIN, STDIN_ONCE, EPHEMERAL, INIT, LOG, NETWORK, NETWORK_READY_FD, PASSTHR
 MAGIC = 0x424F4A59
 VERSION = 1
 _HEADER_BYTES = 184
-# linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
-_F_ADD_SEALS = 1033
-_ALL_SEALS = 1 | 2 | 4 | 8
 
 
 class Job:
@@ -97,13 +93,3 @@ class Job:
             plan_offset + len(plan) + len(padding), len(self.health),
         )  # fmt: skip
         return header + bytes(data) + plan + padding + self.health
-
-
-def sealed(content: bytes) -> int:
-    """Return a memfd that holds ``content`` and can never change."""
-    fd = os.memfd_create("pyrun-job", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    done = 0
-    while done < len(content):
-        done += os.write(fd, content[done:])
-    fcntl.fcntl(fd, _F_ADD_SEALS, _ALL_SEALS)
-    return fd

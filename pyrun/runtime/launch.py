@@ -10,7 +10,7 @@ import os
 
 from pyrun.errors import KernelError
 from pyrun.runtime import engine_ns
-from pyrun.runtime.job import PASSTHROUGH, Job, sealed
+from pyrun.runtime.job import PASSTHROUGH, Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def start_monitor(
     own_pids = job.clone_flags & engine_ns.CLONE_NEWPID
     # The container's, which hands on what it was given; else the monitor has nothing to say there.
     stdio = (0, 1, 2) if job.flags & PASSTHROUGH else (-1, -1, -1)
-    memfd = sealed(job.encode(plan.encode()))
+    memfd = engine_ns.sealed(job.encode(plan.encode()))
     ours, theirs = _socket.socketpair(_AF_UNIX, _SOCK_SEQPACKET)
     try:
         process = engine_ns.spawn_in(
@@ -78,40 +78,6 @@ def start_monitor(
         theirs.close()
         os.close(memfd)
     return Monitor(ours.detach(), process)
-
-
-class ConsoleKeeper:
-    """A small process that holds the master of a terminal and reads it once we are gone, until its last program is.
-
-    It is no monitor's: outside of every namespace of ours, where no container can reach it.
-    """
-
-    __slots__ = ("_process", "_writer")
-
-    def __init__(self, master_fd: int) -> None:
-        nowhere = engine_ns.EngineMap(0, "", "", None, None)
-        ready, theirs = os.pipe2(os.O_CLOEXEC)
-        alive, self._writer = os.pipe2(os.O_CLOEXEC)
-        try:
-            argv = [LIBEXEC + "/pyrun-monitor", "console"]
-            self._process = engine_ns.spawn_in("", nowhere, argv, fds=(-1, -1, -1, master_fd, theirs, alive))
-        finally:
-            os.close(theirs)
-            os.close(alive)
-            # Until it is in a session of its own: the end of ours hangs up on all that are in it.
-            os.read(ready, 1)
-            os.close(ready)
-
-    def take_over(self) -> None:
-        """We go, what runs on the terminal stays."""
-        os.close(self._writer)
-        self._process.leave()
-
-    def end(self) -> None:
-        """What ran on the terminal has ended before us."""
-        self._process.kill()
-        self._process.wait()
-        os.close(self._writer)
 
 
 def wait_started(monitor: Monitor, plan: Plan | None, command: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ from tests.support.features import requires
 from tests.support.groups import leave, new_group
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.support.boxes import Box
 
 pytestmark = requires("userns", "subids", "overlay")
@@ -248,3 +252,75 @@ def test_detached_ones_are_reaped_and_their_ends_recorded(box: Box) -> None:
         box.pyrun.ok("kill", "host")
         assert [follower.stdout.readline() for _ in range(2)] == [b"0\n", b"137\n"]
         follower.kill()
+
+
+@contextmanager
+def ends_of(box: Box) -> Iterator[Callable[[], dict[str, str]]]:
+    """Follow the record: each call waits for the next end of an exec and returns its attributes."""
+    words = ("events", "--since", "1h", "--filter", "event=exec_die", "--format", "{{json .Actor.Attributes}}")
+    process = box.pyrun.popen(*words, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    stdout = process.stdout
+    try:
+        yield lambda: json.loads(stdout.readline())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_end_of_a_detached_one_is_recorded(box: Box) -> None:
+    box.start("host", "--label", "tier=web")
+    with ends_of(box) as next_end:
+        box.pyrun.ok("exec", "-d", "host", "sh", "-c", "exit 5")
+        end = next_end()
+        started = box.pyrun.ok(
+            "events", "--since", "1h", "--until", "0s", "--filter", "event=exec_start", "--format",
+            "{{.Actor.Attributes.execID}}",
+        )  # fmt: skip
+        assert end == {"execID": started, "exitCode": "5", "image": box.image, "name": "host", "tier": "web"}
+        box.pyrun.ok("exec", "-d", "host", "sh", "-c", "kill -TERM $$")
+        assert next_end()["exitCode"] == "143"
+        box.pyrun.ok("exec", "-d", "host", "sleep", "1000")
+        box.pyrun.ok("kill", "host")
+        assert next_end()["exitCode"] == "137"
+
+
+def test_the_end_is_recorded_when_the_caller_was_killed(box: Box) -> None:
+    box.start("host")
+    with ends_of(box) as next_end:
+        script = "echo in; while [ ! -e /go ]; do sleep 0.05; done; exit 6"
+        process = box.pyrun.popen("exec", "host", "sh", "-c", script, stdout=subprocess.PIPE)
+        with process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"in\n"
+            process.kill()
+        box.pyrun.ok("exec", "host", "touch", "/go")
+        assert sorted(next_end()["exitCode"] for _ in range(2)) == ["0", "6"]
+
+
+def test_no_interpreter_stays_with_what_is_detached_from(box: Box) -> None:
+    box.start("host")
+    before = set(attendants())
+    box.pyrun.ok("exec", "-d", "host", "sleep", "1000")
+    child = on_a_terminal(box, "exec", "-it", "host", "sh", "-c", "echo up; exec yes")
+    child.expect_exact("up")
+    child.send(DETACH)
+    child.expect(pexpect.EOF)
+    child.close()
+    memory = {pid: kilobytes for pid, kilobytes in attendants().items() if pid not in before}
+    assert len(memory) == 4  # for each: who waits outside, and who has joined the pid namespace
+    assert max(memory.values()) <= 60
+    box.pyrun.ok("kill", "host")
+
+
+def attendants() -> dict[str, int]:
+    """Return the memory of their own, in kB, of all that wait for an exec, by pid."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "comm").read_text() == "pyrun-exec\n":
+                status = (entry / "status").read_text()
+                found[entry.name] = int(status.partition("RssAnon:")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError, IndexError):
+            continue
+    return found

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pyrun._native import ffi, lib
 
 from pyrun.linux import capabilities
 from pyrun.runtime import compile as compiler
 from pyrun.runtime import engine_ns, job, launch, state
-from pyrun.runtime.failure import RECORD_BYTES, Failure, to_error
+from pyrun.runtime.failure import Failure, to_error
+from pyrun.runtime.join import join
 from tests.support.features import ROOT
 
 if TYPE_CHECKING:
@@ -281,42 +281,27 @@ class Bundle:
         plan = compiler.compile_exec(config["process"], self.filters)
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         out, err = os.pipe(), os.pipe()
-        try:
-            pid, record = self._join(running, compiler.clone_flags(config), plan, [null, out[1], err[1]])
-        finally:
-            for fd in (null, out[1], err[1]):
-                os.close(fd)
-        with open(out[0], "rb") as stdout, open(err[0], "rb") as stderr:
-            if record:
-                raise to_error(record, plan, args[0])
-            written = stdout.read(), stderr.read()
-        _, status = os.waitpid(pid, 0)
-        return Result(os.waitstatus_to_exitcode(status), *written)
-
-    @staticmethod
-    def _join(running: Running, flags: int, plan: Plan, stdio: list[int]) -> tuple[int, Failure | None]:
-        encoded = plan.encode()
-        content = ffi.from_buffer(encoded)
-        report, failure = ffi.new("int *"), ffi.new("struct plan_failure *")
         pidfd = os.pidfd_open(running.pid)
         try:
-            join = ffi.new(
-                "struct pyrun_join *",
-                {
-                    "pidfd": pidfd, "namespaces": flags, "plan": content, "plan_size": len(encoded), "stdio": stdio,
-                    "control_fd": -1,
-                },
-            )  # fmt: skip
-            pid = int(lib.pyrun_join(join, report, failure))
+            joined = join(
+                pidfd,
+                compiler.clone_flags(config),
+                plan,
+                [null, out[1], err[1]],
+                has_console=False,
+                events="",
+                event="",
+            )
         finally:
-            os.close(pidfd)
-        if pid < 0:
-            return pid, Failure.decode(bytes(ffi.buffer(failure)))
-        with open(report[0], "rb", buffering=0) as pipe:
-            record = pipe.read(RECORD_BYTES)
-        if record:
-            os.waitpid(pid, 0)
-        return pid, Failure.decode(record) if record else None
+            for fd in (null, out[1], err[1], pidfd):
+                os.close(fd)
+        with open(out[0], "rb") as stdout, open(err[0], "rb") as stderr:
+            if joined.failure:
+                joined.has_failed()
+                raise to_error(Failure.decode(joined.failure), plan, args[0])
+            written = stdout.read(), stderr.read()
+        joined.close()
+        return Result(joined.process.wait(), *written)
 
     def log(self) -> list[dict[str, str]]:
         """Return the records of the current log file."""

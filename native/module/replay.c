@@ -1,4 +1,4 @@
-/* A process in a running container (`exec`), and the replay of a plan. */
+/* The replay of a plan. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -7,7 +7,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "../plan/join.h"
 #include "../plan/syscalls.h"
 #include "module.h"
 
@@ -48,55 +47,6 @@ long pyrun_clone_quietly(struct clone_args *args)
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = saved;
 	return pid;
-}
-
-int pyrun_join(const struct pyrun_join *join, int *report_out, struct plan_failure *failure)
-{
-	struct plan_waiter waiter = { .program_fd = join->waiter_fd, .go_fd = join->go_fd, .record_fd = join->record_fd, .event = join->event };
-	struct plan_join how = { .pidfd = join->pidfd, .namespaces = join->namespaces, .control_fd = join->control_fd,
-				 .cgroup_fd = join->cgroup_fd, .detached = join->detached, .waiter = join->waiter_fd >= 0 ? &waiter : NULL };
-	int fds[2], result[2];
-	struct plan plan;
-	int32_t pid = 0;
-	long first;
-
-	memcpy(how.stdio, join->stdio, sizeof(how.stdio));
-	*report_out = -1;
-	errno = EINVAL;
-	if (plan_load(&plan, join->plan, join->plan_size) < 0)
-		return record(failure, "plan"), -1;
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return record(failure, "pipe2"), -1;
-	if (pipe2(result, O_CLOEXEC) < 0) {
-		record(failure, "pipe2");
-		close(fds[0]);
-		close(fds[1]);
-		return -1;
-	}
-	first = pyrun_clone_quietly(&(struct clone_args){ .exit_signal = SIGCHLD });
-	/* The waiter is nobody's child: who calls us may live longer than it. */
-	if (first == 0 && how.detached && how.waiter && sys_clone3(&(struct clone_args){ .exit_signal = SIGCHLD }) > 0)
-		_exit(0);
-	if (first == 0)
-		plan_join(&how, &plan, fds[1], result[1]);
-	record(failure, "clone3");
-	close(fds[1]);
-	close(result[1]);
-	if (first < 0 || read_record(result[0], &pid, sizeof(pid)) != sizeof(pid))
-		pid = -1;
-	close(result[0]);
-	if (pid > 0) {
-		*report_out = fds[0];
-		return (int)first;
-	}
-	while (first > 0 && waitpid((pid_t)first, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (first > 0 && read_record(fds[0], failure, sizeof(*failure)) != sizeof(*failure)) {
-		errno = ECHILD; /* it was killed */
-		record(failure, "clone3");
-	}
-	close(fds[0]);
-	return -1;
 }
 
 int pyrun_run_plan(const char *bytes, size_t size, unsigned long long clone_flags, struct plan_failure *failure)
