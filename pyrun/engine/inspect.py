@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import health, log_files, restart_policy
+from pyrun.engine import failed_start, health, log_files, restart_policy
 from pyrun.engine.host_config import bindings, host_config
 from pyrun.engine.instant import ZERO
 from pyrun.engine.network_settings import network_settings
@@ -80,6 +80,7 @@ def _ports(record: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
 
 def _state(directory: str, record: dict[str, Any], state: State, *, is_running: bool) -> dict[str, Any]:
     checked = health.inspect(directory, record, state)
+    code, error = failed_start.read(directory, state) or (state.exit_code, "")
     return {
         "Status": state.word,
         "Running": state.is_up,
@@ -88,8 +89,8 @@ def _state(directory: str, record: dict[str, Any], state: State, *, is_running: 
         "OOMKilled": state.oom,
         "Dead": state.status == "dead",
         "Pid": state.pid if is_running else 0,
-        "ExitCode": state.exit_code,
-        "Error": "",
+        "ExitCode": code,
+        "Error": error,
         "StartedAt": state.started or ZERO,
         "FinishedAt": state.finished or ZERO,
         **({"Health": checked} if checked else {}),

@@ -6,7 +6,7 @@ import os
 
 from pyrun.engine import events, launch
 from pyrun.engine.create import create, make
-from pyrun.errors import RefusedError
+from pyrun.errors import PyrunError, RefusedError
 from pyrun.runtime import state
 from pyrun.store import containers
 from pyrun.store.containers import Created
@@ -60,9 +60,13 @@ def run(layout: Layout, options: RunOptions, show_plan: Callable[[str], None] | 
         started = launch.run_to_exec(
             layout, made[0], attached=attached, window=window, again=again if options.rm else None, show_plan=show_plan
         )
-    except BaseException:
+    except BaseException as error:
         if options.rm:
             _remove(layout, made[-1])
+        elif isinstance(error, PyrunError):
+            from pyrun.engine import failed_start
+
+            failed_start.keep(layout, made[-1], error)
         raise
     if not attached:
         started.monitor.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrun.engine import events, launch, lifecycle
-from pyrun.errors import SyscallError, WrongStatusError
+from pyrun.errors import PyrunError, SyscallError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers
 from pyrun.store.containers import Created
@@ -61,7 +61,13 @@ def start(
 
             code = join(layout, created.record, directory, now.pid, stdin=interactive, keys=keys, proxy=True)
             return _told(layout, created, code)
-        started = _start(layout, created, attached)
+        try:
+            started = _start(layout, created, attached)
+        except PyrunError as error:
+            from pyrun.engine import failed_start
+
+            failed_start.keep(layout, created, error)
+            raise
     if not attached:
         started.monitor.close()
         return None

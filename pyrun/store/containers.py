@@ -70,6 +70,11 @@ def copying(path: str) -> str:
     return path + "/copying"
 
 
+def start_error(path: str) -> str:
+    """Return where it is kept why the container could not be started the last time."""
+    return path + "/start-error"
+
+
 def load(path: str) -> dict[str, Any]:
     """Read container.json of a container's directory.
 

@@ -32,6 +32,7 @@ ROOT, mode 0700
       stays                  engine.create / sweep   empty; a --rm container made to be started by another process
       copying                engine.inside / launch, the monitor: OFD lock, `cp` exclusive, a start shared; there once
                              `cp` has worked on it while it did not run
+      start-error            engine.failed_start     by rename: exit code, sentence; holds while `state` is older
       kept                   engine.restart / sweep  a --rm container that is about to be started again; TOKEN
       upper/ work/ rootfs/   overlay                 writable layer, overlay's own, mount point
       logs/                  the monitor             json.log, ctr.log or local.log; rotated: .1, .2
