@@ -53,6 +53,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         return 0
     from pyrun.cli import text
 
+    ps.name_images(session.layout, found)
     now = text.now()
     if params["format"] or params["size"]:
         from pyrun.cli.ps_format import show, sizes_of

@@ -98,13 +98,19 @@ def container_row(container: Container, *, no_trunc: bool, now: int) -> tuple[st
     record = container.record
     return (
         container.id if no_trunc else container.id[:12],
-        record["image_ref"] or "<no image>",
+        container_image(container, no_trunc=no_trunc),
         container_command(record, no_trunc=no_trunc),
         human_duration(now - container.created) + " ago",
         container_status(container, now=now),
         container_ports(record) if container.state.status == "running" else "",
         record["name"],
     )
+
+
+def container_image(container: Container, *, no_trunc: bool) -> str:
+    """Return what the user called the image, or, where that is no longer its name, its id."""
+    is_id = container.image == container.record["image_id"]
+    return container.image[7:19] if is_id and not no_trunc and container.image else container.image or "<no image>"
 
 
 def container_command(record: Mapping[str, Any], *, no_trunc: bool) -> str:

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 class Container:
-    """One line of the list. `record` is container.json; times in nanoseconds since 1970."""
+    """One line of the list. `record` is container.json; times in nanoseconds since 1970; `image`: how it was named."""
 
-    __slots__ = ("created", "directory", "id", "record", "state")
+    __slots__ = ("created", "directory", "id", "image", "record", "state")
 
     def __init__(self, container_id: str, directory: str, record: dict[str, Any], state: State) -> None:
         self.id = container_id
         self.directory = directory
         self.record = record
+        self.image: str = record["image_ref"]  # see `name_images`
         self.state = state
         self.created = parse_rfc3339(record["created"])
 
@@ -63,6 +64,21 @@ def list_containers(
     if accept is not None:
         found = accept.select(found, layout)
     return found[:last] if last > 0 else found
+
+
+def name_images(layout: Layout, found: Sequence[Container]) -> None:
+    """Name an image by its id where what the user wrote means another one by now, or none: as docker does."""
+    from pyrun.images import resolve
+    from pyrun.store import index
+
+    entries = index.entries(layout)
+    named: dict[tuple[str, str], bool] = {}
+    for container in found:
+        key = container.image, container.record["image_id"]
+        if key not in named:
+            named[key] = not key[1] or resolve.means(entries, *key)
+        if not named[key]:
+            container.image = key[1]
 
 
 def load(container_id: str, directory: str) -> Container | None:

@@ -70,6 +70,15 @@ def find_in(found: list[Entry], text: str) -> Entry:
     return entry
 
 
+def means(found: list[Entry], text: str, image_id: str) -> bool:
+    """Say whether ``text`` names the image with that id (of its config)."""
+    try:
+        entry = find_in(found, text)
+    except (ImageNotFoundError, InvalidInputError, InvalidReferenceError):
+        return False
+    return (index.notes_of(entry).get(index.CONFIG) or entry["digest"]) == image_id
+
+
 def entries_of_id(found: list[Entry], text: str) -> list[Entry]:
     """Return the entries whose image id or manifest digest begins with ``text`` (hex, or ``sha256:`` and hex)."""
     prefix = text.removeprefix("sha256:")

@@ -17,6 +17,7 @@ from pyrun.engine.inspect import inspect
 from pyrun.errors import ContainerNotFoundError, FlagValueError, InvalidInputError
 from pyrun.runtime.state import boot_id, start_time
 from pyrun.store import containers, owner
+from pyrun.store.index import CONFIG
 from pyrun.store.layout import Layout
 
 F_OFD_SETLK = 37
@@ -253,11 +254,35 @@ def test_inspect_has_every_field_of_dockers_and_no_other(world: World) -> None:
                 assert not extra
 
 
+def tag(world: World, image: str) -> None:
+    """Let busybox:1 mean the image whose id is all that digit."""
+    notes = {"org.opencontainers.image.ref.name": "docker.io/library/busybox:1", CONFIG: f"sha256:{image * 64}"}
+    os.makedirs(os.path.dirname(world.layout.index), exist_ok=True)
+    document = {"manifests": [{"digest": "sha256:" + "f" * 64, "annotations": notes}]}
+    write(os.path.dirname(world.layout.index), "index.json", document)
+
+
+def test_an_image_is_called_by_its_id_once_its_name_means_another(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("1", "running")
+    world.add("2", "running", image_ref="eeeeeeee")
+    monkeypatch.setattr(main.Session, "layout", world.layout)
+    tag(world, "e")
+    assert main.main(["ps", "--format", "{{.Image}}"]) == 0
+    tag(world, "a")
+    assert main.main(["ps", "--format", "{{.Image}}"]) == 0
+    assert main.main(["ps", "--no-trunc", "--format", "{{.Image}}"]) == 0
+    whole = "sha256:" + "e" * 64
+    assert capsys.readouterr().out.split() == ["eeeeeeee", "busybox:1", "e" * 12, "e" * 12, whole, whole]
+
+
 def test_ps_prints_dockers_columns(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.add("1", "running")
     world.add("2", "exited")
+    tag(world, "e")
     monkeypatch.setattr(main.Session, "layout", world.layout)
     monkeypatch.setattr("pyrun.cli.text.now", lambda: 1704074400 * 10**9)  # 2024-01-01T02:00:00Z
     assert main.main(["ps", "-a"]) == 0
