@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pyrun.engine import images, inspect, logs, ps
@@ -65,6 +68,7 @@ class Killing:
         found: dict[str, Any] = json.loads(self._out.read_text())
         if found["killed"]:
             INSTANTS.add((" ".join(argv), role, str(when), victims))
+            threading.Thread(target=reap, args=([int(pid) for pid in found["killed"]],), daemon=True).start()
         return found
 
     def states(self) -> dict[str, str]:
@@ -115,6 +119,35 @@ class Killing:
         self.box.pyrun.ok("rm", "-f", "nobody-at-all")
         left = set(self.content().items()) ^ set(self.before.items())
         assert not left, f"left behind, or gone: {sorted(left)}"
+
+
+def reap(pids: list[int]) -> None:
+    """Take the exit status of those that become orphans, as a machine's init does: the tests are their subreaper.
+
+    One that joined a container's pid namespace (`exec`) and is not reaped keeps that, and its monitor, from ending:
+    pid_namespaces(7), zap_pid_ns_processes(). The dead whose parents are still dying are not ours yet.
+    """
+    poll = select.poll()
+    alive = {}
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            alive[os.pidfd_open(pid)] = pid
+    for fd in alive:
+        poll.register(fd, select.POLLIN)
+    dead: list[int] = []
+    while alive:
+        for fd, _ in poll.poll():
+            poll.unregister(fd)
+            dead.append(alive.pop(fd))
+            os.close(fd)
+        dead = [pid for pid in dead if not _take_status(pid)]
+
+
+def _take_status(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False
 
 
 def instances() -> int:

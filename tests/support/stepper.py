@@ -3,7 +3,7 @@
 ``stepper.py OUT ROLE WHEN VICTIMS -- ARGUMENTS…``: at the WHEN-th system call of ROLE, before it is executed, each
 living process whose role is one of VICTIMS (separated by commas) is killed. WHEN 0: nobody; the calls are counted.
 Roles: ``client`` (the command), ``helper`` (what it starts), ``monitor``, ``init`` (the monitor's children) and
-``program`` (init's). OUT gets JSON: {"calls": {role: count}, "killed": [roles], "status": the command's}.
+``program`` (init's). OUT gets JSON: {"calls": {role: count}, "killed": {pid: role}, "status": the command's}.
 
 Unlike strace's --inject it counts all calls of a process together, and can end several processes at once. newuidmap(1)
 is set-user-ID and cannot be traced: another container must keep the engine namespace.
@@ -42,7 +42,7 @@ class Stepper:
         self.victims = victims
         self.roles: dict[int, str] = {}
         self.calls: Counter[str] = Counter()
-        self.killed: list[str] = []
+        self.killed: dict[int, str] = {}
         self.status = -1
         self._info = ctypes.create_string_buffer(88)
 
@@ -117,7 +117,7 @@ class Stepper:
                     os.kill(victim, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-                self.killed.append(its_role)
+                self.killed[victim] = its_role
 
 
 def main() -> int:
