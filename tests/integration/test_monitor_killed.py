@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import subprocess
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.test_events import following, past
+from tests.integration.test_terminal_end import at_prompt
 from tests.support.boxes import wait_pid
 from tests.support.features import requires
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 pytestmark = requires("userns", "overlay")
 
 RUN = ("run", "-d", "--name", "con", "--network", "none", "-v", "/data")
+# A line each: a part of one is not in the log yet.
+TELLS = ("sh", "-c", "while echo 'here> '; do sleep 0.1; done")
 SWEEP = ("rm", "-f", "nobody")
 DEAD_FOR_ONE = [("die", "137"), ("unmount", None)]
 
@@ -88,6 +92,30 @@ def test_who_is_attached(box: Box, options: tuple[str, ...]) -> None:
     box.pyrun.ok(*SWEEP)
     assert box.names("-a") == ([] if options else ["con"])
     assert ends(box) == DEAD_FOR_ONE
+
+
+@pytest.mark.parametrize(
+    ("verb", "code"),
+    [
+        (("attach", "con"), 137), (("exec", "-it", "con", *TELLS), 137), (("logs", "-f", "con"), 0),
+        (("wait", "con"), 0), (("wait", "--condition", "exited", "con"), 0),
+    ],
+)  # fmt: skip
+def test_who_is_on_it_ends(box: Box, verb: tuple[str, ...], code: int) -> None:
+    """With docker's codes for a container that was killed, and gives its terminal back."""
+    box.pyrun.ok(*RUN, "-it", box.image, *TELLS)
+    if verb[0] == "wait":
+        process, theirs = box.pyrun.popen(*verb, stdout=subprocess.PIPE), -1
+    else:
+        process, ours, theirs = at_prompt(box, *verb)
+    os.kill(monitor_of(box, "con"), signal.SIGKILL)
+    with process:
+        assert process.wait(60) == code
+        assert process.stdout is None or process.stdout.read() == b"137\n"
+    if theirs >= 0:
+        assert termios.tcgetattr(theirs)[3] & termios.ICANON
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_its_end_is_not_told_twice_where_it_waited_to_restart(box: Box) -> None:
