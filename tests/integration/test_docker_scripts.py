@@ -45,8 +45,8 @@ SCRIPTS = {
         "0\nnew\n",
     ),
     "until it says": (
-        f"{START} aa $I sh -c 'i=0; while :; do echo line $i; i=$((i+1)); done' >/dev/null; docker logs -f aa | "
-        "grep -m 1 'line 5$'",
+        f"{START} aa $I sh -c 'i=0; while :; do echo line $i; i=$((i+1)); sleep 0.02; done' >/dev/null; "
+        "docker logs -f aa | grep -m 1 'line 5$'",
         "line 5\n",
     ),
     "archives": (
