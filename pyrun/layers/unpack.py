@@ -45,24 +45,14 @@ class Descriptor(Protocol):
 class LayerReport:
     """What unpacking one layer did."""
 
-    __slots__ = (
-        "blob_bytes", "clamped", "dropped_xattrs", "entries", "file_bytes", "implied", "marked_whiteouts", "opaques",
-        "skipped_devices", "skipped_xattrs", "tar_bytes", "whiteouts",
-    )  # fmt: skip
+    __slots__ = ("blob_bytes", "entries", "file_bytes", "marked_whiteouts", "tar_bytes")
 
     def __init__(self, report: pyrun_tree.Report, *, blob_bytes: int, tar_bytes: int) -> None:
         self.blob_bytes = blob_bytes
         self.tar_bytes = tar_bytes
         self.file_bytes = report.number("bytes")
         self.entries = report.number("entries")
-        self.implied = report.number("implied")
-        self.skipped_devices = report.number("skipped_devices")
-        self.skipped_xattrs = report.number("skipped_xattrs")
-        self.dropped_xattrs = report.number("dropped_xattrs")
-        self.clamped = report.number("clamped")
-        self.whiteouts = report.number("whiteouts")
         self.marked_whiteouts = report.number("marked_whiteouts")
-        self.opaques = report.number("opaques")
 
 
 class Limits:

@@ -1,6 +1,6 @@
-"""Classic BPF as seccomp uses it: encode, decode and evaluate programs.
+"""Classic BPF as seccomp uses it: encode and decode programs.
 
-It must not know syscall names or profiles. The evaluator answers "what would this filter do" for tests and --debug.
+It must not know syscall names or profiles.
 Source: Documentation/userspace-api/seccomp_filter.rst; Documentation/networking/filter.rst; bpf_check_classic.
 """
 
@@ -23,26 +23,13 @@ LD_LEN, LDX_LEN = 0x80, 0x81
 JA, JEQ, JGT, JGE, JSET = 0x05, 0x15, 0x25, 0x35, 0x45
 RET_K, RET_A, TAX, TXA, NEG = 0x06, 0x16, 0x07, 0x87, 0x84
 AND = 0x54
-_SOURCE_X = 0x08
-_ALU, _JMP = 0x04, 0x05
 
 # struct seccomp_data { int nr; u32 arch; u64 instruction_pointer; u64 args[6]; }
 NR, ARCH = 0, 4
-_DATA = struct.Struct("<IIQ6Q")
 _INSTRUCTION = struct.Struct("<HBBI")
 
 RET_KILL_PROCESS, RET_KILL_THREAD, RET_TRAP, RET_ERRNO = 0x80000000, 0x00000000, 0x00030000, 0x00050000
 RET_USER_NOTIF, RET_TRACE, RET_LOG, RET_ALLOW = 0x7FC00000, 0x7FF00000, 0x7FFC0000, 0x7FFF0000
-_ACTIONS = {
-    RET_KILL_PROCESS: "kill_process",
-    RET_KILL_THREAD: "kill_thread",
-    RET_TRAP: "trap",
-    RET_ERRNO: "errno",
-    RET_USER_NOTIF: "user_notif",
-    RET_TRACE: "trace",
-    RET_LOG: "log",
-    RET_ALLOW: "allow",
-}
 # include/uapi/linux/audit.h; x32 is x86_64 with a bit in the number.
 AUDIT_ARCH = {"x86_64": 0xC000003E, "x86": 0x40000003, "x32": 0xC000003E, "aarch64": 0xC00000B7, "arm": 0x40000028}
 X32_BIT = 0x40000000
@@ -76,83 +63,3 @@ def when(test: int, value: int, block: list[Instruction]) -> list[Instruction]:
         return [(test, 0, len(block), value), *block]
     # Conditional jumps have 8 bits, JA has 32.
     return [(test, 1, 0, value), (JA, 0, 0, len(block)), *block]
-
-
-def decision(program: bytes, arch: int | str, nr: int, args: Sequence[int] = ()) -> tuple[str, int]:
-    """Return (action, data) of a filter for one system call: ("errno", 38), ("allow", 0), …
-
-    `arch` is an AUDIT_ARCH_ number or a name of AUDIT_ARCH; for x32 the caller sets X32_BIT in `nr`.
-    """
-    return meaning(run(decode(program), seccomp_data(arch, nr, args)))
-
-
-def seccomp_data(arch: int | str, nr: int, args: Sequence[int] = ()) -> bytes:
-    """Return the struct seccomp_data that a program sees of one system call."""
-    token = AUDIT_ARCH[arch] if isinstance(arch, str) else arch
-    padded = [value & (1 << 64) - 1 for value in args] + [0] * (6 - len(args))
-    return _DATA.pack(nr & 0xFFFFFFFF, token, 0, *padded)
-
-
-def meaning(value: int) -> tuple[str, int]:
-    """Return (action, data) of what a program returned; an unknown action kills, as in the kernel."""
-    return _ACTIONS.get(value & 0xFFFF0000, "kill_process"), value & 0xFFFF
-
-
-def run(instructions: Sequence[Instruction], data: bytes) -> int:
-    """Execute a program over one struct seccomp_data and return what it returns."""
-    a = x = pc = 0
-    memory = [0] * 16
-    while pc < len(instructions):
-        code, jump_true, jump_false, k = instructions[pc]
-        pc += 1
-        if code == LD_ABS:
-            a = int.from_bytes(data[k : k + 4], "little")
-        elif code & 0x07 == _JMP:
-            pc += k if code == JA else (jump_true if _test(code, a, x, k) else jump_false)
-        elif code == RET_K:
-            return k
-        elif code == RET_A:
-            return a
-        elif code & 0x07 == _ALU:
-            a = _alu(code, a, x, k)
-        elif code in (LD_IMM, LD_MEM, LD_LEN, TXA):
-            a = {LD_IMM: k, LD_MEM: memory[k & 15], LD_LEN: len(data), TXA: x}[code]
-        elif code in (LDX_IMM, LDX_MEM, LDX_LEN, TAX):
-            x = {LDX_IMM: k, LDX_MEM: memory[k & 15], LDX_LEN: len(data), TAX: a}[code]
-        elif code in (ST, STX):
-            memory[k & 15] = a if code == ST else x
-        else:
-            raise InvalidInputError(f"invalid seccomp filter: instruction {pc - 1}: unknown code {code:#x}")
-    raise InvalidInputError("invalid seccomp filter: it ends without a return")
-
-
-def _test(code: int, a: int, x: int, k: int) -> bool:
-    operand = x if code & _SOURCE_X else k
-    kind = code & ~_SOURCE_X
-    if kind == JEQ:
-        return a == operand
-    if kind == JGT:
-        return a > operand
-    if kind == JGE:
-        return a >= operand
-    if kind == JSET:
-        return bool(a & operand)
-    raise InvalidInputError(f"invalid seccomp filter: unknown jump {code:#x}")
-
-
-def _alu(code: int, a: int, x: int, k: int) -> int:
-    operand = x if code & _SOURCE_X else k
-    kind = code & 0xF0
-    if code == NEG:
-        return -a & 0xFFFFFFFF
-    if kind == 0x30 and operand == 0:
-        return 0  # division by a zero X ends a kernel program with 0; seccomp programs of libseccomp never divide
-    results = {
-        0x00: a + operand, 0x10: a - operand, 0x20: a * operand, 0x40: a | operand, 0x50: a & operand,
-        0x60: a << (operand & 31), 0x70: a >> (operand & 31), 0xA0: a ^ operand,
-    }  # fmt: skip
-    if kind == 0x30:
-        return a // operand
-    if kind not in results:
-        raise InvalidInputError(f"invalid seccomp filter: unknown operation {code:#x}")
-    return results[kind] & 0xFFFFFFFF

@@ -82,7 +82,7 @@ def library_path() -> str:
 
 
 def call_name(number: int, architecture: str = "SCMP_ARCH_X86_64") -> str:
-    """Return the name of a system call, or its number in words; for tables and --debug."""
+    """Return the name of a system call, or its number in words."""
     ffi, lib = _library()
     text = lib.seccomp_syscall_resolve_num_arch(lib.seccomp_arch_resolve_name(_ARCHES[architecture][1]), number)
     if text == ffi.NULL:

@@ -151,12 +151,6 @@ def best_match(entries: Iterable[E], wanted: Platform) -> E | None:
     return best
 
 
-def available(entries: Iterable[Entry]) -> list[str]:
-    """List the platforms of an index, for a message; attestations ("unknown/unknown") are left out."""
-    named = {str(Platform.of(entry.platform)) for entry in entries if entry.platform is not None}
-    return sorted(named - {"unknown/unknown"})
-
-
 def _normalised(os_: str, architecture: str, variant: str) -> tuple[str, str, str]:
     os_, architecture, variant = os_.lower(), architecture.lower(), variant.lower()
     if os_ == "macos":

@@ -34,11 +34,11 @@ class MountSpec:
     ``source``: host path (bind), volume name or "" for an anonymous one (volume). ``target``: clean and absolute.
     ``propagation`` "" is the default, rprivate. ``create_source``: a missing host directory is made (``-v`` alone).
     ``options``: of a tmpfs, ready for mount(2): flags and data. ``mode``: what the user wrote, for inspect.
-    ``from_image``: an image's VOLUME. ``path``: where the content is, once `sources.prepare` has been there.
+    ``path``: where the content is, once `sources.prepare` has been there.
     """
 
     __slots__ = (
-        "create_source", "from_image", "mode", "nocopy", "options", "path", "propagation", "readonly", "recursive",
+        "create_source", "mode", "nocopy", "options", "path", "propagation", "readonly", "recursive",
         "source", "target", "type",
     )  # fmt: skip
 
@@ -51,7 +51,6 @@ class MountSpec:
         self.recursive = True
         self.nocopy = False
         self.create_source = False
-        self.from_image = False
         self.options: list[str] = []
         self.mode = ""
         self.path = ""
@@ -139,7 +138,6 @@ def combine(
             raise InvalidInputError(f"invalid volume of the image: '{path}': {target_problem(target)}")
         if target not in result:
             result[target] = MountSpec("volume", "", target)
-            result[target].from_image = True
     return sorted(result.values(), key=lambda mount: mount.target.count("/"))
 
 

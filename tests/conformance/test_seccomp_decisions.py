@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyrun.linux import bpf, capabilities, seccomp, seccomp_compile, seccomp_profile
-from tests.support import seccomp_peers
+from tests.support import bpf_machine, seccomp_peers
 
 pytest.importorskip("pyrun._seccomp", reason="needs libseccomp")
 pytestmark = [
@@ -115,8 +115,8 @@ def compare(ours: bytes, theirs: bytes, table: Table) -> list[str]:
     for number in NUMBERS:
         name = seccomp_compile.call_name(number)
         for first in FIRST.get(name, (0, 0xFFFFFFFF)):
-            data = bpf.seccomp_data("x86_64", number, (first,))
-            pair = (bpf.meaning(bpf.run(mine, data)), bpf.meaning(bpf.run(peer, data)))
+            data = bpf_machine.seccomp_data("x86_64", number, (first,))
+            pair = (bpf_machine.meaning(bpf_machine.run(mine, data)), bpf_machine.meaning(bpf_machine.run(peer, data)))
             if pair[0] != pair[1] and pair not in table.get(name, (set(), ""))[0]:
                 unexplained.append(f"{name} ({number}, first argument {first:#x}): ours {pair[0]}, theirs {pair[1]}")
     return unexplained

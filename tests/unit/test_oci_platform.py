@@ -10,7 +10,7 @@ import pytest
 
 from pyrun.errors import InvalidInputError
 from pyrun.oci.descriptor import Descriptor, PlatformFields
-from pyrun.oci.platform import Platform, acceptable, available, best_match, host, runs
+from pyrun.oci.platform import Platform, acceptable, best_match, host, runs
 from tests.support.features import ROOT
 
 
@@ -94,12 +94,10 @@ def test_choice(wanted: str, offered: list[str | None], chosen: int | None) -> N
     assert found is (None if chosen is None else entries[chosen])
 
 
-def test_runs_and_available() -> None:
+def test_runs() -> None:
     assert runs(Platform.parse("linux/arm/v6"), Platform.parse("linux/arm/v7"))
     assert not runs(Platform.parse("linux/arm64"), Platform.parse("linux/amd64"))
     assert str(acceptable(Platform.parse("linux/amd64/v9"))[0]) == "linux/amd64"
-    offered = [entry(text, 0) for text in ("linux/arm64/v8", "linux/amd64", "unknown/unknown", None)]
-    assert available(offered) == ["linux/amd64", "linux/arm64"]
 
 
 def test_imports_nothing_heavy() -> None:

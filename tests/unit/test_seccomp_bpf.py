@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pyrun.errors import InvalidInputError
 from pyrun.linux import bpf
+from tests.support import bpf_machine
 
 INSTRUCTIONS = st.tuples(
     st.integers(0, 0xFFFF), st.integers(0, 255), st.integers(0, 255), st.integers(0, 0xFFFFFFFF)
@@ -37,9 +38,9 @@ def test_arguments_are_read_low_half_first() -> None:
             (bpf.RET_K, 0, 0, bpf.RET_ERRNO | 17),
         ]
     )
-    assert bpf.decision(program, "x86_64", 0, (0, 0, 0x1111111122222222)) == ("errno", 17)
-    assert bpf.decision(program, "x86_64", 0, (0, 0, 0x1111111122222223)) == ("kill_process", 0)
-    assert bpf.decision(program, "x86_64", 0, (0x1111111122222222,)) == ("kill_process", 0)
+    assert bpf_machine.decision(program, "x86_64", 0, (0, 0, 0x1111111122222222)) == ("errno", 17)
+    assert bpf_machine.decision(program, "x86_64", 0, (0, 0, 0x1111111122222223)) == ("kill_process", 0)
+    assert bpf_machine.decision(program, "x86_64", 0, (0x1111111122222222,)) == ("kill_process", 0)
 
 
 @pytest.mark.parametrize(
@@ -54,15 +55,15 @@ def test_jumps(test: int, value: int, yes: int, no: int) -> None:
             (bpf.RET_K, 0, 0, bpf.RET_LOG),
         ]
     )
-    assert bpf.decision(program, "x86_64", yes) == ("allow", 0)
-    assert bpf.decision(program, "x86_64", no) == ("log", 0)
+    assert bpf_machine.decision(program, "x86_64", yes) == ("allow", 0)
+    assert bpf_machine.decision(program, "x86_64", no) == ("log", 0)
 
 
 def test_a_block_longer_than_a_conditional_jump_reaches() -> None:
     block = [(bpf.LD_IMM, 0, 0, 1)] * 300 + [(bpf.RET_K, 0, 0, bpf.RET_ALLOW)]
     program = bpf.encode([(bpf.LD_ABS, 0, 0, bpf.NR), *bpf.when(bpf.JEQ, 7, block), (bpf.RET_K, 0, 0, bpf.RET_TRAP)])
-    assert bpf.decision(program, "x86_64", 7) == ("allow", 0)
-    assert bpf.decision(program, "x86_64", 8) == ("trap", 0)
+    assert bpf_machine.decision(program, "x86_64", 7) == ("allow", 0)
+    assert bpf_machine.decision(program, "x86_64", 8) == ("trap", 0)
 
 
 def test_arithmetic_and_memory() -> None:
@@ -76,15 +77,15 @@ def test_arithmetic_and_memory() -> None:
         (0x7C, 0, 0, 0),  # A >>= X
         (bpf.RET_A, 0, 0, 0),
     ]
-    assert bpf.run(program, bytes(64)) == 0xF00
+    assert bpf_machine.run(program, bytes(64)) == 0xF00
 
 
 def test_malformed_programs_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="multiple of 8"):
         bpf.decode(b"123")
     with pytest.raises(InvalidInputError, match="without a return"):
-        bpf.run([(bpf.LD_IMM, 0, 0, 1)], bytes(64))
+        bpf_machine.run([(bpf.LD_IMM, 0, 0, 1)], bytes(64))
     with pytest.raises(InvalidInputError, match="unknown code 0x30"):
-        bpf.run([(0x30, 0, 0, 0)], bytes(64))
+        bpf_machine.run([(0x30, 0, 0, 0)], bytes(64))
     with pytest.raises(InvalidInputError, match="4097 instructions"):
         bpf.encode([(bpf.RET_K, 0, 0, 0)] * 4097)

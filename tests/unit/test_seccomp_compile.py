@@ -12,6 +12,7 @@ import pytest
 
 from pyrun.errors import FeatureMissingError, InvalidConfigError, InvalidInputError
 from pyrun.linux import bpf, capabilities, seccomp, seccomp_compile, seccomp_profile
+from tests.support import bpf_machine
 
 pytest.importorskip("pyrun._seccomp", reason="needs libseccomp")
 
@@ -64,30 +65,30 @@ def default_filter(tmp_path: Path) -> bytes:
     ],
 )
 def test_default_profile(default: bytes, nr: int, args: tuple[int, ...], expected: tuple[str, int]) -> None:
-    assert bpf.decision(default, "x86_64", nr, args) == expected
+    assert bpf_machine.decision(default, "x86_64", nr, args) == expected
 
 
 def test_other_architectures_of_the_machine(default: bytes) -> None:
-    assert bpf.decision(default, "x86", 3) == ALLOW  # read
-    assert bpf.decision(default, "x86", 21) == EPERM  # mount
-    assert bpf.decision(default, "x86", 452) == ALLOW
-    assert bpf.decision(default, "x86", 467) == ENOSYS
-    assert bpf.decision(default, "x32", bpf.X32_BIT | 0) == ALLOW
-    assert bpf.decision(default, "x32", bpf.X32_BIT | 520) == ALLOW  # x32's own execve
-    assert bpf.decision(default, "x32", bpf.X32_BIT | 467) == ENOSYS
-    assert bpf.decision(default, "x32", bpf.X32_BIT | 600) == ENOSYS
-    assert bpf.decision(default, "aarch64", 63)[0].startswith("kill")
+    assert bpf_machine.decision(default, "x86", 3) == ALLOW  # read
+    assert bpf_machine.decision(default, "x86", 21) == EPERM  # mount
+    assert bpf_machine.decision(default, "x86", 452) == ALLOW
+    assert bpf_machine.decision(default, "x86", 467) == ENOSYS
+    assert bpf_machine.decision(default, "x32", bpf.X32_BIT | 0) == ALLOW
+    assert bpf_machine.decision(default, "x32", bpf.X32_BIT | 520) == ALLOW  # x32's own execve
+    assert bpf_machine.decision(default, "x32", bpf.X32_BIT | 467) == ENOSYS
+    assert bpf_machine.decision(default, "x32", bpf.X32_BIT | 600) == ENOSYS
+    assert bpf_machine.decision(default, "aarch64", 63)[0].startswith("kill")
 
 
 def test_aarch64(tmp_path: Path) -> None:
     program = seccomp.compiled(str(tmp_path), "default", capabilities.DEFAULT, "aarch64")
     assert program
-    decide = [bpf.decision(program, "aarch64", nr) for nr in (63, 40, 452, 467, 435)]
+    decide = [bpf_machine.decision(program, "aarch64", nr) for nr in (63, 40, 452, 467, 435)]
     assert decide == [ALLOW, EPERM, ALLOW, ENOSYS, ENOSYS]
-    assert bpf.decision(program, "arm", 3) == ALLOW
-    assert bpf.decision(program, "arm", 0xF0002) == ALLOW  # cacheflush: private numbers are not "newer"
-    assert bpf.decision(program, "arm", 0xF0004) == EPERM
-    assert bpf.decision(program, "x86_64", 0)[0].startswith("kill")
+    assert bpf_machine.decision(program, "arm", 3) == ALLOW
+    assert bpf_machine.decision(program, "arm", 0xF0002) == ALLOW  # cacheflush: private numbers are not "newer"
+    assert bpf_machine.decision(program, "arm", 0xF0004) == EPERM
+    assert bpf_machine.decision(program, "x86_64", 0)[0].startswith("kill")
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
@@ -100,15 +101,15 @@ def test_the_binary_tree_decides_as_the_list(machine: str, caps: int) -> None:
     for arch in ("x86_64", "x86") if machine == "x86_64" else ("aarch64", "arm"):
         for nr in [*range(480), *(bpf.X32_BIT | n for n in range(560))]:
             for arg in (0, 8, 40, 0x10000000):
-                data = bpf.seccomp_data(arch, nr, (arg,))
-                assert bpf.run(tree, data) == bpf.run(plain, data), (arch, nr, arg)
+                data = bpf_machine.seccomp_data(arch, nr, (arg,))
+                assert bpf_machine.run(tree, data) == bpf_machine.run(plain, data), (arch, nr, arg)
 
 
 def test_newer_than_a_reduced_profile_is_enosys(tmp_path: Path) -> None:
     path = profile(tmp_path, syscalls=[allow("read", "write", "openat2")])  # openat2 is 437
     program = seccomp.compiled(str(tmp_path), path, 0, "x86_64")
     assert program
-    decide = {nr: bpf.decision(program, "x86_64", nr) for nr in (0, 2, 437, 438, 452)}
+    decide = {nr: bpf_machine.decision(program, "x86_64", nr) for nr in (0, 2, 437, 438, 452)}
     assert decide == {0: ALLOW, 2: EPERM, 437: ALLOW, 438: ENOSYS, 452: ENOSYS}
 
 
@@ -118,9 +119,9 @@ def test_a_profile_that_allows_by_default_allows_new_calls(tmp_path: Path, defau
     path = profile(tmp_path, defaultAction=default_action, syscalls=[rule])
     program = seccomp.compiled(str(tmp_path), path, 0, "x86_64")
     assert program
-    assert bpf.decision(program, "x86_64", 83) == EPERM
-    assert bpf.decision(program, "x86_64", 452) == EPERM
-    assert bpf.decision(program, "x86_64", 468)[0] == default_action[9:].lower()
+    assert bpf_machine.decision(program, "x86_64", 83) == EPERM
+    assert bpf_machine.decision(program, "x86_64", 452) == EPERM
+    assert bpf_machine.decision(program, "x86_64", 468)[0] == default_action[9:].lower()
 
 
 def test_arguments_all_hold_unless_one_is_compared_twice(tmp_path: Path) -> None:
@@ -133,10 +134,10 @@ def test_arguments_all_hold_unless_one_is_compared_twice(tmp_path: Path) -> None
     path = profile(tmp_path, syscalls=[allow("read", "removexattrat"), both, either, masked])
     program = seccomp.compiled(str(tmp_path), path, 0, "x86_64")
     assert program
-    assert bpf.decision(program, "x86_64", 62, (1, 9)) == ALLOW
-    assert bpf.decision(program, "x86_64", 62, (1, 8)) == EPERM
-    assert [bpf.decision(program, "x86_64", 200, (n,)) for n in (1, 2, 3)] == [ALLOW, ALLOW, EPERM]
-    assert [bpf.decision(program, "x86_64", 95, (n,)) for n in (0o22, 0o122, 0o23)] == [ALLOW, ALLOW, EPERM]
+    assert bpf_machine.decision(program, "x86_64", 62, (1, 9)) == ALLOW
+    assert bpf_machine.decision(program, "x86_64", 62, (1, 8)) == EPERM
+    assert [bpf_machine.decision(program, "x86_64", 200, (n,)) for n in (1, 2, 3)] == [ALLOW, ALLOW, EPERM]
+    assert [bpf_machine.decision(program, "x86_64", 95, (n,)) for n in (0o22, 0o122, 0o23)] == [ALLOW, ALLOW, EPERM]
 
 
 def test_arguments_for_a_call_that_libseccomp_lacks_are_refused_not_ignored(tmp_path: Path) -> None:
@@ -165,8 +166,8 @@ def test_unconfined_is_no_filter_unless_it_must_pretend(tmp_path: Path) -> None:
     assert seccomp.compiled(str(tmp_path), "unconfined", 0) is None
     program = seccomp.compiled(str(tmp_path), "unconfined", 0, "x86_64", extra_pretend=True)
     assert program
-    assert bpf.decision(program, "x86_64", 165) == ALLOW
-    assert bpf.decision(program, "x86_64", 92, (0, 5, 5)) == ("errno", 0)
+    assert bpf_machine.decision(program, "x86_64", 165) == ALLOW
+    assert bpf_machine.decision(program, "x86_64", 92, (0, 5, 5)) == ("errno", 0)
 
 
 # -- the cache
