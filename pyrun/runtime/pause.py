@@ -12,14 +12,13 @@ It must not know what a container is called.
 from __future__ import annotations
 
 import _signal
-import fcntl
 import os
-import sys
 import time
 
 from pyrun.errors import ContainerNotFoundError, KernelError
 from pyrun.linux import freezer, processes
 from pyrun.runtime.state import pause_begun
+from pyrun.store import fsio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from pyrun.runtime.state import State
 
 _SIGCONT, _SIGSTOP = 18, 19
-_WRITE_LOCK = fcntl.F_WRLCK.to_bytes(2, sys.byteorder) + bytes(62)
 _PATIENCE_SECONDS = 10.0
 _ROUNDS = 1000
 _PREFIX, _SUFFIX = "pyrun-", ".paused"
@@ -57,7 +55,7 @@ class Pause:
             self._fd = os.open(self._directory + "/freezer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             raise ContainerNotFoundError(self._id[:12]) from None
-        fcntl.fcntl(self._fd, fcntl.F_OFD_SETLKW, _WRITE_LOCK)
+        fsio.lock(self._fd, exclusive=True)
         self._read()
         return self
 

@@ -6,19 +6,14 @@ native/monitor/state.c.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import sys
 
 from pyrun.oci.json import loads
+from pyrun.store import fsio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-# struct flock, as in store/fsio.py: would a read lock of the whole file (all zero after the type) be granted?
-_ASK = fcntl.F_RDLCK.to_bytes(2, sys.byteorder) + bytes(62)
-_FREE = fcntl.F_UNLCK.to_bytes(2, sys.byteorder)
 
 
 class State:
@@ -87,14 +82,9 @@ def status(directory: str) -> State:
 def is_locked(directory: str) -> bool:
     """Whether a monitor lives for the container: it holds the lock from before the start until all is recorded."""
     try:
-        fd = os.open(directory + "/lock", os.O_RDONLY | os.O_CLOEXEC)
+        return fsio.is_locked(directory + "/lock")
     except OSError:
         return False
-    try:
-        # Not through pyrun._native: to load that costs `ps` more than all its questions.
-        return fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _ASK)[:2] != _FREE
-    finally:
-        os.close(fd)
 
 
 def _read(directory: str, held: bool) -> State:
@@ -147,7 +137,7 @@ def pause_begun(directory: str) -> tuple[int, int, str] | None:
     if not os.access(directory + "/freezer", os.F_OK):
         return None
     try:
-        words = _content(directory + "/freezer").split(b"\n", 1)[0].split(b" ", 2)
+        words = fsio.read_head(directory + "/freezer").split(b"\n", 1)[0].split(b" ", 2)
     except OSError:
         return None
     return (int(words[0]), int(words[1]), os.fsdecode(words[2])) if len(words) == 3 else None
@@ -159,8 +149,8 @@ def _is_paused(directory: str, record: dict[str, Any]) -> bool:
         return False
     try:
         if begun[2]:
-            return b"frozen 1" in _content(begun[2] + "/cgroup.events")
-        return _content(f"/proc/{begun[0]}/stat").rsplit(b") ", 1)[1][:1] in b"Tt"
+            return b"frozen 1" in fsio.read_head(begun[2] + "/cgroup.events")
+        return fsio.read_head(f"/proc/{begun[0]}/stat").rsplit(b") ", 1)[1][:1] in b"Tt"
     except OSError:
         return False
 
@@ -201,7 +191,7 @@ def rfc3339(nanoseconds: int) -> str:
 
 def _state_file(directory: str) -> dict[str, Any] | None:
     try:
-        record = loads(_content(directory + "/state"))
+        record = loads(fsio.read_head(directory + "/state"))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
@@ -210,7 +200,7 @@ def _state_file(directory: str) -> dict[str, Any] | None:
 def _exit_record(directory: str) -> list[str] | None:
     """Fields of the exit slot: version, code, oom, finished; None while it holds only NULs."""
     try:
-        fields = _content(directory + "/exit")[:64].split(b"\n", 1)[0].decode("utf-8", "replace").split(" ")
+        fields = fsio.read_head(directory + "/exit")[:64].split(b"\n", 1)[0].decode("utf-8", "replace").split(" ")
     except OSError:
         return None
     return fields if len(fields) == 4 and fields[1].lstrip("-").isdigit() else None
@@ -219,7 +209,7 @@ def _exit_record(directory: str) -> list[str] | None:
 def start_time(pid: int) -> int:
     """Field 22 of /proc/PID/stat (clock ticks since boot), 0 if there is no such process: proc(5)."""
     try:
-        return int(_content(f"/proc/{pid}/stat").rsplit(b")", 1)[1].split()[19])
+        return int(fsio.read_head(f"/proc/{pid}/stat").rsplit(b")", 1)[1].split()[19])
     except (OSError, IndexError, ValueError):
         return 0
 
@@ -235,13 +225,4 @@ def has_ended(pidfd: int) -> bool:
 
 def boot_id() -> str:
     """Return what tells this boot from every other."""
-    return _content("/proc/sys/kernel/random/boot_id").decode().strip()
-
-
-def _content(path: str) -> bytes:
-    """Return a small file, which one read(2) gives whole: three system calls, where `open` makes seven."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 4096)
-    finally:
-        os.close(fd)
+    return fsio.read_head("/proc/sys/kernel/random/boot_id").decode().strip()
