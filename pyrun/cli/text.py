@@ -50,7 +50,8 @@ def human_size(size: float, precision: int = 3) -> str:
     while size >= 1000 and unit < len(_UNITS) - 1:
         size /= 1000
         unit += 1
-    return f"{size:.{precision}g}{_UNITS[unit]}" if size < 999.5 else f"{size:.0f}{_UNITS[unit]}"
+    digits = f"{size:.{precision}g}"
+    return (f"{size:.0f}" if "e" in digits else digits) + _UNITS[unit]
 
 
 def binary_size(size: float) -> str:

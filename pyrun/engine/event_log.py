@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _BLOCK = 65536
+_LONGEST_WAIT = 86400  # seconds
 _LINE_START = b'{"Type":'
 
 
@@ -97,8 +98,11 @@ def _follow(segments: _Segments, watch: Inotify, deadline: float | None) -> Iter
     while True:
         yield from segments.drain()
         yield None
-        left = None if deadline is None else deadline - time.monotonic()
-        if not poll.poll(left and max(left * 1000, 0)):
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        # poll(2) takes an int of milliseconds, 24 days: of a later deadline a part at a time.
+        if not poll.poll(None if left is None else min(left, _LONGEST_WAIT) * 1000):
+            if left is not None and left > _LONGEST_WAIT:
+                continue
             yield from segments.drain()
             return
         watch.drain()

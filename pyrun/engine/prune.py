@@ -80,17 +80,12 @@ def prune_volumes(layout: Layout, conditions: Conditions, *, all: bool) -> Prune
         and (all or volume["anonymous"])
         and conditions.hold(volume["created"], volume["labels"])
     ]
-    sizes = measure(layout, [volume["mountpoint"] for volume in idle])
-    removed, reclaimed = [], 0
-    for volume, size in zip(idle, sizes, strict=True):
-        try:
-            store.remove(layout, volume["name"])
-        except (NotFoundError, ConflictError):
-            continue
-        events.volume(layout, "destroy", volume["name"])
-        removed.append(volume["name"])
-        reclaimed += size.disk
-    return _told(layout, "volume", Pruned(removed, reclaimed))
+    names = [volume["name"] for volume in idle]
+    sizes = dict(zip(names, measure(layout, [volume["mountpoint"] for volume in idle]), strict=True))
+    removed = store.remove_unused(layout, names)
+    for name in removed:
+        events.volume(layout, "destroy", name)
+    return _told(layout, "volume", Pruned(removed, sum(sizes[name].disk for name in removed)))
 
 
 def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned:

@@ -17,6 +17,7 @@ from pyrun.volumes.spec import check_volume_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Any, Self
 
@@ -84,12 +85,26 @@ def get(layout: Layout, name: str) -> dict[str, Any]:
 
 
 def list(layout: Layout) -> builtins.list[dict[str, Any]]:
-    """Return the records of all volumes, by name."""
+    """Return the records of all volumes, by name as docker sorts: v2 before v10."""
     try:
-        names = sorted(os.listdir(layout.volumes))
+        names = sorted(os.listdir(layout.volumes), key=_natural)
     except FileNotFoundError:
         return []
-    return [get(layout, name) for name in names if os.path.isdir(data_path(layout, name))]
+    found = []
+    for name in names:
+        try:
+            found.append(get(layout, name))
+        except VolumeNotFoundError:
+            continue  # removed meanwhile
+    return found
+
+
+def _natural(name: str) -> builtins.list[tuple[bool, int, str]]:
+    """Numbers in a name by their value, before all letters."""
+    from itertools import groupby
+
+    parts = ["".join(letters) for _, letters in groupby(name, str.isdigit)]
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
 def users(layout: Layout, name: str) -> builtins.list[str]:
@@ -136,6 +151,17 @@ def remove(layout: Layout, name: str, *, force: bool = False) -> None:
         except FileNotFoundError:
             return
     trees.remove_tree(grave)
+
+
+def remove_unused(layout: Layout, names: Sequence[str]) -> builtins.list[str]:
+    """Remove those of these volumes that no container uses, with one look at the containers; return which went."""
+    with fsio.FileLock(layout.gc_lock, exclusive=True):
+        used = all_users(layout)
+        graves = {name: trees.bury(layout, layout.volume(name)) for name in names if name not in used}
+    for grave in graves.values():
+        if grave:
+            trees.remove_tree(grave)
+    return [name for name, grave in graves.items() if grave]
 
 
 def own(layout: Layout, name: str, container_id: str) -> None:

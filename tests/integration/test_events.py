@@ -175,7 +175,8 @@ def test_what_is_refused(box: Box) -> None:
 
 
 def test_following(box: Box) -> None:
-    with following(box, "--format", "{{.Action}} {{.Actor.Attributes.name}}", "--filter", "type=container") as process:
+    words = ("--format", "{{.Action}} {{.Actor.Attributes.name}}", "--filter", "type=container", "--until", "9" * 15)
+    with following(box, *words) as process:  # until a time that no poll(2) could wait for
         assert process.stdout is not None
         watched(process.pid)
         box.pyrun.ok("run", "-d", "--rm", "--name", "one", *NONE, box.image, "sleep", "99")

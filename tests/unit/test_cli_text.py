@@ -44,6 +44,7 @@ def test_human_duration_is_dockers(span: int, words: str) -> None:
 )  # fmt: skip
 def test_human_size_is_dockers(size: int, words: str) -> None:
     assert text.human_size(size) == words
+    assert text.human_size(999_600, 4) == "999.6kB"
 
 
 def test_columns_are_as_wide_as_dockers() -> None:

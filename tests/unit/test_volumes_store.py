@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,6 +124,38 @@ def test_list_is_sorted_and_survives_a_lost_record(layout: Layout) -> None:
     store.ensure(layout, "aa")
     Path(layout.volume("aa"), "volume.json").write_text("")  # a crash before the data reached the disk
     assert [record["name"] for record in store.list(layout)] == ["aa", "bb"]
+
+
+def test_list_is_in_dockers_order_without_what_goes_meanwhile(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("v10", "v2", "v1.10", "v1.9", "gone", "V3"):
+        store.ensure(layout, name)
+    get = store.get
+
+    def vanishing(layout: Layout, name: str) -> Any:
+        if name == "gone":
+            store.remove(layout, name)
+        return get(layout, name)
+
+    monkeypatch.setattr(store, "get", vanishing)
+    assert [record["name"] for record in store.list(layout)] == ["V3", "v1.9", "v1.10", "v2", "v10"]
+
+
+def test_many_are_removed_at_one_look(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("used", "one", "two"):
+        store.ensure(layout, name)
+    add_container(layout, "b" * 64, "used")
+    looks: list[int] = []
+    all_users = store.all_users
+
+    def counted(layout: Layout) -> dict[str, list[str]]:
+        looks.append(1)
+        return all_users(layout)
+
+    monkeypatch.setattr(store, "all_users", counted)
+    assert store.remove_unused(layout, ["one", "absent", "used", "two"]) == ["one", "two"]
+    assert len(looks) == 1
+    assert os.listdir(layout.volumes) == ["used"]
+    assert entries(layout) == []
 
 
 @pytest.mark.parametrize("name", ["absent", "", "../containers", ".", "a/b"])
