@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag, text
 from pyrun.cli.errors import report
-from pyrun.errors import InvalidInputError, NotFoundError, PyrunError
+from pyrun.errors import InvalidInputError, InvalidReferenceError, NotFoundError, PyrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,7 +87,7 @@ def _look_up(name: str, lookups: Sequence[Callable[[str], dict[str, Any]]]) -> d
     for lookup in lookups:
         try:
             return lookup(name)
-        except NotFoundError:
+        except (NotFoundError, InvalidReferenceError):  # what cannot be an image's name is no image
             if len(lookups) == 1:
                 raise
     raise NotFoundError(f"no such object: {name}", hint="`pyrun ps -a` and `pyrun images` list what there is")

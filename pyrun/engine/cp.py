@@ -247,5 +247,5 @@ def _transfer(pack: Callable[[int], pyrun_tree.Job], unpack: Callable[[int], pyr
 def _failure(report: pyrun_tree.Report, status: int, what: str) -> PyrunError:
     entry, reason = report.text("entry"), report.text("reason")
     if report.text("error") == "unsafe":
-        return ConflictError(f"cannot copy to {what}: {entry}: {reason}")
+        return ConflictError(": ".join(word for word in (f"cannot copy to {what}", entry, reason) if word))
     return pyrun_tree.failure(report, status, layer="", path=what)

@@ -42,7 +42,7 @@ def parse(text: str | None) -> Policy:
         raise InvalidInputError("invalid restart policy format: no policy provided before colon")
     maximum = 0
     if count:
-        if not count.lstrip("+-").isdecimal() or not count.isascii():
+        if not count.lstrip("+-").isdecimal() or not count.isascii() or len(count) > 10:
             raise InvalidInputError("invalid restart policy format: maximum retry count must be an integer")
         maximum = int(count)
     if name not in _NAMES:

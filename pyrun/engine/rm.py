@@ -7,7 +7,6 @@ import os
 from pyrun.engine import events, lifecycle, namespace
 from pyrun.engine.together import End, alone, end_of_monitor, together
 from pyrun.errors import (
-    ConflictError,
     ContainerNotFoundError,
     InvalidInputError,
     StoreBusyError,
@@ -188,9 +187,10 @@ def _mark_volumes(layout: Layout, record: dict[str, Any], volumes: bool) -> None
         return
     from pyrun.volumes import store
 
+    users = store.all_users(layout) if volumes or record["ephemeral"] else {}
     for name in record["anonymous_volumes"]:
         # One that another container mounts by its name stays, also when that container goes.
-        if (volumes or record["ephemeral"]) and store.users(layout, name) == [record["id"]]:
+        if users.get(name) == [record["id"]]:
             store.own(layout, name, record["id"])
         else:
             store.disown(layout, name)
@@ -202,9 +202,5 @@ def remove_volumes(layout: Layout, record: dict[str, Any]) -> None:
         return
     from pyrun.volumes import store
 
-    for name in record["anonymous_volumes"]:
-        try:
-            store.remove(layout, name, force=True)
-        except ConflictError:
-            continue
+    for name in store.remove_unused(layout, record["anonymous_volumes"]):
         events.volume(layout, "destroy", name)

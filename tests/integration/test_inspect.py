@@ -59,3 +59,14 @@ def test_what_was_asked_for(box: Box) -> None:
     assert propagations == {"/y": "rprivate", "/z": "", "/r": "rslave", "/t": "", "/v": "", "/b": "rslave"}
     # Not what only the running process is given, with --env-file neither.
     assert [text for text in document["Config"]["Env"] if not text.startswith("PATH=")] == ["B=2"]
+
+
+def test_what_is_no_name_is_not_found(box: Box) -> None:
+    for name in ("", "a b", "../x", "nope"):
+        assert f"no such object: {name}\n" in box.pyrun.fails(1, "inspect", name)
+    box.start("one")
+    broken = box.pyrun("cp", "-", "one:/tmp", input="no archive")
+    assert (broken.returncode, broken.stderr) == (
+        1,
+        "pyrun: cannot copy to one:/tmp: archive is truncated inside a header\n",
+    )

@@ -143,6 +143,7 @@ def test_in_the_foreground_the_first_end_counts(box: Box) -> None:
         ("sometimes", "unknown policy 'sometimes'; use one of"),
         ("always:3", "maximum retry count can only be used with 'on-failure'"),
         ("on-failure:x", "maximum retry count must be an integer"),
+        ("on-failure:99999999999", "maximum retry count must be an integer"),
         ("on-failure:-1", "maximum retry count cannot be negative"),
         (":3", "no policy provided before colon"),
     ],
