@@ -55,7 +55,7 @@ MORE = [
         "parts of a log", TALK, differs("logs --tail all con", NUMBERS, code=True), "logs --tail -1 con",
         differs("logs --tail x con", NUMBERS, code=True), differs("logs --since x con", CODES, code=True),
         differs("logs --until x con", CODES, code=True),
-        differs("logs -n 1 con", "-n: --tail in docker, names in podman", code=True),
+        differs("logs -n con", "-n: --tail in docker, names in podman", code=True),
         differs("logs --details con", "--details: docker sets a space before each line"),
         differs("logs con con", "several names: docker 1, podman 125", code=True),
     ),
