@@ -65,6 +65,11 @@ _DIFFERS_AT_CREATE = {
     "--security-opt": "no labels but `label=disable`, no profiles but `apparmor=unconfined`",
     "--userns": "podman's words too: `keep-id`, `auto`, `nomap`",
 }
+_OF_INSPECT = (
+    "`.ExecIDs` is null: an `exec` is known to nobody but its caller; a start that failed leaves no `.State.Error` "
+    "and no exit code; no methods of Go's types, as `.HostConfig.NetworkMode.IsHost`"
+)
+DIFFERS |= {f"{verb} --format": _OF_INSPECT for verb in ("container inspect", "inspect")}
 DIFFERS |= {f"container {verb} {flag}": how for verb in ("create", "run") for flag, how in _DIFFERS_AT_CREATE.items()}
 _HEAD = """# What works as in docker, flag by flag
 
