@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from benchlib import memory, rows_many, tools
+from benchlib import memory, rows_files, rows_many, tools
 from benchlib.row import Row
 from benchlib.scene import Scene
 from benchlib.timing import Command, run
@@ -234,6 +234,9 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "ps-1000": rows_many.list_thousand,
     "logs-million": logs_million,
     "stdout-throughput": stdout_throughput,
+    "commit-tmpfs": rows_files.commit_memory,
+    "commit-disk": rows_files.commit_disk,
+    "diff": rows_files.diff_large,
     "pull-tmpfs": pull_memory,
     "pull-disk": pull_disk,
     "size": image_size,
@@ -249,6 +252,9 @@ SAMPLES = {
     "ps-1000": 15,
     "logs-million": 7,
     "stdout-throughput": 5,
+    "commit-tmpfs": 5,
+    "commit-disk": 3,
+    "diff": 10,
     "pull-tmpfs": 7,
     "pull-disk": 5,
     "size": 50,
