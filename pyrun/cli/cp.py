@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, flag
 from pyrun.errors import InvalidInputError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
     from pyrun.engine.cp import Copied
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, flag
+
     return Verb(
         "cp", execute, usage="CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH",
         summary="Copy files/folders between a container and the local filesystem",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument
+
     return Verb(
         "diff", execute, usage="CONTAINER",
         summary="Inspect changes to files or directories on a container's filesystem",

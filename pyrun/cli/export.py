@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, text
 from pyrun.errors import InvalidInputError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, text
+
     return Verb(
         "export", execute, usage="CONTAINER", summary="Export a container's filesystem as a tar archive",
         params=[

@@ -19,11 +19,17 @@ from pyrun.cli.definitions import Unsupported, Verb, option_rows
 
 HOT = (
     "attach",
+    "container_inspect",
+    "cp",
     "create",
+    "diff",
     "exec",
+    "export",
+    "inspect",
     "kill",
     "logs",
     "pause",
+    "port",
     "ps",
     "rename",
     "restart",
@@ -31,6 +37,7 @@ HOT = (
     "run",
     "start",
     "stop",
+    "top",
     "unpause",
     "wait",
 )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-
-from pyrun.cli.definitions import Verb, argument, flag, text
 from pyrun.cli.errors import report
 from pyrun.errors import InvalidInputError, InvalidReferenceError, NotFoundError, PyrunError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.formatting import Document
     from pyrun.cli.main import Session
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, flag, text
+
     return Verb(
         "inspect", execute, usage="NAME|ID [NAME|ID...]",
         summary="Return low-level information on containers, images and volumes",
@@ -32,13 +33,23 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Print one JSON list."""
-    from pyrun.engine import image_inspect, inspect
-    from pyrun.engine.volumes import inspect_volume
+    from pyrun.engine import inspect
+
+    # Imported when they are asked: most names are containers'.
+    def image(name: str) -> dict[str, Any]:
+        from pyrun.engine.image_inspect import image_inspect
+
+        return image_inspect(session.layout, name)
+
+    def volume(name: str) -> dict[str, Any]:
+        from pyrun.engine.volumes import inspect_volume
+
+        return inspect_volume(session.layout, name)
 
     kinds: dict[str, Callable[[str], dict[str, Any]]] = {
         "container": lambda name: inspect.inspect(session.layout, name, with_size=params["size"]),
-        "image": lambda name: image_inspect.image_inspect(session.layout, name),
-        "volume": lambda name: inspect_volume(session.layout, name),
+        "image": image,
+        "volume": volume,
     }
     wanted = params["type"]
     if wanted and wanted not in kinds:
@@ -77,6 +88,8 @@ def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[
 
         print(as_json(shown))
     else:
+        import json
+
         print(json.dumps(shown, indent=4, ensure_ascii=False) if shown else "[]")
     for failure in failures:
         report(failure, verb="inspect", debug=False)

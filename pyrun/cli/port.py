@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pyrun.cli.definitions import Verb, argument
 from pyrun.errors import InvalidInputError, NotFoundError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument
+
     return Verb(
         "port", execute, usage="CONTAINER [PRIVATE_PORT[/PROTO]]",
         summary="List port mappings or a specific mapping for the container",

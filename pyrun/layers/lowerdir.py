@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 TREE = "tree"
+SIDECAR = "sidecar"
 # Beside a tree whose whiteouts are files with an attribute, as its file system (overlay) refuses the device 0:0. The
 # kernel obeys them since 6.7 (overlayfs.rst), our own programs do, others do not.
 MARKED_WHITEOUTS = "marked-whiteouts"
@@ -60,8 +61,6 @@ def has_marked_whiteouts(lowerdir: str) -> bool:
 
 def with_sidecars(lowerdirs: Sequence[str]) -> list[tuple[str, str]]:
     """Pair lower directories with the sidecars that speak of them, "" where there is none (a patch)."""
-    from pyrun.layers.unpack import SIDECAR
-
     found = []
     for tree in lowerdirs:
         layer = tree.removesuffix("/" + TREE)

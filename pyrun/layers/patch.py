@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.layers import pyrun_tree, sidecar
-from pyrun.layers.lowerdir import TREE, patch_dir
-from pyrun.layers.unpack import SIDECAR
+from pyrun.layers.lowerdir import SIDECAR, TREE, patch_dir
 from pyrun.store import trees
 
 TYPE_CHECKING = False

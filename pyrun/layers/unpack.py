@@ -15,11 +15,8 @@ from typing import Protocol
 
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError, StorageFullError, UnsafeLayerError
 from pyrun.layers import compression, pyrun_tree
-from pyrun.layers.lowerdir import MARKED_WHITEOUTS
+from pyrun.layers.lowerdir import MARKED_WHITEOUTS, SIDECAR, TREE
 from pyrun.layers.pipeline import BlobReader, Hasher, Source, write_all
-
-TREE = "tree"
-SIDECAR = "sidecar"
 
 # design §6: limits against bombs
 MINIMUM_LIMIT = 2 << 30
