@@ -166,10 +166,12 @@ static int is_link(struct step_context *c, const char *path)
 	return S_ISLNK(st.st_mode);
 }
 
-/* A pty of the container's own devpts; a: 1 = also mount it on /dev/console; b: uid that shall own it. */
+/* A pty of the container's own devpts; a: 1 = also mount it on /dev/console, rows << 16, columns << 32; b: uid that
+ * shall own it. */
 int step_console(struct step_context *c)
 {
 	int unlock = 0, master_fd, slave_fd, tree_fd, target_fd, result;
+	struct winsize size = { .ws_row = (unsigned short)(c->step->a >> 16), .ws_col = (unsigned short)(c->step->a >> 32) };
 
 	master_fd = root_open(c, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
 	if (master_fd < 0)
@@ -183,6 +185,9 @@ int step_console(struct step_context *c)
 	slave_fd = ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave_fd < 0)
 		return close_keeping_errno(master_fd);
+	/* Before the program can ask for it; 0: nobody knows it yet. */
+	if (size.ws_row && size.ws_col)
+		ioctl(master_fd, TIOCSWINSZ, &size);
 	result = send_descriptor(c, PLAN_SENDS_CONSOLE, master_fd);
 	close_keeping_errno(master_fd);
 	if (result < 0)

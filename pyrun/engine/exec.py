@@ -112,6 +112,10 @@ def process_of(directory: str, config: dict[str, Any], options: ExecOptions) -> 
         process["env"] = _environment(process["env"], options, home)
     process["args"] = options.args
     process["terminal"] = options.tty
+    if options.tty and not options.detach:
+        from pyrun.engine.terminal import console_size
+
+        process["consoleSize"] = console_size()
     if options.workdir is not None:
         if not options.workdir.startswith("/"):
             raise InvalidInputError(f"invalid working directory: {options.workdir!r}: it needs to be an absolute path")

@@ -127,6 +127,8 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
 
         beside = sharing.check(shared)
     link = record["uplink"]
+    if record["tty"]:
+        config["process"]["consoleSize"] = {"height": window[0], "width": window[1]}
     plan = compiler.compile_start(
         config, rootfs, directory + "/rootfs", programs, init=record["options"]["init"], wait=bool(link["argv"]),
         secrets=_secrets(record),

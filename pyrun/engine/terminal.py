@@ -88,6 +88,14 @@ def window_size(fd: int) -> tuple[int, int]:
     return rows, columns
 
 
+def console_size() -> dict[str, int]:
+    """Return the size of the caller's terminal as the OCI runtime-spec's process has it, 0 if there is none."""
+    rows, columns = window_size(0)
+    if not rows:
+        rows, columns = window_size(1)
+    return {"height": rows, "width": columns}
+
+
 _OUTPUTS = (("O", 1, "stdout"), ("E", 2, "stderr"))
 
 

@@ -101,7 +101,7 @@ def compile_start(
     for name, target in _DEV_LINKS:
         plan.add(p.OP_SYMLINK, target, f"/dev/{name}")
     if process.get("terminal"):
-        plan.add(p.OP_CONSOLE, a=1, b=user["uid"])
+        plan.add(p.OP_CONSOLE, a=1 | _console_size(process), b=user["uid"])
     if config["process"]["cwd"] != "/":
         plan.add(p.OP_MKDIR, process["cwd"], a=0o755)
     linux = config["linux"]
@@ -143,12 +143,17 @@ def _secrets(plan: Plan, secrets: Iterable[Secret]) -> None:
         plan.add(p.OP_SECRET, path, content, place, a=mode | len(content) << 16, b=uid | gid << 32)
 
 
+def _console_size(process: dict[str, Any]) -> int:
+    size = process.get("consoleSize") or {"height": 0, "width": 0}
+    return int(size["height"]) << 16 | int(size["width"]) << 32
+
+
 def compile_exec(process: dict[str, Any], filters: list[bytes]) -> Plan:
     """Return the plan of a further process in a running container."""
     plan = Plan()
     plan.add(p.OP_KEYRING, a=1 if filters else 0)
     if process.get("terminal"):
-        plan.add(p.OP_CONSOLE, b=process["user"]["uid"])
+        plan.add(p.OP_CONSOLE, a=_console_size(process), b=process["user"]["uid"])
     plan.add(p.OP_SESSION)
     _process(plan, process, filters, init=False)
     return plan

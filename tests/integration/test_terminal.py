@@ -85,10 +85,10 @@ def test_keys_and_sizes(box: Box) -> None:
     with terminal(box, *run(box, "--rm", "-it"), "sh", "-c", KEYS) as child:
         check_keys_and_sizes(child)
     box.start("host")
-    with terminal(
-        box, "exec", "-it", "host", "sh", "-c", f"while ! stty size | grep -q 30; do :; done; {KEYS}"
-    ) as child:
+    with terminal(box, "exec", "-it", "host", "sh", "-c", KEYS) as child:
         check_keys_and_sizes(child)
+    with terminal(box, "exec", "-t", "host", "stty", "size") as child:
+        child.expect_exact("30 90")
 
 
 def test_detach_and_go_on(box: Box) -> None:
