@@ -163,8 +163,3 @@ def remove_group(group: str) -> None:
         from pyrun.linux import freezer
 
         freezer.remove(group)
-
-
-def is_starting(directory: str) -> bool:
-    """Whether a monitor holds the lock although nothing has been executed yet."""
-    return state.is_locked(directory)

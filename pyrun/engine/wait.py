@@ -24,7 +24,7 @@ def wait(layout: Layout, name: str) -> int:
     # With a restart policy the end of a run is not that of the monitor.
     if record["ephemeral"] or now.status == "restarting" or (now.is_up and restart_policy.read(directory).name != "no"):
         return _through_socket(layout, record["id"], directory)
-    while now.status == "running" or (now.status == "created" and lifecycle.is_starting(directory)):
+    while now.status == "running" or (now.status == "created" and state.is_locked(directory)):
         lifecycle.wait_end(now)
         now = state.status(directory)
     if not now.is_recorded:
