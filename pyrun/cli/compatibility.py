@@ -45,6 +45,8 @@ DIFFERS = {
     "container commit --change": "`$NAME` is what the container's environment has",
     "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
     "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
+    "system events --filter": "there is no `oom`, as no container has a memory group of its own that would count it, "
+    "and no `resize`",
     "system info --format": (
         "docker's keys but `RegistryConfig` and those of containerd and runc; pyrun's own besides, which say what "
         "this machine allows"
@@ -66,8 +68,8 @@ _DIFFERS_AT_CREATE = {
     "--userns": "podman's words too: `keep-id`, `auto`, `nomap`",
 }
 _OF_INSPECT = (
-    "`.ExecIDs` is null: an `exec` is known to nobody but its caller; a start that failed leaves no `.State.Error` "
-    "and no exit code; no methods of Go's types, as `.HostConfig.NetworkMode.IsHost`"
+    "`.ExecIDs` is null: an `exec` is known to nobody but its caller; no methods of Go's types, as "
+    "`.HostConfig.NetworkMode.IsHost`"
 )
 DIFFERS |= {f"{verb} --format": _OF_INSPECT for verb in ("container inspect", "inspect")}
 DIFFERS |= {f"container {verb} {flag}": how for verb in ("create", "run") for flag, how in _DIFFERS_AT_CREATE.items()}
