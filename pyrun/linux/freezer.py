@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_ENDING_SECONDS = 1.0
+
+
 def group_of(pid: int) -> str:
     """Return the directory of the group that a process is in; "" where we do not see it."""
     try:
@@ -75,14 +78,19 @@ def move(pids: Iterable[int], directory: str) -> None:
 
 def freeze(directory: str, seconds: float) -> bool:
     """Stop all processes of a group and wait until they are; False if one does not within ``seconds``."""
+    _write(f"{directory}/cgroup.freeze", b"1")
+    return _wait_for(directory, b"frozen 1", seconds)
+
+
+def _wait_for(directory: str, line: bytes, seconds: float) -> bool:
+    """Wait until the group's events say so; False if they do not within ``seconds``. Raises: OSError."""
     deadline = time.monotonic() + seconds
     events_fd = os.open(f"{directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _write(f"{directory}/cgroup.freeze", b"1")
         poll = select.poll()
         # A change of the file is told by POLLPRI to who has read it since the last one.
         poll.register(events_fd, select.POLLPRI)
-        while b"frozen 1" not in os.pread(events_fd, 4096, 0):
+        while line not in os.pread(events_fd, 4096, 0):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -102,7 +110,11 @@ def dissolve(directory: str) -> None:
     for _ in range(100):
         remove(directory)
         try:
-            move(processes(directory), directory.rpartition("/")[0])
+            found = processes(directory)
+            move(found, directory.rpartition("/")[0])
+            # One that is ending is not listed any more, and keeps the group in use for a moment.
+            if not found and not _wait_for(directory, b"populated 0", _ENDING_SECONDS):
+                return
         except OSError:
             return
 
