@@ -302,3 +302,11 @@ class CommandNotExecutableError(CommandError):
 
 class CommandNotFoundError(CommandError):
     """execve(2) said ENOENT: exit 127."""
+
+
+def is_no_answer(error: OSError) -> bool:
+    """Whether a call failed for want of descriptors or memory, or by a fault of the disk.
+
+    That says nothing of what was asked: who takes it for "there is none" removes what is alive.
+    """
+    return error.errno in (5, 12, 23, 24)  # EIO, ENOMEM, ENFILE, EMFILE

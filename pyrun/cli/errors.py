@@ -91,6 +91,9 @@ def report(error: BaseException, *, verb: str, debug: bool) -> int:
 
         show(*explain(error))
         return client
+    if isinstance(error, ImportError) or (type(error) is RuntimeError and "new thread" in str(error)):
+        show(f"cannot start: {error}", "is memory short, or a limit reached? `ulimit -v`, `ulimit -u`")
+        return client
     if any(ancestor.__module__.partition(".")[0] == "click" for ancestor in type(error).__mro__):
         from pyrun.cli import app
 

@@ -49,6 +49,9 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
     import gc
 
     _fill_standard_streams()
+    # A caller that ignores it (a container's first process may, nohup's children do) hands that on: then the kernel
+    # reaps our helpers itself, and nobody learns how they ended: sigaction(2).
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     # A command ends before it has made garbage: looking for some among its modules costs 1 ms.
     gc.set_threshold(100_000)
     try:
@@ -91,9 +94,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BaseException as error:  # the one place where every failure ends: a sentence and a code
-        from pyrun.cli.errors import report
+        try:
+            from pyrun.cli.errors import report
 
-        return report(error, verb=session.verb, debug=bool(session.debug))
+            return report(error, verb=session.verb, debug=bool(session.debug))
+        except (OSError, MemoryError, ImportError):
+            os.write(
+                2, b"pyrun: out of memory or open files: nothing more can be loaded\nhint: raise `ulimit -v` or -n\n"
+            )
+            return 125 if session.verb in ("run", "create", "exec") else 1
 
 
 def _dispatch(session: Session, argv: Sequence[str]) -> int:

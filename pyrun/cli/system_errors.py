@@ -30,9 +30,19 @@ def explain(error: OSError | MemoryError) -> tuple[str, str]:
     # Of two names it is the second that is written: os.symlink, os.rename.
     name = error.filename2 or error.filename
     subject = os.fsdecode(name) if isinstance(name, (str, bytes)) else ""
+    if not subject and error.errno == errno.ENOENT and not _has_directory():
+        return "cannot find the current directory: it was removed", "change to another one: `cd`"
     found = fsio.full_or(error, subject) if subject else error
     if isinstance(found, PyrunError):
         return found.message, found.hint
-    if not subject and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if not subject and error.errno in (errno.ENOSPC, errno.EDQUOT):
         subject = "cannot write the output"  # write(2) tells no name; what the store cannot write does
     return f"{subject}{': ' if subject else ''}{(error.strerror or '').lower()}", _HINTS.get(error.errno or 0, "")
+
+
+def _has_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from pyrun.engine.fetch import Fetch
 from pyrun.engine.inspect import container_config
 from pyrun.engine.lifecycle import signal_number
 from pyrun.engine.short_pause import while_paused
-from pyrun.errors import InvalidReferenceError
+from pyrun.errors import InvalidInputError, InvalidReferenceError
 from pyrun.images import record as records
 from pyrun.images import resolve
 from pyrun.oci import digest as digests
@@ -149,7 +149,13 @@ def _store(
 
     ``sizes``: of the files of the layers below, by diff_id.
     """
-    config_data = msgspec.json.encode(config, order="deterministic")
+    try:
+        config_data = msgspec.json.encode(config, order="deterministic")
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"cannot commit: {error.object!r} is not UTF-8, as all of an image's configuration must be",
+            hint="it is a label, a variable or an argument of the container; -c can replace it",
+        ) from None
     image_id = digests.of(config_data)
     described = Descriptor(media_types.OCI_CONFIG, image_id, len(config_data))
     manifest = msgspec.structs.replace(manifest, config=described)

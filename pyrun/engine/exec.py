@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pyrun.runtime.state import State
     from pyrun.store.layout import Layout
 
+_EAGAIN = 11
+
 
 def exec_(layout: Layout, options: ExecOptions) -> int:
     """Run a command in a container; return its exit code, 0 for a detached one.
@@ -172,7 +174,7 @@ def _gone_or(record: bytes, plan: Plan, command: str) -> Exception:
     from pyrun.runtime.failure import Failure, to_error
 
     failure = Failure.decode(record)
-    if failure.step < 0 and failure.syscall in ("setns", "clone3"):
-        # Its init ended between our look and our step.
+    if failure.step < 0 and failure.syscall in ("setns", "clone3") and failure.errno != _EAGAIN:
+        # Its init ended between our look and our step. (EAGAIN: the user's limit of processes.)
         return WrongStatusError("exec in", command, "not running any more")
     return to_error(failure, plan, command)

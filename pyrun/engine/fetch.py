@@ -98,7 +98,8 @@ class Fetch:
         except BaseException:  # Ctrl-C: nobody may write below tmp/ when it is removed
             self._cancelled.set()
             for worker in workers:
-                worker.join()
+                if worker.ident is not None:  # else it could not be started: the limit of processes
+                    worker.join()
             raise
         if self._errors:
             raise self._errors[0]

@@ -10,7 +10,7 @@ import _signal
 import os
 import select
 
-from pyrun.errors import InvalidInputError
+from pyrun.errors import InvalidInputError, is_no_answer
 from pyrun.runtime import state
 
 TYPE_CHECKING = False
@@ -58,7 +58,9 @@ def open_process(pid: int, starttime: int) -> int:
     """Return a pidfd of the process, or -1 if it has ended."""
     try:
         fd = os.pidfd_open(pid)
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return -1
     if state.start_time(pid) == starttime:
         return fd

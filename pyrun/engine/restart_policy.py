@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import ConflictError, InvalidInputError
+from pyrun.errors import ConflictError, InvalidInputError, is_no_answer
 from pyrun.store import fsio
 
 TYPE_CHECKING = False
@@ -73,7 +73,11 @@ def read(directory: str) -> Policy:
     try:
         name, maximum = fsio.read_bytes(f"{directory}/{FILE}").decode("ascii", "replace").split()
         return Policy(name, int(maximum))
-    except (OSError, ValueError):
+    except ValueError:
+        return Policy("no")
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return Policy("no")
 
 

@@ -12,6 +12,7 @@ from pyrun.errors import (
     StoreBusyError,
     StoreCorruptError,
     WrongStatusError,
+    is_no_answer,
 )
 from pyrun.runtime import state
 from pyrun.store import containers, fsio, trees
@@ -153,7 +154,9 @@ def _end(layout: Layout, name: str, directory: str, force: bool) -> Generator[En
             obituary.write(layout, directory)
         try:
             lock = fsio.try_lock(f"{directory}/lock")
-        except OSError:
+        except OSError as error:
+            if is_no_answer(error):
+                raise
             return -1  # removed by its monitor, or damaged
         if lock >= 0:
             return lock

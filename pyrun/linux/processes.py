@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 
+from pyrun.errors import is_no_answer
+
 _DEAD = b"ZX"
 
 
@@ -87,7 +89,9 @@ def read(pid: int) -> Process | None:
     """Return a process, or None if there is none with this pid."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return None
     try:
         content = os.read(fd, 4096)
@@ -103,7 +107,9 @@ def open_pidfd(process: Process) -> int:
     """Return a pidfd of exactly this process, or -1 if it has ended."""
     try:
         fd = os.pidfd_open(process.pid)
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return -1
     again = read(process.pid)
     if again is not None and again.starttime == process.starttime:

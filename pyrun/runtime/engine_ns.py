@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLONE_NEWPID = 0x20000000
 FORM_FULL = "full"
 FORM_FLAT = "flat"
-_EPERM, _ENOSPC = 1, 28
+_EPERM, _EAGAIN, _ENFILE, _EMFILE, _ENOSPC = 1, 11, 23, 24, 28
 # linux/memfd.h, linux/fcntl.h; Python names them only since 3.8/3.11 and only where glibc does.
 _F_ADD_SEALS = 1033
 _ALL_SEALS = 1 | 2 | 4 | 8
@@ -236,7 +236,14 @@ def _error(failure: Failure, program: str) -> KernelError:
             hint="check /etc/subuid and /etc/subgid, and that it is setuid root (package uidmap); "
             "PYRUN_SINGLE_ID=1 goes without them",
         )
-    return KernelError(f"cannot start {program}: {failure.syscall}: {os.strerror(failure.errno).lower()}")
+    hint = ""
+    # dup2(2) to a number beyond the limit: EINVAL, EBADF.
+    if failure.errno in (_EMFILE, _ENFILE) or failure.syscall == "dup2":
+        hint = "raise the limit of open files: `ulimit -n`"
+    elif failure.errno == _EAGAIN:
+        hint = "the limit of processes is reached: `ulimit -u`"
+    reason = os.strerror(failure.errno).lower()
+    return KernelError(f"cannot start {program}: {failure.syscall}: {reason}", hint=hint)
 
 
 def _remember(engine_file: str, pid: int, size: int) -> None:

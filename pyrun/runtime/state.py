@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from pyrun.errors import is_no_answer
 from pyrun.oci.json import loads
 from pyrun.store import fsio
 
@@ -83,7 +84,9 @@ def is_locked(directory: str) -> bool:
     """Whether a monitor lives for the container: it holds the lock from before the start until all is recorded."""
     try:
         return fsio.is_locked(directory + "/lock")
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return False
 
 
@@ -138,7 +141,9 @@ def pause_begun(directory: str) -> tuple[int, int, str] | None:
         return None
     try:
         words = fsio.read_head(directory + "/freezer").split(b"\n", 1)[0].split(b" ", 2)
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return None
     return (int(words[0]), int(words[1]), os.fsdecode(words[2])) if len(words) == 3 else None
 
@@ -151,7 +156,9 @@ def _is_paused(directory: str, record: dict[str, Any]) -> bool:
         if begun[2]:
             return b"frozen 1" in fsio.read_head(begun[2] + "/cgroup.events")
         return fsio.read_head(f"/proc/{begun[0]}/stat").rsplit(b") ", 1)[1][:1] in b"Tt"
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return False
 
 
@@ -161,7 +168,9 @@ def _is_alive(record: dict[str, Any]) -> bool:
         return False
     try:
         fd = os.pidfd_open(record["pid"])
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return False
     try:
         # The descriptor first: then it is of the process whose start time is asked.
@@ -192,7 +201,11 @@ def rfc3339(nanoseconds: int) -> str:
 def _state_file(directory: str) -> dict[str, Any] | None:
     try:
         record = loads(fsio.read_head(directory + "/state"))
-    except (OSError, ValueError):
+    except ValueError:
+        return None
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return None
     return record if isinstance(record, dict) else None
 
@@ -201,7 +214,9 @@ def _exit_record(directory: str) -> list[str] | None:
     """Fields of the exit slot: version, code, oom, finished; None while it holds only NULs."""
     try:
         fields = fsio.read_head(directory + "/exit")[:64].split(b"\n", 1)[0].decode("utf-8", "replace").split(" ")
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return None
     return fields if len(fields) == 4 and fields[1].lstrip("-").isdigit() else None
 
@@ -210,7 +225,11 @@ def start_time(pid: int) -> int:
     """Field 22 of /proc/PID/stat (clock ticks since boot), 0 if there is no such process: proc(5)."""
     try:
         return int(fsio.read_head(f"/proc/{pid}/stat").rsplit(b")", 1)[1].split()[19])
-    except (OSError, IndexError, ValueError):
+    except (IndexError, ValueError):
+        return 0
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return 0
 
 

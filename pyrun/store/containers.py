@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 import os
 
-from pyrun.errors import ContainerNotFoundError, InvalidInputError, StoreCorruptError
+from pyrun.errors import ContainerNotFoundError, InvalidInputError, StoreCorruptError, is_no_answer
 from pyrun.oci import json
 from pyrun.store import fsio, owner
 
@@ -56,7 +56,9 @@ def is_past(layout: Layout, path: str) -> bool:
         return False
     try:
         return not owner.is_of_this_boot(os.readlink(f"{path}/owner")) and not awaits_start(path)
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return True
 
 
@@ -234,7 +236,9 @@ def holder(layout: Layout, name: str) -> str:
     """Return the directory, perhaps gone, of the container that a name leads to; nothing where the name is free."""
     try:
         value = os.readlink(layout.name(name))
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return ""
     container_id = value.rpartition("/")[2]
     if not value.startswith("../ephemeral/"):

@@ -198,8 +198,8 @@ def make_directory(path: str, mode: int = 0o700) -> None:
         return
     except FileNotFoundError:
         parent = path.rpartition("/")[0]
-        if not parent or parent == path:
-            raise
+        if not parent or os.path.isdir(parent):
+            raise  # a file system that makes none: procfs
         make_directory(parent, mode)
         make_directory(path, mode)
     except OSError as error:

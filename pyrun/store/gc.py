@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import PyrunError
+from pyrun.errors import PyrunError, is_no_answer
 from pyrun.oci import json
 from pyrun.store import containers, fsio, index, leases, owner, trees
 
@@ -85,14 +85,21 @@ def _needs(layout: Layout, manifest: str) -> set[str]:
         for layer in record["layers"]:
             found.update((layer["digest"], layer["diff_id"]))
         return found
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError):
         pass
+    except OSError as error:
+        if is_no_answer(error):
+            raise  # what it needs would be taken for garbage
     try:
         if os.stat(layout.blob(manifest)).st_size > MAX_MANIFEST_BYTES:
             return set()  # a layer that a lease names
         document = json.loads(fsio.read_bytes(layout.blob(manifest)))
         return {item["digest"] for item in [document["config"], *document["layers"]]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
+        return set()
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return set()
 
 

@@ -220,17 +220,18 @@ def user_runtime_dir(env: Mapping[str, str]) -> str:
     uid = os.geteuid()
     given = env.get("XDG_RUNTIME_DIR", "")
     # su and sudo keep the variable of the user they come from: a directory of another owner is no place for us.
-    if given.startswith("/") and _is_own_directory(given, uid, private=False):
+    # Where others may write, they could have made, or exchange, our directory in it.
+    if given.startswith("/") and _is_own_directory(given, uid, closed_to=0o022):
         return given.rstrip("/") + "/pyrun"
     standard = f"/run/user/{uid}"
-    if _is_own_directory(standard, uid, private=True):
+    if _is_own_directory(standard, uid, closed_to=0o077):
         return standard + "/pyrun"
     fallback = f"/tmp/pyrun-{uid}"
     try:
         os.mkdir(fallback, 0o700)
     except FileExistsError:
         # /tmp is everybody's: a directory or link that another user made there would let them read our sockets.
-        if not _is_own_directory(fallback, uid, private=True):
+        if not _is_own_directory(fallback, uid, closed_to=0o077):
             raise StoreError(
                 f"cannot use runtime directory: {fallback}: it is not a directory of yours with mode 0700",
                 path=fallback,
@@ -239,12 +240,12 @@ def user_runtime_dir(env: Mapping[str, str]) -> str:
     return fallback
 
 
-def _is_own_directory(path: str, uid: int, *, private: bool) -> bool:
+def _is_own_directory(path: str, uid: int, *, closed_to: int) -> bool:
     try:
-        found = os.stat(path) if not private else os.lstat(path)
+        found = os.lstat(path) if closed_to == 0o077 else os.stat(path)
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not (private and found.st_mode & 0o077)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid and not found.st_mode & closed_to
 
 
 def _home_root(env: Mapping[str, str]) -> str:

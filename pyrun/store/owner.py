@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from pyrun.errors import is_no_answer
 from pyrun.store.fsio import read_bytes
 
 _UNKNOWN = "0" * 12
@@ -50,7 +51,9 @@ def machine() -> str:
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:
             text = read_bytes(path).decode("ascii", "replace").strip()
-        except OSError:
+        except OSError as error:
+            if is_no_answer(error):
+                raise  # another machine's work is never swept
             continue
         if len(text) >= 12 and text.isalnum():
             return text[:12]
@@ -61,7 +64,9 @@ def boot() -> str:
     """Return 12 characters that change with every boot."""
     try:
         return read_bytes("/proc/sys/kernel/random/boot_id").decode("ascii").strip().replace("-", "")[:12]
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise  # all that this boot has begun would be taken for dead
         return _UNKNOWN
 
 
@@ -69,7 +74,9 @@ def start_time(pid: int) -> str:
     """Return when a process began, in clock ticks after boot; empty if there is no such process or only its zombie."""
     try:
         stat = read_bytes(f"/proc/{pid}/stat")
-    except OSError:
+    except OSError as error:
+        if is_no_answer(error):
+            raise
         return ""
     # The command name may hold spaces and parentheses: the fields are counted after the last ")".
     fields = stat[stat.rindex(b")") + 2 :].split()

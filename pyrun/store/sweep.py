@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import PyrunError, StoreError
+from pyrun.errors import PyrunError, StoreError, is_no_answer
 from pyrun.store import containers, fsio, id_ranges, owner, trees
 
 TYPE_CHECKING = False
@@ -69,8 +69,8 @@ def _is_kept(path: str) -> bool:
     """Whether `restart` has ended the container and is about to start it again."""
     try:
         return not owner.is_dead(fsio.read_bytes(f"{path}/{containers.KEPT}").decode("ascii", "replace"))
-    except OSError:
-        return False
+    except OSError as error:
+        return is_no_answer(error)
 
 
 def _sweep_volumes(layout: Layout, failures: list[PyrunError]) -> None:

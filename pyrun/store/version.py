@@ -32,7 +32,11 @@ def open_store(layout: Layout, *, write: bool = True) -> None:
     except FileNotFoundError:
         _create(layout)
     except OSError as error:
-        raise StoreError(f"cannot read store: {layout.version}: {error.strerror}", path=layout.version) from error
+        raise StoreError(
+            f"cannot read store: {layout.version}: {(error.strerror or '').lower()}",
+            path=layout.version,
+            hint="give a directory of yours with --root DIRECTORY or PYRUN_ROOT",
+        ) from error
     else:
         if content != _CONTENT:
             _judge(layout, content, write)
@@ -101,7 +105,7 @@ def _create(layout: Layout) -> None:
         fsio.write_atomic(layout.version, _CONTENT, temporary=f"{layout.tmp}/{owner.token()}")
     except OSError as error:
         raise StoreError(
-            f"cannot make store: {error.filename or layout.root}: {error.strerror}",
+            f"cannot make store: {error.filename or layout.root}: {(error.strerror or '').lower()}",
             path=layout.root,
             hint="give a directory of yours with --root DIRECTORY or PYRUN_ROOT",
         ) from error
@@ -117,7 +121,7 @@ def _create_runtime(layout: Layout) -> None:
             fsio.make_directory(path)
     except OSError as error:
         raise StoreError(
-            f"cannot make runtime directory: {error.filename or layout.runtime}: {error.strerror}",
+            f"cannot make runtime directory: {error.filename or layout.runtime}: {(error.strerror or '').lower()}",
             path=layout.runtime,
             hint="set XDG_RUNTIME_DIR to a private directory of yours",
         ) from error

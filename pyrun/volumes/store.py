@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import os
 
-from pyrun.errors import ConflictError, ContainerNotFoundError, StoreCorruptError, VolumeNotFoundError
+from pyrun.errors import ConflictError, ContainerNotFoundError, StoreCorruptError, StoreError, VolumeNotFoundError
 from pyrun.oci import json
 from pyrun.store import containers, fsio, owner, trees
 from pyrun.volumes.spec import check_volume_name
@@ -57,8 +57,10 @@ def ensure(layout: Layout, name: str = "", *, labels: dict[str, str] | None = No
         if anonymous and container_id:
             os.symlink(f"{container_id}/{owner.token()}", building + "/owner")
         os.rename(building, layout.volume(name))
-    except OSError as error:
+    except (OSError, StoreError) as error:
         trees.remove_tree(building)
+        if isinstance(error, StoreError):
+            raise
         # Another process was faster: rename(2) replaces only an empty directory.
         if os.path.isdir(data_path(layout, name)):
             return name
