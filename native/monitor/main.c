@@ -107,12 +107,12 @@ static void finish(void)
 
 	log_close();
 	if (container.lock_fd >= 0)
-		state_unlink(&container.job);
+		remove_entries(&container.job);
 	if (container.lock_fd >= 0 && !container.has_run)
 		state_restore(container.directory_fd);
 	if (job_has(&container.job, JOB_EPHEMERAL) && container.lock_fd >= 0 && !state_is_kept(container.directory_fd)) {
 		log_wait_for_readers();
-		state_remove_tree(&container.job);
+		remove_trees(&container.job);
 		event_list(&container.job, JOB_EVENTS_REMOVED);
 	}
 	close_fd(&container.lock_fd);

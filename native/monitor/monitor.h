@@ -110,9 +110,11 @@ int state_is_kept(int directory_fd);
 int state_running(const struct job *job, int directory_fd, const struct init_process *init, unsigned restarts);
 int state_restarting(const struct job *job, int directory_fd, unsigned restarts, int exit_code);
 int state_exit(const struct job *job, int directory_fd, int exit_code);
-void state_unlink(const struct job *job);
-void state_remove_tree(const struct job *job);
 void format_time(char *text, size_t size);
+
+/* removal.c */
+void remove_entries(const struct job *job);
+void remove_trees(const struct job *job);
 
 /* process.c */
 /* A small file, which one read(2) gives whole.  Its size; -1: none, and then "" as well. */

@@ -25,7 +25,10 @@ def wait(layout: Layout, name: str) -> int:
     if record["ephemeral"] or now.status == "restarting" or (now.is_up and restart_policy.read(directory).name != "no"):
         return _through_socket(layout, record["id"], directory)
     while now.status == "running" or (now.status == "created" and state.is_locked(directory)):
-        lifecycle.wait_end(now)
+        if now.status == "running":
+            lifecycle.wait_end(now)
+        else:
+            lifecycle.wait_start(directory)
         now = state.status(directory)
     if not now.is_recorded:
         _record(layout, directory)

@@ -54,7 +54,7 @@ def test_many(box: Box, count: int) -> None:
     assert [done.stderr for done in started if done.returncode] == []
     assert len({done.stdout for done in started}) == count
     assert sorted(box.names()) == sorted(names)
-    assert inotify_instances() < inotify_before + count // 10  # one each would be `count`
+    assert inotify_instances() < inotify_before + count // 2  # one each would be `count`
     answered = each("exec", "{}", "hostname")
     assert [done.stdout.strip() for done in answered] == [done.stdout[:12] for done in started]
 
@@ -72,4 +72,4 @@ def test_many(box: Box, count: int) -> None:
         assert [*pyrun.runtime.rglob(f"{part}/*")] == [], part
     # Processes, mounts, descriptors and locks: the fixture's proof. One keyring each would be `count`; the user's other
     # work may hold a few, and the kernel collects dead ones a little later.
-    assert keys() < keys_before + count // 4
+    assert keys() < keys_before + count // 2
