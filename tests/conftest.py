@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell without job control starts what runs in the background so, and all that we start would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     unknown = features.promised() - features.VOCABULARY.keys()
     if unknown:
         raise pytest.UsageError(f"PYRUN_MUST names what nobody knows: {', '.join(sorted(unknown))}")

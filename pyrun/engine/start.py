@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrun.engine import events, launch, lifecycle
+from pyrun.engine import events, launch
 from pyrun.errors import PyrunError, SyscallError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers
@@ -95,6 +95,8 @@ def _start(layout: Layout, created: Created, attached: bool) -> launch.Launch | 
         # Two starts at once: the other's monitor holds the container's lock. Or for a moment only: engine/obituary.py.
         if error.errno != _EAGAIN or "SETLK" not in error.syscall:
             raise
+        from pyrun.engine import lifecycle
+
         lifecycle.wait_start(created.directory)
     return None
 

@@ -89,8 +89,12 @@ _left: list[int] = []
 
 def _reap_left() -> None:
     for pid in _left[:]:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            _left.remove(pid)
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                continue
+        except ChildProcessError:
+            pass  # the program that uses us has waited for all its children
+        _left.remove(pid)
 
 
 class Process:
