@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pyrun.engine.pause import pause, unpause
-from pyrun.errors import ContainerNotFoundError, WrongStatusError
+from pyrun.errors import ContainerNotFoundError, PyrunError, WrongStatusError
 from pyrun.store import containers
 
 if TYPE_CHECKING:
@@ -39,19 +39,24 @@ def while_paused(layout: Layout, name: str) -> Iterator[None]:
     Not with what it started, all at once: then it stays paused, and `unpause` is for that.
     """
     container_id, _ = containers.resolve(layout, name)
+    wanted = True
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     try:
         watcher = _start_watcher(layout, container_id, read_end)
     finally:
         os.close(read_end)
     try:
-        pause(layout, name)
         try:
-            yield
-        finally:
+            pause(layout, name)
+        except PyrunError:
+            wanted = False  # nothing is paused, or it is somebody else's pause
+            raise
+        yield
+    finally:
+        # Also of what a signal has ended in the middle of `pause`.
+        if wanted:
             with suppress(WrongStatusError, ContainerNotFoundError):  # somebody has unpaused, ended or removed it
                 unpause(layout, container_id)
-    finally:
         _dismiss(watcher, write_end)
 
 

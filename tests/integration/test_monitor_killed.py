@@ -68,7 +68,7 @@ def test_who_records_the_end(box: Box, verb: tuple[str, ...]) -> None:
 def test_once_however_many_see_it(box: Box) -> None:
     box.pyrun.ok(*RUN, box.image, "sleep", "1000")
     waiting = [box.pyrun.popen("wait", "con", stdout=subprocess.PIPE) for _ in range(6)]
-    with following(box, "--filter", "event=die") as events:
+    with following(box, "--since", "1h", "--filter", "event=die") as events:
         os.kill(monitor_of(box, "con"), signal.SIGKILL)
         assert [process.communicate(timeout=60)[0] for process in waiting] == [b"137\n"] * 6
         assert events.stdout is not None
