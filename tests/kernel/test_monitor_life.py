@@ -249,6 +249,8 @@ def test_an_init_killed_before_its_program_is_no_start(box: Bundle) -> None:
         init = [
             pid for pid in children(monitor.process.pid) if Path(f"/proc/{pid}/comm").read_text() == "pyrun:[init]\n"
         ]
+    while not all(Path(f"/proc/{init[0]}/{name}").read_text() for name in ("uid_map", "gid_map")):
+        pass  # before that it is the map that cannot be written
     os.kill(init[0], 9)
     with pytest.raises(KernelError, match="was killed before it could execute the program"):
         launch.wait_started(monitor, plan, "true")
