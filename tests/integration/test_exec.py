@@ -309,7 +309,8 @@ def test_no_interpreter_stays_with_what_is_detached_from(box: Box) -> None:
     child.close()
     memory = {pid: kilobytes for pid, kilobytes in attendants().items() if pid not in before}
     assert len(memory) == 4  # for each: who waits outside, and who has joined the pid namespace
-    assert max(memory.values()) <= 60
+    # 16, and what the kernel's counters may be wrong by: they are kept in batches (proc(5)). An interpreter has 4,000.
+    assert max(memory.values()) < 1000
     box.pyrun.ok("kill", "host")
 
 
