@@ -83,10 +83,12 @@ def pull(
             ensure_form(layout, found, form, spawn=spawn)
             reference = references.parse_any(text).with_default_tag()
             return PullResult(reference, found, found["manifest"], up_to_date=True)
-    reference = references.parse_normalized(text).with_default_tag()
+    if source is None:
+        reference, remote = sources.find(text)
+    else:
+        reference, remote = references.parse_normalized(text).with_default_tag(), source
     obituary.write_all(layout)
     sweep(layout)
-    remote = source or sources.source_of(reference)
     try:
         return _Pull(layout, remote, reference, wanted or host(with_variant=True), form, spawn, hear).run()
     finally:

@@ -13,7 +13,6 @@ from pyrun.errors import (
     ConflictError,
     ContainerNotFoundError,
     ImageInUseError,
-    InvalidReferenceError,
     StorageFullError,
     StoreCorruptError,
 )
@@ -105,11 +104,8 @@ def _without(
 
 def _name_meant(text: str, entry: Entry) -> str:
     """Return the tag that ``text`` is, or nothing if it is an id or a digest."""
-    try:
-        name = references.parse_normalized(text).with_default_tag().string
-    except InvalidReferenceError:
-        return ""
-    return name if name == index.ref_name(entry) else ""
+    name = index.ref_name(entry)
+    return name if name and resolve.is_named(text, name) else ""
 
 
 def _refuse_many_names(text: str, same: list[Entry]) -> None:

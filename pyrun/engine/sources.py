@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import ManifestUnknownError
+from pyrun.errors import ManifestUnknownError, RegistryError
 from pyrun.oci import digest as digests
+from pyrun.oci.reference import Reference
+from pyrun.registry.url import authority_of
+from pyrun.store.layout import registries_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Protocol, Self
 
     from pyrun.oci.descriptor import Descriptor
-    from pyrun.oci.reference import Reference
     from pyrun.registry.client import RegistryClient
+    from pyrun.registry.config import Configuration
 
     class ImageSource(Protocol):
         """What `pull` needs of a place."""
@@ -31,16 +34,63 @@ if TYPE_CHECKING:
 
 EMBEDDED_DOMAIN = "pyrun.local"
 CHUNK_BYTES = 1 << 18
+MIRROR_TRIES = 2  # another place is known: no reason to insist
 
 
-def source_of(reference: Reference) -> ImageSource:
-    """Return the place that a reference names: its registry, or what ships with pyrun."""
+def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageSource:
+    """Return the place that a reference names: its registry and that one's mirrors, or what ships with pyrun.
+
+    Raises: RegistryError where the registry is blocked; InvalidConfigError for a bad configuration file.
+    """
     if reference.domain == EMBEDDED_DOMAIN:
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         return LayoutSource(f"{here}/data/{reference.path}", EMBEDDED_DOMAIN)
+    from pyrun.engine.mirrored_source import MirroredSource
     from pyrun.registry.client import RegistryClient
+    from pyrun.registry.credentials import CredentialStore
+    from pyrun.registry.retry import Retry
 
-    return RegistrySource(RegistryClient(reference.domain), reference.path)
+    credentials = CredentialStore()
+    places = []
+    for place in configuration().endpoints(reference):
+        insecure = [authority_of(place.domain)] if place.insecure else []
+        retry = Retry(tries=MIRROR_TRIES) if place.is_mirror else None
+        client = RegistryClient(place.domain, credentials, insecure=insecure, tls_verify=tls_verify, retry=retry)
+        places.append(RegistrySource(client, place.path))
+    return MirroredSource(places) if len(places) > 1 else places[0]
+
+
+def find(text: str, *, tls_verify: bool | None = None) -> tuple[Reference, ImageSource]:
+    """Return what a name stands for and the place that has it; of several meanings, the first that is there.
+
+    Raises: InvalidReferenceError; as `source_of`; RegistryError where no place of several has it.
+    """
+    from pyrun.registry import short_names
+
+    meanings = [meaning.with_default_tag() for meaning in short_names.to_fetch(text, registries_cache(os.environ))]
+    if len(meanings) == 1:
+        return meanings[0], source_of(meanings[0], tls_verify=tls_verify)
+    notes: list[str] = []
+    for reference in meanings:
+        remote = source_of(reference, tls_verify=tls_verify)
+        try:
+            remote.resolve(reference)
+            return reference, remote
+        except RegistryError as error:
+            remote.close()
+            if reference is meanings[-1]:
+                for note in notes:
+                    error.add_note(note)
+                raise
+            notes.append(str(error))
+    raise AssertionError("the last one's failure is raised")
+
+
+def configuration() -> Configuration:
+    """Return how registries are found, parsed anew only where a file has changed. Raises: InvalidConfigError."""
+    from pyrun.registry import config
+
+    return config.load(registries_cache(os.environ))
 
 
 class RegistrySource:
@@ -52,9 +102,17 @@ class RegistrySource:
         self._client = client
         self._repository = repository
 
+    @property
+    def domain(self) -> str:
+        """The registry that is asked."""
+        return self._client.domain
+
     def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:
-        """Fetch what the reference names. Raises: RegistryError and its kinds; DigestMismatchError."""
-        return self._client.resolve(reference)
+        """Fetch what the reference names, from here, whatever registry it names itself.
+
+        Raises: RegistryError and its kinds; DigestMismatchError.
+        """
+        return self._client.resolve(Reference(self.domain, self._repository, reference.tag, reference.digest))
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         """Fetch a manifest by digest, verified."""
@@ -64,9 +122,9 @@ class RegistrySource:
         """Fetch a small blob whole, verified."""
         return self._client.blob_bytes(self._repository, descriptor)
 
-    def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
-        """Give a blob's bytes as they come; the reader verifies them."""
-        with self._client.blob(self._repository, descriptor) as blob:
+    def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
+        """Give a blob's bytes from ``offset`` on, as they come; the reader verifies them."""
+        with self._client.blob(self._repository, descriptor, offset) as blob:
             while chunk := blob.read(CHUNK_BYTES):
                 yield chunk
 

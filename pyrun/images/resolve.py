@@ -10,11 +10,13 @@ import os
 from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, StoreCorruptError
 from pyrun.oci import json, reference
 from pyrun.store import fsio, index
+from pyrun.store.layout import registries_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.oci.reference import Reference
     from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
@@ -79,6 +81,15 @@ def means(found: list[Entry], text: str, image_id: str) -> bool:
     return (index.notes_of(entry).get(index.CONFIG) or entry["digest"]) == image_id
 
 
+def is_named(text: str, name: str) -> bool:
+    """Say whether ``text`` is that tag (a whole name), or a short name that may stand for it."""
+    try:
+        wanted = reference.parse_normalized(text).with_default_tag()
+    except InvalidReferenceError:
+        return False
+    return any(meaning.with_default_tag().string == name for meaning in _meanings(text, wanted))
+
+
 def entries_of_id(found: list[Entry], text: str) -> list[Entry]:
     """Return the entries whose image id or manifest digest begins with ``text`` (hex, or ``sha256:`` and hex)."""
     prefix = text.removeprefix("sha256:")
@@ -97,6 +108,22 @@ def _by_reference(found: list[Entry], text: str) -> Entry | None:
         if entries_of_id(found, text) or reference.is_identifier(text.removeprefix("sha256:")):
             return None
         raise
+    for meaning in _meanings(text, wanted):
+        entry = _named(found, meaning.with_default_tag())
+        if entry is not None:
+            return entry
+    return None
+
+
+def _meanings(text: str, wanted: Reference) -> list[Reference]:
+    if not reference.is_short(text):
+        return [wanted]
+    from pyrun.registry import short_names
+
+    return short_names.here(text, wanted, registries_cache(os.environ))
+
+
+def _named(found: list[Entry], wanted: Reference) -> Entry | None:
     if wanted.digest:
         return _by_digest(found, wanted.name, wanted.digest)
     for entry in found:

@@ -146,10 +146,25 @@ def is_identifier(text: str) -> bool:
     return len(text) == 64 and not text.strip(_HEX)
 
 
+def is_short(text: str) -> bool:
+    """Say whether a text names no registry, so that docker would add its own."""
+    head, slash, _ = text.partition("/")
+    return not (slash and _looks_like_domain(head))
+
+
+def is_host(text: str) -> bool:
+    """Say whether a text is ``host`` or ``host:port``."""
+    return _is_domain(text)
+
+
+def _looks_like_domain(head: str) -> bool:
+    # Only what looks like a host is one: it has a dot, a port or an upper-case letter, or is "localhost".
+    return "." in head or ":" in head or head == "localhost" or head != head.lower()
+
+
 def _split_domain(text: str) -> tuple[str, str]:
     head, slash, rest = text.partition("/")
-    # Only what looks like a host is one: it has a dot, a port or an upper-case letter, or is "localhost".
-    if slash and ("." in head or ":" in head or head == "localhost" or head != head.lower()):
+    if slash and _looks_like_domain(head):
         domain, remainder = head, rest
     else:
         domain, remainder = DEFAULT_DOMAIN, text

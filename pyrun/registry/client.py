@@ -16,6 +16,7 @@ from pyrun.registry.credentials import CredentialStore
 from pyrun.registry.requests import Requests, media_type_of
 from pyrun.registry.retry import Retry
 from pyrun.registry.transport import DroppedError, Response
+from pyrun.registry.trust import Trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ _ACCEPT = {"Accept": media_types.ACCEPT}
 class RegistryClient:
     """A client of the registry of one domain (``docker.io``, ``localhost:5000``); usable from several threads at once.
 
-    ``insecure`` names hosts that may be spoken to without TLS, besides $PYRUN_INSECURE_REGISTRIES and this machine.
+    ``insecure`` names hosts that may be spoken to without TLS, besides those of the configuration and this machine.
+    ``tls_verify``: True demands TLS with a certificate that is trusted, whatever was declared; False does without.
     """
 
     __slots__ = ("_requests", "domain")
@@ -43,14 +45,14 @@ class RegistryClient:
         credentials: CredentialStore | None = None,
         *,
         insecure: Iterable[str] = (),
+        tls_verify: bool | None = None,
         platform_ua: str = "",
         retry: Retry | None = None,
     ) -> None:
         self.domain = domain
         agent = user_agent(platform_ua)
-        self._requests = Requests(
-            domain, credentials or CredentialStore(), frozenset(insecure), agent, retry or Retry()
-        )
+        trust = Trust.of(domain, insecure, tls_verify)
+        self._requests = Requests(domain, credentials or CredentialStore(), trust, agent, retry or Retry())
 
     def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:
         """Fetch what a reference names: by its digest where it has one, else by its tag (``latest`` if none).

@@ -13,14 +13,8 @@ from pyrun.registry.authorizer import Authorizer, RefusedError
 from pyrun.registry.credentials import CredentialStore
 from pyrun.registry.retry import RETRIED, Retry
 from pyrun.registry.transport import DroppedError, Response, Transport, is_untrusted
-from pyrun.registry.url import (
-    INSECURE_VARIABLE,
-    Url,
-    authority_of,
-    insecure_from_environment,
-    is_loopback,
-    split_authority,
-)
+from pyrun.registry.trust import Trust
+from pyrun.registry.url import INSECURE_VARIABLE, Url, authority_of, split_authority
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 6
@@ -30,21 +24,19 @@ _MAX_CHALLENGES = 2  # an expired token, then a fresh one
 class Requests:
     """Sends requests to the registry of one domain; usable from several threads at once."""
 
-    __slots__ = ("_authorizers", "_schemes", "_transport", "authority", "credentials", "domain", "insecure", "retry")
+    __slots__ = ("_authorizers", "_schemes", "_transport", "authority", "credentials", "domain", "retry", "trust")
 
-    def __init__(
-        self, domain: str, credentials: CredentialStore, insecure: frozenset[str], user_agent: str, retry: Retry
-    ) -> None:
+    def __init__(self, domain: str, credentials: CredentialStore, trust: Trust, user_agent: str, retry: Retry) -> None:
         if not domain:
             raise InvalidReferenceError(domain, "it names no registry")
         self.domain = domain
         self.authority = authority_of(domain)
         self.credentials = credentials
-        self.insecure = insecure | insecure_from_environment()
+        self.trust = trust
         self.retry = retry
-        self._transport = Transport(user_agent, self.insecure)
+        self._transport = Transport(user_agent, trust)
         self._authorizers: dict[str, Authorizer] = {}
-        self._schemes = self._allowed_schemes()
+        self._schemes = trust.schemes(self.authority)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -158,7 +150,7 @@ class Requests:
 
     def _check_plain(self, there: Url, here: Url) -> None:
         """Refuse plain HTTP where it was not allowed, and a way from the network to this machine's services."""
-        if there.scheme == "https" or here.scheme == "http" or self._is_named(there.host, there.authority):
+        if there.scheme == "https" or here.scheme == "http" or self.trust.is_insecure(there):
             return
         hint = f"set {INSECURE_VARIABLE}={there.authority} to allow it"
         message = f"refused: {here.authority} points to plain HTTP: {there.authority}"
@@ -169,7 +161,7 @@ class Requests:
         if authorizer is None:
 
             def send_to_realm(method: str, url: Url, headers: dict[str, str], body: bytes | None) -> Response:
-                plain_allowed = self._schemes[0] == "http" or self._is_named(url.host, url.authority)
+                plain_allowed = self._schemes[0] == "http" or self.trust.is_insecure(url)
                 if url.scheme == "http" and not plain_allowed:
                     message = f"refused: {self.authority} asks for credentials over plain HTTP at {url.authority}"
                     raise RegistryError(message, registry=self.domain)
@@ -183,17 +175,6 @@ class Requests:
         has_credential = self._authorizer(repository).has_credential
         problems = self.credentials.problems
         return error_of(answer, self.domain, what, has_credential=has_credential, problems=problems)
-
-    def _allowed_schemes(self) -> list[str]:
-        host, _ = split_authority(self.authority)
-        if is_loopback(host):
-            return ["http", "https"]  # nobody is between; TLS here is the exception
-        if self._is_named(host, self.authority):
-            return ["https", "http"]  # as docker does for insecure-registries
-        return ["https"]
-
-    def _is_named(self, host: str, authority: str) -> bool:
-        return host in self.insecure or authority in self.insecure
 
 
 def media_type_of(answer: Response) -> str:

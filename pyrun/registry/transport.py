@@ -12,6 +12,7 @@ import threading
 
 from pyrun.errors import RegistryUnreachableError
 from pyrun.registry.proxy import Proxy, proxy_for
+from pyrun.registry.trust import Trust
 from pyrun.registry.url import INSECURE_VARIABLE, Url
 
 TYPE_CHECKING = False
@@ -99,13 +100,13 @@ class Response:
 
 
 class Transport:
-    """Connections by origin; ``insecure`` names the hosts whose certificates are not verified."""
+    """Connections by origin; ``trust`` says whose certificates are not verified."""
 
-    __slots__ = ("_contexts", "_idle", "_insecure", "_lock", "user_agent")
+    __slots__ = ("_contexts", "_idle", "_lock", "_trust", "user_agent")
 
-    def __init__(self, user_agent: str, insecure: frozenset[str]) -> None:
+    def __init__(self, user_agent: str, trust: Trust) -> None:
         self.user_agent = user_agent
-        self._insecure = insecure
+        self._trust = trust
         self._lock = threading.Lock()
         self._idle: dict[Key, list[http.client.HTTPConnection]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -187,7 +188,7 @@ class Transport:
             if context is None:
                 from pyrun.registry import tls
 
-                verify = url.host not in self._insecure and url.authority not in self._insecure
+                verify = not self._trust.is_insecure(url)
                 context = self._contexts[url.authority] = tls.context(url.authority, verify=verify)
             return context
 

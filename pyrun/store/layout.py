@@ -57,6 +57,7 @@ RUNTIME, mode 0700, gone after a reboot
     sock/ID32                the monitor             attach socket; the first 32 digits: sun_path holds 107 bytes
     network/                 network
     engine                   runtime.engine_ns       names the live engine namespace; one for all roots of a user
+    registries               registry.config         registries.conf and its like, parsed; by rename            JSON
 """
 
 from __future__ import annotations
@@ -238,6 +239,11 @@ def user_runtime_dir(env: Mapping[str, str]) -> str:
                 hint="remove it, or set XDG_RUNTIME_DIR to a private directory",
             ) from None
     return fallback
+
+
+def registries_cache(env: Mapping[str, str]) -> str:
+    """Return the path of the parsed configuration of registries, which may not exist. Raises: as `user_runtime_dir`."""
+    return user_runtime_dir(env) + "/registries"
 
 
 def _is_own_directory(path: str, uid: int, *, closed_to: int) -> bool:

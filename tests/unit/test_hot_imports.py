@@ -61,6 +61,20 @@ def test_run_without_the_image(tmp_path: Path, environment: dict[str, str]) -> N
     assert not complaint("run", modules)
 
 
+def test_run_by_a_short_name(tmp_path: Path, environment: dict[str, str]) -> None:
+    """What it stands for is a matter of registries.conf, which is not parsed by each start."""
+    file = tmp_path / ".config" / "containers" / "registries.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("[aliases]\nsmall = 'nowhere.invalid/small'\n")
+    os.utime(file, (1, 1))
+    arguments = ("run", "--rm", "--pull", "never", "small", "true")
+    imported(tmp_path, environment, *arguments)
+    done, modules = imported(tmp_path, environment, *arguments)
+    assert done.returncode == 125, done.stderr
+    assert "pyrun.registry.short_names" in modules
+    assert not complaint("run", modules)
+
+
 def test_the_rule_can_fail(tmp_path: Path, environment: dict[str, str]) -> None:
     _, modules = imported(tmp_path, environment, "--help")
     assert "click" in complaint("run", modules)

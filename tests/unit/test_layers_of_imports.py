@@ -21,7 +21,8 @@ ARROWS: dict[str, set[str]] = {
     "layers": _RUNTIME,
     "store": {*_RUNTIME, "layers"},
     "registry": {*_DATA},
-    "images": {*_RUNTIME, "layers"},
+    # What a short name stands for is a setting of registries.
+    "images": {*_RUNTIME, "layers", "registry"},
     "network": _RUNTIME,
     "volumes": {*_RUNTIME, "layers"},
     "build": {*_RUNTIME, "layers", "images"},

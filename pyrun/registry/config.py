@@ -1,0 +1,189 @@
+"""How a registry is found and trusted: where a reference is fetched from, without TLS or not, or not at all.
+
+It must not know the files' formats (config_parse.py) nor how a request is made. A reference's name never changes here:
+only the place does. Source: containers-registries.conf(5).
+"""
+
+from __future__ import annotations
+
+from pyrun.errors import InvalidConfigError, InvalidReferenceError, RegistryError
+from pyrun.oci import reference as references
+from pyrun.oci.reference import DEFAULT_DOMAIN, Reference
+from pyrun.registry import settings
+from pyrun.registry.url import insecure_from_environment, split_authority
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Endpoint:
+    """A place that has a repository, perhaps under another name; ``insecure``: without TLS, or with any certificate."""
+
+    __slots__ = ("domain", "insecure", "is_mirror", "path")
+
+    def __init__(self, domain: str, path: str, *, insecure: bool, is_mirror: bool) -> None:
+        self.domain = domain
+        self.path = path
+        self.insecure = insecure
+        self.is_mirror = is_mirror
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.domain}/{self.path}{' insecure' * self.insecure}{' mirror' * self.is_mirror})"
+
+
+class Configuration:
+    """The merged settings; ``files`` are those that were read."""
+
+    __slots__ = ("_data", "files")
+
+    def __init__(self, data: dict[str, Any], files: list[str]) -> None:
+        self._data = data
+        self.files = files
+
+    def endpoints(self, reference: Reference) -> list[Endpoint]:
+        """List the places to fetch from, in order: the mirrors that may be asked for it, then the registry itself.
+
+        Raises: RegistryError if it is blocked; InvalidConfigError if a rewritten name is none.
+        """
+        table = self._table(reference.string)
+        primary = self._primary(reference, table)
+        mirrors = table["mirrors"] if table else self._hub_mirrors(reference)
+        prefix = table["prefix"] if table else DEFAULT_DOMAIN
+        found = [
+            self._rewritten(reference, prefix, location, table, insecure=insecure, is_mirror=True)
+            for location, insecure, when in mirrors
+            if when in ("all", "digest-only" if reference.digest else "tag-only")
+        ]
+        return [*found, primary]
+
+    def primary(self, reference: Reference) -> Endpoint:
+        """Give the registry itself, which is what `push` and `login` go to. Raises: as `endpoints`."""
+        return self._primary(reference, self._table(reference.string))
+
+    def is_insecure(self, domain: str) -> bool:
+        """Say whether a whole registry was declared to be without TLS, or to have any certificate.
+
+        Raises: RegistryError if it is blocked.
+        """
+        table = self._table(domain)
+        if table is None:
+            return self._is_named_by_docker(domain)
+        _refuse_blocked(domain, table)
+        return bool(table["insecure"])
+
+    @property
+    def helpers(self) -> list[str]:
+        """The credential helpers for all registries, and ``containers-auth.json`` for the files."""
+        found: list[str] = self._data["helpers"]
+        return found
+
+    @property
+    def search(self) -> list[str]:
+        """The registries in which a short name is looked for; empty: Docker Hub alone, as docker does."""
+        found: list[str] = self._data["search"]
+        return found
+
+    def mirrors(self) -> dict[str, list[str]]:
+        """List the locations of mirrors by the prefix that they are for, for `info`."""
+        found = {table["prefix"]: [row[0] for row in table["mirrors"]] for table in self._data["registries"]}
+        if DEFAULT_DOMAIN not in found:
+            found[DEFAULT_DOMAIN] = [row[0] for row in self._data["hub_mirrors"]]
+        return {prefix: locations for prefix, locations in found.items() if locations}
+
+    def insecure(self) -> list[str]:
+        """List what was declared to be without TLS, for `info`."""
+        found = [table["prefix"] for table in self._data["registries"] if table["insecure"]]
+        return sorted({*found, *self._data["insecure"], *insecure_from_environment()})
+
+    def blocked(self) -> list[str]:
+        """List the prefixes that nothing may be fetched from, for `info`."""
+        return sorted(table["prefix"] for table in self._data["registries"] if table["blocked"])
+
+    def _table(self, text: str) -> dict[str, Any] | None:
+        """Find the table whose prefix matches most of a name; at equal length the one without a wildcard."""
+        best: tuple[int, bool, int] = (0, False, 0)
+        found = None
+        for table in self._data["registries"]:
+            prefix = table["prefix"]
+            rank = (_matched(text, prefix), prefix[0] != "*", len(prefix))
+            if rank[0] and rank > best:
+                best, found = rank, table
+        return found
+
+    def _primary(self, reference: Reference, table: dict[str, Any] | None) -> Endpoint:
+        if table is None:
+            insecure = self._is_named_by_docker(reference.domain)
+            return Endpoint(reference.domain, reference.path, insecure=insecure, is_mirror=False)
+        _refuse_blocked(reference.familiar, table)
+        location, insecure = table["location"], table["insecure"]
+        if not location:
+            return Endpoint(reference.domain, reference.path, insecure=insecure, is_mirror=False)
+        return self._rewritten(reference, table["prefix"], location, table, insecure=insecure, is_mirror=False)
+
+    def _rewritten(
+        self,
+        reference: Reference,
+        prefix: str,
+        location: str,
+        table: dict[str, Any] | None,
+        *,
+        insecure: bool,
+        is_mirror: bool,
+    ) -> Endpoint:
+        text = reference.string
+        text = location + text[_matched(text, prefix) :]
+        try:
+            there = references.parse(text)
+            if not there.domain:
+                raise InvalidReferenceError(text, "it has no repository")
+        except InvalidReferenceError as error:
+            file = table["file"] if table else "daemon.json"
+            raise InvalidConfigError(file, f"location {location}", f"{text!r}: {error.reason}") from None
+        return Endpoint(there.domain, there.path, insecure=insecure, is_mirror=is_mirror)
+
+    def _hub_mirrors(self, reference: Reference) -> list[list[Any]]:
+        found: list[list[Any]] = self._data["hub_mirrors"]
+        return found if reference.domain == DEFAULT_DOMAIN else []
+
+    def _is_named_by_docker(self, domain: str) -> bool:
+        names = self._data["insecure"]
+        host = split_authority(domain)[0] if names else ""
+        return any(name in (domain, host) or _is_within(host, name) for name in names)
+
+
+def load(cache: str = "") -> Configuration:
+    """Give the user's configuration. ``cache`` and Raises: as `settings.load`."""
+    data, files = settings.load(cache)
+    return Configuration(data, files)
+
+
+def _matched(text: str, prefix: str) -> int:
+    """Give how many characters of a name a prefix covers, 0 if it does not; it ends where a part of the name does."""
+    if prefix.startswith("*."):
+        host = text.partition("/")[0].partition(":")[0]
+        return len(host) if host.endswith(prefix[1:]) else 0
+    if not text.startswith(prefix):
+        return 0
+    rest = text[len(prefix) :]
+    # A colon after a host is its port's: example.com is another registry than example.com:5000.
+    ends = "/:@" if "/" in prefix else "/"
+    return len(prefix) if not rest or rest[0] in ends else 0
+
+
+def _refuse_blocked(name: str, table: dict[str, Any]) -> None:
+    if table["blocked"]:
+        hint = f"{table['prefix']} is blocked in {table['file']}"
+        raise RegistryError(f"registry is blocked: {name}", registry=name.partition("/")[0], hint=hint)
+
+
+def _is_within(host: str, network: str) -> bool:
+    """Say whether an address lies in a CIDR range, as docker's insecure-registries may name."""
+    if "/" not in network:
+        return False
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False

@@ -1,0 +1,53 @@
+"""Which hosts may be spoken to without TLS, or with a certificate that nobody vouches for.
+
+It must not know how a request is made. Nobody is between this machine and itself, so loopback needs no declaration;
+everywhere else plain HTTP is spoken only where it was declared.
+"""
+
+from __future__ import annotations
+
+from pyrun.registry.url import Url, authority_of, insecure_from_environment, is_loopback, split_authority
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Self
+
+
+class Trust:
+    """The hosts (``host`` or ``host:port``) that were declared; ``is_strict``: not even loopback goes without TLS."""
+
+    __slots__ = ("_insecure", "_is_strict")
+
+    def __init__(self, insecure: frozenset[str], *, is_strict: bool = False) -> None:
+        self._insecure = insecure
+        self._is_strict = is_strict
+
+    @classmethod
+    def of(cls, domain: str, insecure: Iterable[str] = (), tls_verify: bool | None = None) -> Self:
+        """Put together what is declared for a registry, by the caller, the environment and the configuration.
+
+        Raises: RegistryError if the registry is blocked; InvalidConfigError for a bad file.
+        """
+        from pyrun.registry import config
+
+        is_declared = config.load().is_insecure(domain)
+        if tls_verify:
+            return cls(frozenset(), is_strict=True)
+        named = frozenset(insecure) | insecure_from_environment()
+        return cls(named | {authority_of(domain)} if is_declared or tls_verify is False else named)
+
+    def is_insecure(self, url: Url) -> bool:
+        """Say whether a URL's host was declared."""
+        return not self._insecure.isdisjoint((url.host, url.authority, f"{url.host}:{url.port}"))
+
+    def schemes(self, authority: str) -> list[str]:
+        """List the schemes that may be tried at a registry, the likelier first."""
+        host, _ = split_authority(authority)
+        if self._is_strict:
+            return ["https"]
+        if is_loopback(host):
+            return ["http", "https"]  # TLS here is the exception
+        if host in self._insecure or authority in self._insecure:
+            return ["https", "http"]  # as docker does for insecure-registries
+        return ["https"]
