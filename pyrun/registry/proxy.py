@@ -14,14 +14,20 @@ from pyrun.registry.url import Url, is_loopback
 
 
 class Proxy:
-    """An HTTP proxy; ``authorization`` is a header's value, or empty."""
+    """An HTTP proxy; ``authorization`` is a header's value, or empty; ``is_secure``: TLS is spoken to it."""
 
-    __slots__ = ("authorization", "host", "port")
+    __slots__ = ("authorization", "host", "is_secure", "port")
 
-    def __init__(self, host: str, port: int, authorization: str) -> None:
+    def __init__(self, host: str, port: int, authorization: str, *, is_secure: bool = False) -> None:
         self.host = host
         self.port = port
         self.authorization = authorization
+        self.is_secure = is_secure
+
+    @property
+    def authority(self) -> str:
+        """Host and port, for people; never the password."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def proxy_for(url: Url) -> Proxy | None:
@@ -36,26 +42,49 @@ def proxy_for(url: Url) -> Proxy | None:
         return None
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        host, port = parts.hostname, parts.port or 80
+        host = parts.hostname
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         host, port = None, 0
-    if not host or parts.scheme != "http":
-        hint = f"set {name} to http://host:port"
-        raise RegistryError(f"invalid proxy: {name}={text!r}: no http proxy", registry=url.authority, hint=hint)
+    if not host or parts.scheme not in ("http", "https"):
+        hint = f"set {name} to http://[USER:PASSWORD@]HOST:PORT"
+        raise RegistryError(f"invalid proxy: {name}={_shown(text)!r}: no http proxy", registry=url.authority, hint=hint)
     authorization = ""
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + b2a_base64(secret.encode(), newline=False).decode("ascii")
-    return Proxy(host, port, authorization)
+    return Proxy(host, port, authorization, is_secure=parts.scheme == "https")
+
+
+def _shown(text: str) -> str:
+    """Leave the user and password out."""
+    scheme, separator, rest = text.rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _is_excepted(url: Url) -> bool:
     excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    for entry in excepted.replace(",", " ").split():
-        host, _, port = entry.lower().partition(":") if entry.count(":") == 1 else (entry.lower(), "", "")
-        if port and port != str(url.port):
-            continue
-        host = host.lstrip("*").lstrip(".")
-        if entry == "*" or url.host == host or (host and url.host.endswith(f".{host}")):
-            return True
-    return False
+    return any(_covers(entry, url) for entry in excepted.lower().replace(",", " ").split())
+
+
+def _covers(entry: str, url: Url) -> bool:
+    """Say whether an entry of NO_PROXY means a host: ``*``, a domain and those below it, a network; perhaps a port."""
+    if entry == "*":
+        return True
+    if "/" in entry:
+        return _is_in_network(url.host, entry)
+    # [v6]:port, host:port; a bare IPv6 address has colons of its own
+    host, _, port = entry.rpartition(":") if entry.count(":") == 1 or "]:" in entry else (entry, "", "")
+    if port and port != str(url.port):
+        return False
+    host = host.strip("[]").lstrip("*").lstrip(".")
+    return bool(host) and (url.host == host or url.host.endswith(f".{host}"))
+
+
+def _is_in_network(host: str, network: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False  # a name: it is the proxy that looks it up

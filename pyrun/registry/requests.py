@@ -12,8 +12,9 @@ from pyrun.registry.answers import denied, error_of
 from pyrun.registry.authorizer import Authorizer, RefusedError
 from pyrun.registry.credentials import CredentialStore
 from pyrun.registry.retry import RETRIED, Retry
-from pyrun.registry.transport import DroppedError, Response, Transport, is_untrusted
+from pyrun.registry.transport import DroppedError, Response, Transport
 from pyrun.registry.trust import Trust
+from pyrun.registry.unreachable import is_refused_by_tls
 from pyrun.registry.url import INSECURE_VARIABLE, Url, authority_of, split_authority
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -111,8 +112,9 @@ class Requests:
         try:
             answer = self._via(others[0], method, target, headers)
         except Exception as error:
-            spoke_plain = first == "http" and isinstance(error, (RegistryUnreachableError, DroppedError))
-            if spoke_plain and not is_untrusted(error):  # plain HTTP after all: TLS's complaint would mislead
+            is_no_answer = isinstance(error, (RegistryUnreachableError, DroppedError))
+            if first == "http" and is_no_answer and not is_refused_by_tls(error.__cause__):
+                # Plain HTTP after all: TLS's complaint would mislead.
                 if refusal is not None:
                     return refusal
                 raise (failure or error) from None

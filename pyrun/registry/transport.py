@@ -7,13 +7,13 @@ It stands on ``http.client``: with urllib3 the bytes cost the same CPU (10 ms fo
 from __future__ import annotations
 
 import http.client
-import socket
 import threading
 
-from pyrun.errors import RegistryUnreachableError
+from pyrun.registry import connections
 from pyrun.registry.proxy import Proxy, proxy_for
 from pyrun.registry.trust import Trust
-from pyrun.registry.url import INSECURE_VARIABLE, Url
+from pyrun.registry.unreachable import READ_SECONDS, is_refused_by_tls, reason_of, unreachable
+from pyrun.registry.url import Url, split_authority
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-CONNECT_SECONDS = 15.0
-READ_SECONDS = 60.0
 _DRAIN_BYTES = 64 * 1024
 
 Key = tuple[str, str, int]
@@ -62,7 +60,7 @@ class Response:
         try:
             return self._raw.readinto(buffer)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise DroppedError(_reason(error)) from error
+            raise DroppedError(reason_of(error)) from error
 
     def read(self, limit: int) -> bytes:
         """Read a whole body of at most ``limit`` bytes; one byte more shows that it is longer.
@@ -73,7 +71,7 @@ class Response:
         try:
             data = self._raw.read(limit + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise DroppedError(_reason(error)) from error
+            raise DroppedError(reason_of(error)) from error
         promised = self.content_length
         if promised is not None and len(data) < min(promised, limit + 1):
             raise DroppedError(f"{len(data)} of {promised} bytes came")
@@ -133,9 +131,11 @@ class Transport:
                 return Response(self, connection, connection.getresponse(), url)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
+                if is_refused_by_tls(error):  # by TLS 1.3 our certificate is judged only after the handshake
+                    raise unreachable(error, url, proxy) from error
                 if is_reused:
                     continue  # the server closed it while it was idle (RFC 9112 section 9.3.1): safe for GET and HEAD
-                raise DroppedError(_reason(error)) from error
+                raise DroppedError(reason_of(error)) from error
             except BaseException:
                 connection.close()
                 raise
@@ -152,8 +152,8 @@ class Transport:
         """Close every idle connection."""
         with self._lock:
             idle, self._idle = self._idle, {}
-        for connections in idle.values():
-            for connection in connections:
+        for unused in idle.values():
+            for connection in unused:
                 connection.close()
 
     def _take(self, url: Url, proxy: Proxy | None) -> tuple[http.client.HTTPConnection, bool]:
@@ -161,79 +161,23 @@ class Transport:
             idle = self._idle.get(url.origin)
             if idle:
                 return idle.pop(), True
-        connection = self._new(url, proxy)
+        connection = connections.unconnected(url, proxy, self._context)
         try:
             connection.connect()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise _unreachable(error, url) from error
+            raise unreachable(error, url, proxy) from error
         if connection.sock is not None:
             connection.sock.settimeout(READ_SECONDS)
         return connection, False
 
-    def _new(self, url: Url, proxy: Proxy | None) -> http.client.HTTPConnection:
-        host, port = (proxy.host, proxy.port) if proxy else (url.host, url.port)
-        if url.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
-        secure = http.client.HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=self._context(url))
-        if proxy:
-            authorization = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
-            secure.set_tunnel(url.host, url.port, authorization)
-            secure.response_class = _ProxiedResponse
-        return secure
-
-    def _context(self, url: Url) -> ssl.SSLContext:
+    def _context(self, authority: str) -> ssl.SSLContext:
         with self._lock:
-            context = self._contexts.get(url.authority)
+            context = self._contexts.get(authority)
             if context is None:
                 from pyrun.registry import tls
 
-                verify = not self._trust.is_insecure(url)
-                context = self._contexts[url.authority] = tls.context(url.authority, verify=verify)
+                host, port = split_authority(authority)
+                verify = not self._trust.is_insecure(Url("https", host, port or 443, "/"))
+                context = self._contexts[authority] = tls.context(authority, verify=verify)
             return context
-
-
-class _ProxiedResponse(http.client.HTTPResponse):
-    """Closes itself where a proxy refuses the tunnel: before 3.12, http.client leaves it and its socket open."""
-
-    def _read_status(self) -> tuple[str, int, str]:
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        if self._method is None and status != 200:  # type: ignore[attr-defined]  # no request yet: it is CONNECT's
-            self.close()
-        return version, status, reason
-
-
-def is_untrusted(error: Exception) -> bool:
-    """Say whether TLS was spoken, and only the certificate was refused."""
-    import ssl
-
-    return isinstance(error.__cause__, ssl.SSLCertVerificationError)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer for {READ_SECONDS:.0f} seconds"
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "the server closed the connection"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).lower()
-
-
-def _unreachable(error: Exception, url: Url) -> RegistryUnreachableError:
-    import ssl  # http.client has it already; where Python was built without, there is no TLS to fail
-
-    reason, hint = _reason(error), ""
-    if isinstance(error, socket.gaierror):
-        reason, hint = "host name not known", "check the spelling of the registry and the machine's DNS"
-    elif isinstance(error, ConnectionRefusedError):
-        reason, hint = "connection refused", "is the registry running, and is the port right?"
-    elif isinstance(error, TimeoutError):
-        reason, hint = f"no connection within {CONNECT_SECONDS:.0f} seconds", "check the network, and HTTPS_PROXY"
-    elif isinstance(error, ssl.SSLCertVerificationError):
-        reason = f"its certificate is not trusted: {error.verify_message}"
-        hint = f"put the CA's certificate into /etc/docker/certs.d/{url.authority}/ca.crt"
-    elif isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        reason, hint = "it does not speak TLS", f"set {INSECURE_VARIABLE}={url.authority} to allow plain HTTP"
-    return RegistryUnreachableError(
-        f"cannot reach registry: {url.authority}: {reason}", registry=url.authority, hint=hint
-    )

@@ -182,7 +182,8 @@ def test_tls(tmp_path: Path, own_home: Path, certificate: tuple[str, str], monke
         with RegistryClient(domain) as client, pytest.raises(RegistryUnreachableError) as caught:
             client.ping()
         assert "its certificate is not trusted: self" in caught.value.message
-        assert caught.value.hint == f"put the CA's certificate into /etc/docker/certs.d/{domain}/ca.crt"
+        file = own_home / ".config/containers/certs.d" / domain / "ca.crt"
+        assert caught.value.hint == f"put the certificate of its authority into {file}"
 
         with RegistryClient(domain, insecure=[domain]) as client:
             client.ping()

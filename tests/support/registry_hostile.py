@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -82,7 +84,14 @@ class Server(ThreadingHTTPServer):
     registry: HostileRegistry
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Connections that clients break are expected here."""
+        """Connections that clients break are expected here; a client that TLS refuses gets to read why."""
+        if isinstance(request, ssl.SSLSocket):
+            try:
+                request.shutdown(socket.SHUT_WR)
+                while os.read(request.fileno(), 65536):  # closed with unread bytes, it would be reset
+                    continue
+            except OSError:
+                return
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.registry.connections.append(request)
@@ -92,7 +101,8 @@ class Server(ThreadingHTTPServer):
 class HostileRegistry:
     """A server on a free loopback port; ``domain`` is what a reference names it by."""
 
-    def __init__(self, certificate: tuple[str, str] | None = None) -> None:
+    def __init__(self, certificate: tuple[str, str] | None = None, *, client_authority: str = "") -> None:
+        """Serve with TLS if there is a ``certificate``; then perhaps only clients for whom an authority vouches."""
         self.seen: list[Seen] = []
         self.connections: list[Any] = []
         self.bytes_served = 0
@@ -103,6 +113,9 @@ class HostileRegistry:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
+            if client_authority:
+                context.load_verify_locations(client_authority)
+                context.verify_mode = ssl.CERT_REQUIRED
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )

@@ -192,6 +192,7 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         ("*", True),
         ("ample.com", False),
         ("", False),
+        ("registry.*", False),
     ],
 )
 def test_no_proxy(monkeypatch: pytest.MonkeyPatch, excepted: str, direct: bool) -> None:
@@ -200,7 +201,36 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, excepted: str, direct: bool) 
     assert (proxy_for(Url.parse("https://registry.example.com/")) is None) is direct
 
 
-@pytest.mark.parametrize("text", ["socks5://proxy:1", "https://proxy", "http://", "http://[::1", "http://proxy:x"])
+@pytest.mark.parametrize(
+    ("url", "excepted", "direct"),
+    [
+        ("https://10.1.2.3:5000/", "10.0.0.0/8", True),
+        ("https://11.1.2.3:5000/", "10.0.0.0/8", False),
+        ("https://10.1.2.3:5000/", "10.1.2.3", True),
+        ("https://10.1.2.3:5000/", "10.1.2.3:5000", True),
+        ("https://10.1.2.3:5000/", "10.1.2.3:5001", False),
+        ("https://[fd00::1]:5000/", "fd00::/8", True),
+        ("https://[fd00::1]:5000/", "fd00::1", True),
+        ("https://[fd00::1]:5000/", "[fd00::1]:5000", True),
+        ("https://[fd00::1]:5000/", "[fd00::1]:5001", False),
+        ("https://registry.example.com/", "10.0.0.0/8", False),
+        ("https://10.1.2.3/", "nonsense/8", False),
+    ],
+)
+def test_no_proxy_for_addresses(monkeypatch: pytest.MonkeyPatch, url: str, excepted: str, direct: bool) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", f"a.example,{excepted}")
+    assert (proxy_for(Url.parse(url)) is None) is direct
+
+
+def test_secret_of_a_bad_proxy_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://user:hidden@proxy:1")
+    with pytest.raises(RegistryError, match="invalid proxy: https_proxy='socks5://proxy:1'") as caught:
+        proxy_for(Url.parse("https://host/"))
+    assert "hidden" not in f"{caught.value}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("text", ["socks5://proxy:1", "http://", "http://[::1", "http://proxy:x"])
 def test_bad_proxy(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("https_proxy", text)
     with pytest.raises(RegistryError, match="invalid proxy: https_proxy"):
