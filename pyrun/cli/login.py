@@ -10,8 +10,14 @@ from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
+    from pyrun.engine.login import Registry
 
-DEFAULT_SERVER = "docker.io"
+# docker/cli file_store.go: whoever greps for it finds it here too.
+UNENCRYPTED = """
+WARNING! Your credentials are stored unencrypted in '{}'.
+Configure a credential helper to remove this warning. See
+https://docs.docker.com/go/credential-store/
+"""
 
 
 def command() -> Verb:
@@ -19,32 +25,57 @@ def command() -> Verb:
     return Verb(
         "login", execute, usage="[SERVER]", summary="Authenticate to a registry",
         params=[
+            text("--authfile", "Keep credentials in this file (default: $REGISTRY_AUTH_FILE, or docker's config.json)"),
+            flag("--get-login", "Print the user that is logged in to the registry"),
             text("-p --password", "Password or Personal Access Token (PAT)"),
             flag("--password-stdin", "Take the Password or Personal Access Token (PAT) from stdin"),
+            tls_verify(),
             text("-u --username", "Username"),
             argument("server", required=False),
         ],
     )  # fmt: skip
 
 
+def tls_verify() -> Any:
+    """Define podman's option of the verbs that talk to a registry."""
+    return flag("--tls-verify", "Demand TLS and a trusted certificate; =false does without either", default=None)
+
+
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Log in; ask for what was not given if somebody is there to answer."""
-    from pyrun.engine.login import login
+    from pyrun.engine.login import Registry
 
     user, password = params["username"], params["password"]
     if password is not None:
         if params["password_stdin"]:
             raise InvalidInputError("conflicting options: --password and --password-stdin")
-        print("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", file=sys.stderr)
+        print("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", file=sys.stderr, flush=True)
+    registry = Registry(params["server"] or "", authfile=params["authfile"] or "", tls_verify=params["tls_verify"])
+    if params["get_login"]:
+        print(registry.known_user())
+        return 0
     if params["password_stdin"]:
         if not user:
             raise InvalidInputError("the --password-stdin option requires --username")
-        password = sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""
+        password = sys.stdin.read().rstrip("\r\n") if sys.stdin else ""
+    if user is None and password is None and _logged_in_again(registry):
+        return 0
     user = user or _ask("Username: ")
-    password = password or _ask_secret()
-    login(params["server"] or DEFAULT_SERVER, user, password)
+    password = password if params["password_stdin"] or password else _ask_secret()
+    file = registry.log_in(user, password)
+    if file:
+        print(UNENCRYPTED.format(file), file=sys.stderr, flush=True)
     print("Login Succeeded")
     return 0
+
+
+def _logged_in_again(registry: Registry) -> bool:
+    user = registry.log_in_again()
+    if user is None:
+        return False
+    print(f"Authenticating with existing credentials... [Username: {user}]")
+    print("Login Succeeded")
+    return True
 
 
 def _ask(question: str) -> str:

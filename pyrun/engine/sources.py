@@ -50,9 +50,10 @@ def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageS
     from pyrun.registry.credentials import CredentialStore
     from pyrun.registry.retry import Retry
 
+    endpoints = configuration().endpoints(reference)
     credentials = CredentialStore()
     places = []
-    for place in configuration().endpoints(reference):
+    for place in endpoints:
         insecure = [authority_of(place.domain)] if place.insecure else []
         retry = Retry(tries=MIRROR_TRIES) if place.is_mirror else None
         client = RegistryClient(place.domain, credentials, insecure=insecure, tls_verify=tls_verify, retry=retry)

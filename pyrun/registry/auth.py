@@ -5,17 +5,53 @@ It must not know how a password is asked for: the front end does that.
 
 from __future__ import annotations
 
-from pyrun.errors import AuthenticationError, InvalidInputError
+from pyrun.errors import AuthenticationError, InvalidInputError, InvalidReferenceError
+from pyrun.oci import reference as references
 from pyrun.registry.client import RegistryClient
-from pyrun.registry.credentials import Credential, CredentialStore
-from pyrun.registry.retry import Retry
+from pyrun.registry.credential_file import normal
+from pyrun.registry.credentials import HUB_SERVER, Credential, CredentialStore
 from pyrun.registry.url import DOCKER_HUB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pyrun.registry.retry import Retry
 
 _SCHEMES = ("https://", "http://")
+
+
+class Server:
+    """What users write after ``login``: a registry, perhaps with a namespace of it (podman's), and how to call it."""
+
+    __slots__ = ("domain", "path", "shown")
+
+    def __init__(self, domain: str, path: str, shown: str) -> None:
+        self.domain = domain
+        self.path = path
+        self.shown = shown
+
+    @classmethod
+    def parse(cls, text: str) -> Server:
+        """Read it: nothing and ``https://index.docker.io/v1/`` are Docker Hub; a path counts only without a scheme.
+
+        Raises: InvalidInputError: no host name, or a namespace that no repository can have.
+        """
+        if not text:
+            return cls(DOCKER_HUB, "", HUB_SERVER)
+        rest = text
+        for scheme in _SCHEMES:
+            rest = rest.removeprefix(scheme)
+        host = rest.partition("/")[0]
+        if not references.is_host(host):
+            raise InvalidInputError(f"invalid registry: {text!r}: no host name", hint="a registry is host[:port]")
+        domain, _, path = normal(rest if rest == text else host).partition("/")
+        if path:
+            try:
+                parsed = references.parse(f"{domain}/{path}")
+                if parsed.tag or parsed.digest:
+                    raise InvalidReferenceError(text, "a namespace has no tag and no digest")
+            except InvalidReferenceError as error:
+                raise InvalidInputError(f"invalid registry: {text!r}: {error.reason}") from None
+        return cls(domain, path, f"{host}/{path}" if path else host)
 
 
 class _Offered(CredentialStore):
@@ -31,53 +67,48 @@ class _Offered(CredentialStore):
         return self._offered
 
 
-def registry_domain(text: str) -> str:
-    """Bring what users write after ``login`` to a domain: ``https://index.docker.io/v1/`` and nothing are Docker Hub.
+def check(
+    server: Server, credential: Credential, *, tls_verify: bool | None = None, retry: Retry | None = None
+) -> None:
+    """Ask a registry whether it takes a credential.
 
     Raises:
-        InvalidInputError: no host name.
+        AuthenticationError: the registry refused it.
+        RegistryUnreachableError: it could not be asked.
     """
-    for scheme in _SCHEMES:
-        text = text.removeprefix(scheme)
-    host = text.partition("/")[0]
-    if not host and not text:
-        return DOCKER_HUB
-    if not host or not host.isascii() or not host.isprintable() or " " in host or "@" in host:
-        raise InvalidInputError(f"invalid registry: {text!r}: no host name", hint="a registry is host[:port]")
-    return DOCKER_HUB if host in ("index.docker.io", "registry-1.docker.io") else host
+    with RegistryClient(server.domain, _Offered(credential), tls_verify=tls_verify, retry=retry) as client:
+        try:
+            client.ping()
+        except AuthenticationError as error:
+            message = f"login failed: {server.shown}: wrong user name or password"
+            hint = "many registries want an access token in place of the password"
+            raise AuthenticationError(message, registry=server.domain, status=error.status, hint=hint) from error
 
 
 def login(
-    registry: str,
+    server: Server,
     user: str,
     password: str,
     *,
     store: CredentialStore | None = None,
-    insecure: Iterable[str] = (),
+    tls_verify: bool | None = None,
     retry: Retry | None = None,
 ) -> str:
-    """Try a user name and password at a registry and keep them; give where they are kept (a file, or a helper).
+    """Try a user name and password at a registry and keep them; give the file with the password, if one has it now.
 
-    Nothing is kept unless the registry took them.
-
-    Raises:
-        AuthenticationError: the registry refused them.
-        RegistryUnreachableError: it could not be asked.
+    Nothing is kept unless the registry took them. A registry that gives an identity token gets that one kept instead.
+    Raises: as `check`, and as `CredentialStore.store`.
     """
-    domain = registry_domain(registry)
     if not user or ":" in user:
         raise InvalidInputError("cannot log in: the user name is empty or has a colon")
-    credential = Credential(user, password)
-    with RegistryClient(domain, _Offered(credential), insecure=insecure, retry=retry) as client:
-        try:
-            client.ping()
-        except AuthenticationError as error:
-            message = f"login failed: {domain}: wrong user name or password"
-            hint = "many registries want an access token in place of the password"
-            raise AuthenticationError(message, registry=domain, status=error.status, hint=hint) from error
-    return (store or CredentialStore()).store(domain, credential)
+    store = store or CredentialStore()
+    credential = Credential(user, password, is_offered=True)
+    check(server, credential, tls_verify=tls_verify, retry=retry)
+    token = credential.granted_token
+    helper = store.store(server.domain, Credential(user, "", token) if token else credential, server.path)
+    return "" if helper or token else store.paths[0]
 
 
-def logout(registry: str, *, store: CredentialStore | None = None) -> bool:
-    """Forget a registry's credential; False if there was none."""
-    return (store or CredentialStore()).erase(registry_domain(registry))
+def logout(server: Server, *, store: CredentialStore | None = None) -> bool:
+    """Forget a registry's credential; False if there was none. Raises: as `CredentialStore.store`."""
+    return (store or CredentialStore()).erase(server.domain, server.path)

@@ -83,12 +83,17 @@ class Authorizer:
     def _answer(self, challenges: list[Challenge], scope: str, used: str) -> tuple[str, float]:
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
         bearer = by_scheme.get("bearer")
+        if self._credential is not None and self._credential.registry_token:
+            value = f"Bearer {self._credential.registry_token}"
+            if value == used:
+                raise RefusedError("the registry token is not accepted")
+            return value, float("inf")
         if bearer is not None and bearer.parameters.get("realm"):
             return self._token(bearer.parameters, scope)
         if "basic" not in by_scheme:
             names = ", ".join(sorted(by_scheme)) or "none"
             raise RefusedError(f"the registry asks for no scheme that is known (offered: {names})")
-        if self._credential is None or self._credential.identity_token:
+        if self._credential is None or not self._credential.password:
             raise RefusedError("the registry asks for a user name and password")
         if self._credential.basic == used:
             raise RefusedError("wrong user name or password")
@@ -109,17 +114,21 @@ class Authorizer:
             if credential is not None:
                 fields["account"] = credential.user
                 headers["Authorization"] = credential.basic
+                if credential.is_offered:  # docker login: a token to keep in place of the password, where there is one
+                    fields |= {"offline_token": "true", "client_id": _CLIENT_ID}
             separator = "&" if "?" in realm.target else "?"
             realm.target += separator + urlencode(fields)
         with self._send("POST" if body else "GET", realm, headers, body) as answer:
             return self._read_token(answer)
 
     def _read_token(self, answer: Response) -> tuple[str, float]:
+        credential = self._credential
         if answer.status in (400, 401, 403):
             answer.drain()
-            raise RefusedError(
-                "wrong user name or password" if self._credential else "the registry refuses anonymous access"
-            )
+            if credential is None:
+                raise RefusedError("the registry refuses anonymous access")
+            is_token = bool(credential.identity_token)
+            raise RefusedError("the identity token is not accepted" if is_token else "wrong user name or password")
         if answer.status != 200:
             reason = f"its token service answered {answer.status}"
             raise RegistryError(
@@ -129,12 +138,15 @@ class Authorizer:
             document = json.loads(answer.read(_TOKEN_BYTES))
             token = document.get("token") or document.get("access_token")
             seconds = float(document.get("expires_in") or _DEFAULT_SECONDS)
+            granted = document.get("refresh_token")
         except (ValueError, TypeError, AttributeError):
-            token, seconds = None, 0.0
+            token, seconds, granted = None, 0.0, None
         # A token goes into a header: nothing in it may end the line.
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
             raise RegistryError(
                 f"cannot log in to registry: {self.registry}: its token service answered no token",
                 registry=self.registry,
             )
+        if credential is not None and credential.is_offered and isinstance(granted, str):
+            credential.granted_token = granted
         return f"Bearer {token}", max(seconds - _MARGIN_SECONDS, 5.0)

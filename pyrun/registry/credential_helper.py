@@ -57,6 +57,24 @@ def erase(name: str, server: str) -> bool:
     return known
 
 
+def servers(name: str) -> list[str]:
+    """List the servers that the helper knows.
+
+    Raises:
+        AuthenticationError: it failed or answered nonsense.
+    """
+    status, output = _call(name, "list", "")
+    if status != 0:
+        raise _failed(name, "list", output)
+    try:
+        answer = json.loads(output or "{}")
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise _failed(name, "list", "its answer is no JSON object")
+    return list(answer)
+
+
 def _call(name: str, verb: str, text: str) -> tuple[int, str]:
     # The name is from a file: a slash would make it any program of the file system.
     if "/" in name or not name:

@@ -1,7 +1,7 @@
 """Where users keep their registry credentials: docker's config.json, podman's auth.json, credential helpers.
 
-It must not know how they are used. Sources: docker-login(1) "Credentials store", containers-auth.json(5),
-docker-credential-helpers' protocol (a name on stdin, a JSON object on stdout).
+It must not know how they are used, nor the form of a file (credential_file.py).
+Sources: docker-login(1) "Credentials store", containers-auth.json(5).
 """
 
 from __future__ import annotations
@@ -11,39 +11,54 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from typing import Any
 
-from pyrun.errors import AuthenticationError, InvalidConfigError, StoreError
-from pyrun.oci import json
+from pyrun.errors import AuthenticationError, InvalidConfigError, InvalidInputError, StoreError
+from pyrun.registry import credential_file
+from pyrun.registry.credential_file import auths_of, helper_of, keys_of, normal
 from pyrun.registry.url import DOCKER_HUB
 
-_HUB_SERVER = "https://index.docker.io/v1/"
-_HUB_ALIASES = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
+HUB_SERVER = "https://index.docker.io/v1/"
+_FILES = "containers-auth.json"  # the name of the files among registries.conf's credential-helpers
 
 
 class Credential:
-    """A user and password, or an identity token (then there is no password)."""
+    """A user and password, or a token instead of the password.
 
-    __slots__ = ("identity_token", "password", "user")
+    ``identity_token`` is exchanged for tokens of a scope, ``registry_token`` is one. ``is_offered``: typed just now, so
+    that an identity token may be asked for, which comes as ``granted_token``.
+    """
 
-    def __init__(self, user: str, password: str, identity_token: str = "") -> None:
+    __slots__ = ("granted_token", "identity_token", "is_offered", "password", "registry_token", "user")
+
+    def __init__(
+        self, user: str, password: str, identity_token: str = "", registry_token: str = "", *, is_offered: bool = False
+    ) -> None:
         self.user = user
         self.password = password
         self.identity_token = identity_token
+        self.registry_token = registry_token
+        self.is_offered = is_offered
+        self.granted_token = ""
 
     @property
     def basic(self) -> str:
         """The value of an Authorization header."""
         return "Basic " + b2a_base64(f"{self.user}:{self.password}".encode(), newline=False).decode("ascii")
 
+    def __repr__(self) -> str:
+        return f"Credential({self.user!r})"
+
 
 class CredentialStore:
-    """The user's credential files, read anew for each question; the first file that answers wins.
+    """The user's credential files, read anew for each question; the first that answers wins.
 
+    ``helpers``: those for all registries (registries.conf), among which ``containers-auth.json`` means the files.
     ``problems`` collects what kept a helper from answering: it explains a later refusal by the registry.
     """
 
-    __slots__ = ("paths", "problems")
+    __slots__ = ("_helpers", "paths", "problems")
 
-    def __init__(self, paths: list[str] | None = None) -> None:
+    def __init__(self, paths: list[str] | None = None, helpers: list[str] | None = None) -> None:
+        self._helpers = _configured_helpers() if paths is None and helpers is None else helpers or []
         self.paths = default_paths() if paths is None else paths
         self.problems: list[str] = []
 
@@ -53,61 +68,104 @@ class CredentialStore:
         Raises:
             InvalidConfigError: a file is no JSON object.
         """
-        for file in self.paths:
-            try:
-                document = _read(file)
-            except StoreError as error:
-                self._note(error)
-                continue
-            name = _helper_of(document, domain)
-            found = self._ask(name, domain) if name else _entry(file, document, domain, path)
+        for helper in self._helpers or [_FILES]:
+            found = self._in_files(domain, path) if helper == _FILES else self._ask(helper, domain)
             if found is not None:
                 return found
         return None
 
-    def store(self, domain: str, credential: Credential) -> str:
-        """Keep a credential where ``docker login`` would; give the file, or the helper's name.
+    def store(self, domain: str, credential: Credential, path: str = "") -> str:
+        """Keep a credential where ``docker login`` would; give the helper's name, or nothing if it is in ``paths[0]``.
 
         Raises:
             InvalidConfigError: the file is no JSON object, and so is left as it is.
             StoreError: the file cannot be written.
+            AuthenticationError: the helper failed.
         """
-        file = self.paths[0]
-        document = _read(file)
-        name = _helper_of(document, domain)
-        auths = _auths(document)
-        for key in _keys(auths, domain):
-            del auths[key]
-        if name:
+        helper = self._helper(domain)
+        server = _server(domain, path)
+        entry = {} if helper else _entry_of(credential)  # an empty one says that a helper knows more, as docker's does
+        if helper:
             from pyrun.registry import credential_helper
 
-            credential_helper.store(name, _server(domain), credential.user, credential.password)
-            auths[_server(domain)] = {}  # as docker does: the entry says that a helper knows more
-        else:
-            text = f"{credential.user}:{credential.password}".encode()
-            auths[_server(domain)] = {"auth": b2a_base64(text, newline=False).decode("ascii")}
-        document["auths"] = auths
-        _write(file, document)
-        return f"credential helper {name}" if name else file
+            if path:
+                raise InvalidInputError(
+                    f"cannot log in: {server}: the credential helper {helper} keeps registries, not namespaces of them",
+                    hint=f"log in to {domain}",
+                )
+            user = "<token>" if credential.identity_token else credential.user
+            credential_helper.store(helper, server, user, credential.identity_token or credential.password)
 
-    def erase(self, domain: str) -> bool:
-        """Forget a registry's credential; False if there was none."""
-        file = self.paths[0]
-        document = _read(file)
-        name = _helper_of(document, domain)
+        def change(document: dict[str, Any]) -> None:
+            auths = auths_of(document)
+            for key in keys_of(auths, _name(domain, path)):
+                del auths[key]
+            document["auths"] = {**auths, server: entry}
+
+        if not (helper and self._is_global(helper)):
+            credential_file.update(self.paths[0], change)
+        return helper
+
+    def erase(self, domain: str, path: str = "") -> bool:
+        """Forget a registry's credential; False if there was none. Raises: as `store`."""
+        helper = self._helper(domain)
         erased = False
-        if name:
+        if helper and not path:
             from pyrun.registry import credential_helper
 
-            erased = credential_helper.erase(name, _server(domain))
-        auths = _auths(document)
-        keys = _keys(auths, domain)
-        for key in keys:
-            del auths[key]
-        if keys:
-            document["auths"] = auths
-            _write(file, document)
-        return erased or bool(keys)
+            erased = credential_helper.erase(helper, _server(domain, ""))
+        name = _name(domain, path)
+        if not keys_of(auths_of(credential_file.read(self.paths[0])), name):
+            return erased
+
+        def change(document: dict[str, Any]) -> None:
+            auths = auths_of(document)
+            document["auths"] = {key: entry for key, entry in auths.items() if normal(key) != name}
+
+        credential_file.update(self.paths[0], change)
+        return True
+
+    def servers(self) -> list[str]:
+        """List ``domain[/path]`` of everything that `erase` could forget. Raises: as `store`."""
+        document = credential_file.read(self.paths[0])
+        found = {normal(key) for key in auths_of(document)}
+        by_registry = document.get("credHelpers")
+        found |= {normal(key) for key in by_registry} if isinstance(by_registry, dict) else set()
+        everywhere = [document.get("credsStore"), *(name for name in self._helpers if name != _FILES)]
+        for helper in everywhere:
+            if isinstance(helper, str) and helper:
+                from pyrun.registry import credential_helper
+
+                found |= {normal(server) for server in credential_helper.servers(helper)}
+        return sorted(found)
+
+    def elsewhere(self, domain: str, path: str = "") -> list[str]:
+        """List the files besides the one that `erase` changes which still have a credential."""
+        return [file for file in self.paths[1:] if keys_of(auths_of(credential_file.read(file)), _name(domain, path))]
+
+    def _helper(self, domain: str) -> str:
+        """Give the helper that a login's credential goes to, or nothing for the file."""
+        for helper in self._helpers:
+            if helper != _FILES:
+                return helper
+            break
+        return helper_of(credential_file.read(self.paths[0]), domain)
+
+    def _is_global(self, helper: str) -> bool:
+        return bool(self._helpers) and self._helpers[0] == helper
+
+    def _in_files(self, domain: str, path: str) -> Credential | None:
+        for file in self.paths:
+            try:
+                document = credential_file.read(file)
+            except StoreError as error:
+                self._note(error)
+                continue
+            name = helper_of(document, domain)
+            found = self._ask(name, domain) if name else _entry(file, document, domain, path)
+            if found is not None:
+                return found
+        return None
 
     def _note(self, error: Exception) -> None:
         # An anonymous pull must not fail because a helper is broken; if the registry refuses, this is said.
@@ -118,7 +176,7 @@ class CredentialStore:
         from pyrun.registry import credential_helper  # imports subprocess: only for those who have a helper
 
         try:
-            answer = credential_helper.get(name, _server(domain))
+            answer = credential_helper.get(name, _server(domain, ""))
         except AuthenticationError as error:
             self._note(error)
             return None
@@ -140,94 +198,39 @@ def default_paths() -> list[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         paths.append(os.path.join(runtime, "containers/auth.json"))
-    return [*paths, os.path.join(config, "containers/auth.json")]
+    return [*paths, os.path.join(config, "containers/auth.json"), os.path.join(home, credential_file.LEGACY_NAME)]
 
 
-def _read(file: str) -> dict[str, Any]:
-    try:
-        with open(file, "rb") as stream:
-            data = stream.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise StoreError(f"cannot read credentials: {file}: {reason}", path=file) from error
-    if not data.strip():
-        return {}  # docker takes an empty file as a fresh one
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise InvalidConfigError(file, "", str(error), hint="mend the file, or move it away and log in again") from None
-    if not isinstance(document, dict):
-        raise InvalidConfigError(file, "", "expected an object")
-    return document
+def _configured_helpers() -> list[str]:
+    from pyrun.registry import settings
+
+    found: list[str] = settings.load()[0]["helpers"]
+    return found
 
 
-def _write(file: str, document: dict[str, Any]) -> None:
-    from json import dumps  # login only: docker indents this file with tabs, and people edit it
-
-    file = os.path.realpath(file)  # a link into a dotfiles repository stays a link
-    directory = os.path.dirname(file)
-    temporary = f"{file}.{os.getpid()}.tmp"
-    try:
-        os.makedirs(directory, 0o700, exist_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            with open(fd, "w", encoding="utf-8") as stream:
-                stream.write(dumps(document, indent="\t", ensure_ascii=False))
-                stream.flush()
-                os.fsync(fd)
-            os.rename(temporary, file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise StoreError(f"cannot write credentials: {file}: {reason}", path=file) from error
+def _name(domain: str, path: str) -> str:
+    return f"{domain}/{path}" if path else domain
 
 
-def _auths(document: dict[str, Any]) -> dict[str, Any]:
-    auths = document.get("auths")
-    return auths if isinstance(auths, dict) else {}
+def _server(domain: str, path: str) -> str:
+    return HUB_SERVER if domain == DOCKER_HUB and not path else _name(domain, path)
 
 
-def _server(domain: str) -> str:
-    return _HUB_SERVER if domain == DOCKER_HUB else domain
-
-
-def _normal(key: str) -> str:
-    """Bring a key (``https://host/v1/``, ``host/namespace``) to ``domain[/path]``."""
-    host, _, path = key.partition("://")[2].partition("/") if "://" in key else key.partition("/")
-    path = path.strip("/")
-    if host in _HUB_ALIASES:
-        host = DOCKER_HUB
-    return host if path in ("", "v1", "v2") else f"{host}/{path}"
-
-
-def _keys(auths: dict[str, Any], domain: str) -> list[str]:
-    return [key for key in auths if _normal(key) == domain]
-
-
-def _helper_of(document: dict[str, Any], domain: str) -> str:
-    helpers = document.get("credHelpers")
-    if isinstance(helpers, dict):
-        for key, name in helpers.items():
-            if _normal(key) == domain and isinstance(name, str):
-                return name
-    name = document.get("credsStore")
-    return name if isinstance(name, str) else ""
+def _entry_of(credential: Credential) -> dict[str, str]:
+    text = f"{credential.user}:{'' if credential.identity_token else credential.password}".encode()
+    entry = {"auth": b2a_base64(text, newline=False).decode("ascii")}
+    return {**entry, "identitytoken": credential.identity_token} if credential.identity_token else entry
 
 
 def _entry(file: str, document: dict[str, Any], domain: str, path: str) -> Credential | None:
     """Find the longest key that covers the repository."""
-    auths = _auths(document)
-    wanted = f"{domain}/{path}" if path else domain
+    auths = auths_of(document)
+    wanted = _name(domain, path)
     while True:
-        for key in auths:
-            if _normal(key) == wanted:
-                found = _credential(file, key, auths[key])
-                if found is not None:
-                    return found
+        for key in keys_of(auths, wanted):
+            found = _credential(file, key, auths[key])
+            if found is not None:
+                return found
         if wanted == domain:
             return None
         wanted = wanted.rpartition("/")[0]
@@ -247,9 +250,11 @@ def _credential(file: str, key: str, entry: object) -> Credential | None:
             pointer = f"/auths/{key.replace('~', '~0').replace('/', '~1')}/auth"
             raise InvalidConfigError(file, pointer, "no base64 of user:password")
         password = password.rstrip("\0")
-    token = entry.get("identitytoken")
-    if isinstance(token, str) and token:
-        return Credential(user, "", token)
+    identity, registry = entry.get("identitytoken"), entry.get("registrytoken")
+    if isinstance(registry, str) and registry:
+        return Credential(user, "", registry_token=registry)
+    if isinstance(identity, str) and identity:
+        return Credential(user, "", identity)
     if user and isinstance(user, str) and isinstance(password, str):
         return Credential(user, password)
     return None

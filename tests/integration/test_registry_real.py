@@ -13,7 +13,7 @@ from pyrun.errors import AuthenticationError, ManifestUnknownError, RegistryUnre
 from pyrun.oci import media_types
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.oci.reference import parse_normalized
-from pyrun.registry.auth import login, logout
+from pyrun.registry.auth import Server, login, logout
 from pyrun.registry.client import RegistryClient
 from pyrun.registry.credentials import CredentialStore
 from tests.support.registry_hostile import manifest_of
@@ -95,13 +95,13 @@ def test_login_pull_logout(guarded: str, own_home: Path) -> None:
         assert f"pyrun login {guarded}" in caught.value.hint
 
     with pytest.raises(AuthenticationError, match=f"login failed: {guarded}: wrong user name or password"):
-        login(guarded, USER, "battery staple")
+        login(Server.parse(guarded), USER, "battery staple")
     assert not (own_home / ".docker").exists()  # nothing is kept of a refused password
 
     file = own_home / ".docker" / "config.json"
     file.parent.mkdir()
     file.write_text('{"HttpHeaders":{"X":"y"},"auths":{"other":{"auth":"YTpi"}},"psFormat":"é"}')
-    assert login(guarded, USER, PASSWORD) == str(file)
+    assert login(Server.parse(guarded), USER, PASSWORD) == str(file)
     kept = json.loads(file.read_text())
     assert kept["HttpHeaders"] == {"X": "y"}
     assert kept["psFormat"] == "é"
@@ -116,8 +116,8 @@ def test_login_pull_logout(guarded: str, own_home: Path) -> None:
         with client.blob("secret/app", decode_manifest(data).layers[0]) as blob:  # type: ignore[union-attr]
             assert blob.read() == LAYER
 
-    assert logout(guarded)
-    assert not logout(guarded)
+    assert logout(Server.parse(guarded))
+    assert not logout(Server.parse(guarded))
     assert json.loads(file.read_text())["auths"] == {"other": {"auth": "YTpi"}}
     with RegistryClient(guarded) as client, pytest.raises(AuthenticationError):
         client.resolve(reference)
@@ -149,14 +149,14 @@ esac
     file = own_home / ".docker" / "config.json"
     file.parent.mkdir()
     file.write_text('{"credsStore":"drawer"}')
-    assert login(guarded, USER, PASSWORD) == "credential helper drawer"
+    assert login(Server.parse(guarded), USER, PASSWORD) == ""
     assert json.loads((own_home / "drawer").read_text()) == {"ServerURL": guarded, "Username": USER, "Secret": PASSWORD}
     assert json.loads(file.read_text()) == {"credsStore": "drawer", "auths": {guarded: {}}}
     with RegistryClient(guarded) as client:
         client.ping()
-    assert logout(guarded)
+    assert logout(Server.parse(guarded))
     assert not (own_home / "drawer").exists()
-    assert not logout(guarded)
+    assert not logout(Server.parse(guarded))
 
 
 def test_missing_helper_is_said_when_it_matters(registry: str, guarded: str, own_home: Path) -> None:
@@ -169,7 +169,7 @@ def test_missing_helper_is_said_when_it_matters(registry: str, guarded: str, own
         client.resolve(parse_normalized(f"{guarded}/secret/app:1"))
     assert "docker-credential-nowhere is not installed" in caught.value.hint
     with pytest.raises(AuthenticationError, match="docker-credential-nowhere is not installed"):
-        login(guarded, USER, PASSWORD)
+        login(Server.parse(guarded), USER, PASSWORD)
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def test_bad_file_is_not_overwritten(tmp_path: Path) -> None:
 def test_store_replaces_every_spelling(tmp_path: Path) -> None:
     auths = {"docker.io": auth("old", "x"), "index.docker.io": auth("older", "x"), "host": auth("kept", "x")}
     store = store_of(tmp_path, {"auths": auths, "detachKeys": "ctrl-e"})
-    assert store.store("docker.io", Credential("ann", "pw")) == store.paths[0]
+    assert store.store("docker.io", Credential("ann", "pw")) == ""
     document = json.loads(Path(store.paths[0]).read_text())
     assert document["auths"] == {"host": auth("kept", "x"), "https://index.docker.io/v1/": auth("ann", "pw")}
     assert document["detachKeys"] == "ctrl-e"
@@ -170,10 +170,11 @@ def test_default_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/h")
-    assert default_paths() == ["/h/.docker/config.json", "/h/.config/containers/auth.json"]
+    assert default_paths() == ["/h/.docker/config.json", "/h/.config/containers/auth.json", "/h/.dockercfg"]
     monkeypatch.setenv("DOCKER_CONFIG", "/d")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/r")
     monkeypatch.setenv("XDG_CONFIG_HOME", "/c")
-    assert default_paths() == ["/d/config.json", "/r/containers/auth.json", "/c/containers/auth.json"]
+    podman = ["/r/containers/auth.json", "/c/containers/auth.json"]
+    assert default_paths() == ["/d/config.json", *podman, "/h/.dockercfg"]
     monkeypatch.setenv("REGISTRY_AUTH_FILE", "/a.json")
     assert default_paths() == ["/a.json"]

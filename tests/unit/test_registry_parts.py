@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrun.errors import InvalidInputError, InvalidReferenceError, RegistryError
-from pyrun.registry.auth import registry_domain
+from pyrun.registry.auth import Server
 from pyrun.registry.challenge import parse_challenges
 from pyrun.registry.client import RegistryClient, user_agent
 from pyrun.registry.proxy import proxy_for
@@ -128,24 +128,29 @@ def test_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "domain"),
+    ("text", "name", "shown"),
     [
-        ("", "docker.io"),
-        ("docker.io", "docker.io"),
-        ("https://index.docker.io/v1/", "docker.io"),
-        ("registry-1.docker.io", "docker.io"),
-        ("https://ghcr.io", "ghcr.io"),
-        ("localhost:5000/", "localhost:5000"),
+        ("", "docker.io", "https://index.docker.io/v1/"),
+        ("docker.io", "docker.io", "docker.io"),
+        ("https://index.docker.io/v1/", "docker.io", "index.docker.io"),
+        ("registry-1.docker.io", "docker.io", "registry-1.docker.io"),
+        ("https://ghcr.io", "ghcr.io", "ghcr.io"),
+        ("https://gitlab.example/group/project", "gitlab.example", "gitlab.example"),
+        ("localhost:5000/", "localhost:5000", "localhost:5000"),
+        ("quay.io/org/team", "quay.io/org/team", "quay.io/org/team"),
+        ("quay.io/v2/", "quay.io", "quay.io"),
     ],
 )
-def test_registry_domain(text: str, domain: str) -> None:
-    assert registry_domain(text) == domain
+def test_server_of_a_login(text: str, name: str, shown: str) -> None:
+    found = Server.parse(text)
+    assert f"{found.domain}/{found.path}".rstrip("/") == name
+    assert found.shown == shown
 
 
-@pytest.mark.parametrize("text", ["user@host", "a b", "/x", "é"])
-def test_no_registry_domain(text: str) -> None:
+@pytest.mark.parametrize("text", ["user@host", "a b", "/x", "é", "quay.io/UPPER", "quay.io/a:1/b", "quay.io/a:1"])
+def test_no_server_of_a_login(text: str) -> None:
     with pytest.raises(InvalidInputError, match="invalid registry"):
-        registry_domain(text)
+        Server.parse(text)
 
 
 def test_a_reference_without_domain_has_no_registry() -> None:
