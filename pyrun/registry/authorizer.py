@@ -102,12 +102,13 @@ class Authorizer:
     def _token(self, parameters: dict[str, str], scope: str) -> tuple[str, float]:
         realm = Url.parse(parameters["realm"])
         credential = self._credential
-        fields = {"service": parameters.get("service", ""), "scope": parameters.get("scope") or scope}
-        fields = {name: value for name, value in fields.items() if value}
+        scopes = parameters.get("scope") or scope
+        fields = {"service": parameters["service"]} if parameters.get("service") else {}
         headers: dict[str, str] = {}
         body = None
         if credential is not None and credential.identity_token:
-            fields.update(grant_type="refresh_token", refresh_token=credential.identity_token, client_id=_CLIENT_ID)
+            fields |= {"grant_type": "refresh_token", "refresh_token": credential.identity_token}
+            fields |= {"client_id": _CLIENT_ID, "scope": scopes}
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             body = urlencode(fields).encode()
         else:
@@ -117,7 +118,8 @@ class Authorizer:
                 if credential.is_offered:  # docker login: a token to keep in place of the password, where there is one
                     fields |= {"offline_token": "true", "client_id": _CLIENT_ID}
             separator = "&" if "?" in realm.target else "?"
-            realm.target += separator + urlencode(fields)
+            # The token specification repeats the parameter, OAuth2 (RFC 6749 section 3.3) has one with spaces.
+            realm.target += separator + urlencode([*fields.items(), *(("scope", one) for one in scopes.split())])
         with self._send("POST" if body else "GET", realm, headers, body) as answer:
             return self._read_token(answer)
 

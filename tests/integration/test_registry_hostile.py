@@ -350,7 +350,7 @@ def test_token_is_fetched_once_and_sent(registry: HostileRegistry) -> None:
         assert client.resolve(reference(registry))[0].digest == digest
         assert fetch(client) == DATA
     (token,) = registry.asked("/token")
-    assert token.path == "/token?service=reg&scope=repository%3Aapp%3Apull&account=ann"
+    assert token.path == "/token?service=reg&account=ann&scope=repository%3Aapp%3Apull"
     assert token.headers["authorization"] == basic("ann", "secret")
     assert [seen.path for seen in registry.seen] == ["/v2/app/manifests/1", token.path, "/v2/app/manifests/1", PATH]
 

@@ -26,9 +26,12 @@ HTPASSWD = f"{USER}:$2b$05$Q1hdRYjvmLZa.PzNBNBI7uQma0CO9HGojzoZ7lkMG2LDz3ppBCfde
 
 @contextmanager
 def running_registry(
-    directory: Path, *, password: bool = False, certificate: tuple[str, str] | None = None
+    directory: Path, *, password: bool = False, certificate: tuple[str, str] | None = None, auth: str = ""
 ) -> Iterator[str]:
-    """Start a registry that keeps its blobs in ``directory``; gives its domain once it listens."""
+    """Start a registry that keeps its blobs in ``directory``; gives its domain once it listens.
+
+    ``auth`` is the value of that key in its configuration (YAML), instead of the one that ``password`` makes.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         if "docker-registry" in os.environ.get("PYRUN_MUST", "").split(","):
@@ -37,7 +40,7 @@ def running_registry(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         domain = f"127.0.0.1:{probe.getsockname()[1]}"
-    config = _config(directory, domain, password=password, certificate=certificate)
+    config = _config(directory, domain, password=password, certificate=certificate, auth=auth)
     with subprocess.Popen([program, "serve", str(config)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines: list[str] = []
@@ -93,7 +96,7 @@ def _ask(connection: http.client.HTTPConnection, method: str, target: str, body:
     return answer.headers["Location"]
 
 
-def _config(directory: Path, domain: str, *, password: bool, certificate: tuple[str, str] | None) -> Path:
+def _config(directory: Path, domain: str, *, password: bool, certificate: tuple[str, str] | None, auth: str) -> Path:
     lines = [
         "version: 0.1",
         "log: {level: info}",
@@ -105,6 +108,8 @@ def _config(directory: Path, domain: str, *, password: bool, certificate: tuple[
     if password:
         (directory / "htpasswd").write_text(HTPASSWD)
         lines.append(f"auth: {{htpasswd: {{realm: test, path: {directory / 'htpasswd'}}}}}")
+    if auth:
+        lines.append(f"auth: {auth}")
     path = directory / "registry.yml"
     path.write_text("\n".join(lines) + "\n")
     return path
