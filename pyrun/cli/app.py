@@ -46,6 +46,7 @@ VERBS = {
     "rm": "rm",
     "rmi": "rmi",
     "run": "run",
+    "search": "search",
     "start": "start",
     "stats": "stats",
     "stop": "stop",
@@ -108,7 +109,6 @@ NOT_YET = (
     "plugin",
     "push",
     "save",
-    "search",
     "swarm",
 )
 

@@ -121,6 +121,10 @@ class RegistryClient:
         with self._requests.send("GET", "/v2/", {}, repository="", what=f"registry {self.domain}") as answer:
             answer.drain()
 
+    def get(self, target: str, *, repository: str = "", what: str) -> Response:
+        """Ask for a path with a query; give the successful answer, to be closed. Raises as ``resolve``."""
+        return self._requests.send("GET", target, {}, repository=repository, what=what)
+
     def close(self) -> None:
         """Close the idle connections."""
         self._requests.close()

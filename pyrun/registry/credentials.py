@@ -68,6 +68,7 @@ class CredentialStore:
         Raises:
             InvalidConfigError: a file is no JSON object.
         """
+        domain = normal(domain)  # Hub has several hosts
         for helper in self._helpers or [_FILES]:
             found = self._in_files(domain, path) if helper == _FILES else self._ask(helper, domain)
             if found is not None:
