@@ -49,8 +49,7 @@ DIFFERS = {
     "system events --filter": "there is no `oom`, as no container has a memory group of its own that would count it, "
     "and no `resize`",
     "system info --format": (
-        "docker's keys but `RegistryConfig` and those of containerd and runc; pyrun's own besides, which say what "
-        "this machine allows"
+        "docker's keys but those of containerd and runc; pyrun's own besides, which say what this machine allows"
     ),
     "system prune --all": "there are no networks and no build cache to prune yet",
     "inspect --type": "container, image and volume",

@@ -177,6 +177,11 @@ def many(spellings: str, words: str, *, metavar: str = "list") -> click.Option:
     return click.Option(_declare(spellings), type=click.STRING, multiple=True, metavar=metavar, help=words)
 
 
+def tls_verify() -> click.Option:
+    """Define podman's option of the verbs that talk to a registry; None if it is not given."""
+    return flag("--tls-verify", "Demand TLS and a trusted certificate; =false does without either", default=None)
+
+
 def unsupported(flags: str, with_value: str) -> list[click.Option]:
     """Define docker's flags that pyrun lacks: `flags` without, `with_value` with a value; "-m/--memory --cpus …"."""
     rows = [(word, True) for word in flags.split()] + [(word, False) for word in with_value.split()]

@@ -31,6 +31,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         return show_document(params["format"], found.as_dict())
     for name, value in found.rows:
         print(f"{name}: {value}")
+    for heading, lines in found.registries.lists:
+        print(f"{heading}:", *lines, sep="\n ")
     print("Versions:", ", ".join(f"{name} {version}" for name, version in found.versions.items()))
     print("Features:")
     for feature in found.features:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, flag, text
+from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify
 from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -34,11 +34,6 @@ def command() -> Verb:
             argument("server", required=False),
         ],
     )  # fmt: skip
-
-
-def tls_verify() -> Any:
-    """Define podman's option of the verbs that talk to a registry."""
-    return flag("--tls-verify", "Demand TLS and a trusted certificate; =false does without either", default=None)
 
 
 def execute(session: Session, params: dict[str, Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pyrun.cli.definitions import Verb, argument, flag, text, unsupported
+from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify, unsupported
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -19,6 +19,7 @@ def command() -> Verb:
         params=[
             text("--platform", "Set platform if server is multi-platform capable"),
             flag("-q --quiet", "Suppress verbose output"),
+            tls_verify(),
             *unsupported("-a/--all-tags --disable-content-trust", ""),
             argument("image"),
         ],
@@ -27,7 +28,10 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Pull, then print digest, status and the full reference."""
-    result = _pull(session, params["image"], params["platform"], "always", quiet=params["quiet"], stream=sys.stdout)
+    result = _pull(
+        session, params["image"], params["platform"], "always", quiet=params["quiet"], stream=sys.stdout,
+        tls_verify=params["tls_verify"],
+    )  # fmt: skip
     for line in result.status_lines[-1:] if params["quiet"] else result.status_lines:
         print(line)
     return 0
@@ -49,18 +53,19 @@ def fetch_for_run(session: Session, image: str, platform: str | None, policy: st
 
 
 def _pull(
-    session: Session, image: str, platform: str | None, policy: str, *, quiet: bool, stream: TextIO
-) -> PullResult:
+    session: Session, image: str, platform: str | None, policy: str, *, quiet: bool, stream: TextIO,
+    tls_verify: bool | None = None,
+) -> PullResult:  # fmt: skip
     from pyrun.engine.pull import pull
 
     if not quiet and ":" not in image.rpartition("/")[2] and "@" not in image:
         print("Using default tag: latest", file=stream, flush=True)
     if quiet:
-        return pull(session.layout, image, platform=platform, policy=policy, quiet=True)
+        return pull(session.layout, image, platform=platform, policy=policy, quiet=True, tls_verify=tls_verify)
     from pyrun.cli.progress import shown_on
 
     with shown_on(stream, image) as progress:
-        return pull(session.layout, image, platform=platform, policy=policy, progress=progress)
+        return pull(session.layout, image, platform=platform, policy=policy, progress=progress, tls_verify=tls_verify)
 
 
 def _tagged(image: str) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, flag, integer, many, text
+from pyrun.cli.definitions import Verb, argument, flag, integer, many, text, tls_verify
 from pyrun.cli.formatting import Row, show_rows
-from pyrun.cli.login import tls_verify
 from pyrun.cli.text import ellipsis
 from pyrun.errors import InvalidInputError
 

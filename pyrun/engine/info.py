@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyrun
 from pyrun.engine import root_choice
+from pyrun.engine.registry_info import RegistryInfo, registry_info
 from pyrun.engine.system_info import system_info
 from pyrun.errors import FeatureMissingError
 from pyrun.linux import capabilities, probe
@@ -23,14 +24,20 @@ if TYPE_CHECKING:
 
 
 class Info:
-    """The result: rows to show in order, features, and the store's paths."""
+    """The result: rows to show in order, what is set for registries, features, and the store's paths."""
 
-    __slots__ = ("features", "paths", "rows", "versions")
+    __slots__ = ("features", "paths", "registries", "rows", "versions")
 
     def __init__(
-        self, rows: list[tuple[str, str]], features: Features, paths: dict[str, str], versions: dict[str, str]
+        self,
+        rows: list[tuple[str, str]],
+        registries: RegistryInfo,
+        features: Features,
+        paths: dict[str, str],
+        versions: dict[str, str],
     ) -> None:
         self.rows = rows
+        self.registries = registries
         self.features = features
         self.paths = paths
         self.versions = versions
@@ -42,7 +49,7 @@ class Info:
             for f in self.features
         ]
         rows = dict(self.rows)
-        shown = system_info(rows, self.features, _memory(), self.versions["pyrun"])
+        shown = system_info(rows, self.features, _memory(), self.versions["pyrun"], self.registries.config)
         return {
             **shown,
             **{name: value for name, value in rows.items() if name not in shown and name[0] != " "},
@@ -66,7 +73,7 @@ def info(layout: Layout) -> Info:
         "volumes": layout.volumes,
         "cache": layout.cache,
     }
-    return Info(rows, features, paths, _versions())
+    return Info(rows, registry_info(), features, paths, _versions())
 
 
 def _entries(directory: str) -> list[str]:

@@ -63,6 +63,7 @@ def pull(
     form: str | None = None,
     spawn: Spawn | None = None,
     source: ImageSource | None = None,
+    tls_verify: bool | None = None,
 ) -> PullResult:
     """Make an image available, layers unpacked in ``form`` (default: what this user's namespace can own).
 
@@ -84,7 +85,7 @@ def pull(
             reference = references.parse_any(text).with_default_tag()
             return PullResult(reference, found, found["manifest"], up_to_date=True)
     if source is None:
-        reference, remote = sources.find(text)
+        reference, remote = sources.find(text, tls_verify=tls_verify)
     else:
         reference, remote = references.parse_normalized(text).with_default_tag(), source
     obituary.write_all(layout)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pyrun.linux.probe import Features
 
 
-def system_info(rows: Mapping[str, str], features: Features, memory: int, version: str) -> dict[str, Any]:
+def system_info(
+    rows: Mapping[str, str], features: Features, memory: int, version: str, registry_config: dict[str, Any]
+) -> dict[str, Any]:
     """Return it; ``rows``: the lines of `pyrun info`."""
     driver, _, method = rows["Storage Driver"].partition(" (")
     return {
@@ -50,6 +52,7 @@ def system_info(rows: Mapping[str, str], features: Features, memory: int, versio
         "OSType": rows["OSType"],
         "Architecture": rows["Architecture"],
         "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": registry_config,
         "NCPU": int(rows["CPUs"]),
         "MemTotal": memory,
         "GenericResources": None,

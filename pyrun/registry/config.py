@@ -84,12 +84,11 @@ class Configuration:
         found: list[str] = self._data["search"]
         return found
 
-    def mirrors(self) -> dict[str, list[str]]:
-        """List the locations of mirrors by the prefix that they are for, for `info`."""
-        found = {table["prefix"]: [row[0] for row in table["mirrors"]] for table in self._data["registries"]}
-        if DEFAULT_DOMAIN not in found:
-            found[DEFAULT_DOMAIN] = [row[0] for row in self._data["hub_mirrors"]]
-        return {prefix: locations for prefix, locations in found.items() if locations}
+    def mirrors(self) -> dict[str, list[tuple[str, bool]]]:
+        """List location and insecurity of mirrors by the prefix that they are for, for `info`."""
+        rows = {table["prefix"]: table["mirrors"] for table in self._data["registries"]}
+        rows.setdefault(DEFAULT_DOMAIN, self._data["hub_mirrors"])
+        return {prefix: [(location, bad) for location, bad, _ in found] for prefix, found in rows.items() if found}
 
     def insecure(self) -> list[str]:
         """List what was declared to be without TLS, for `info`."""

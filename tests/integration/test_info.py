@@ -30,6 +30,43 @@ def test_info_in_dockers_words(pyrun: CommandLine) -> None:
     assert "template parsing error: template: :1: unclosed action" in pyrun.fails(64, "info", "-f", "{{.NCPU")
 
 
+def test_registries_in_effect(pyrun: CommandLine) -> None:
+    file = pyrun.home / ".config/containers/registries.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text("""
+unqualified-search-registries = ["a.example"]
+[[registry]]
+location = "docker.io"
+[[registry.mirror]]
+location = "hub.example"
+[[registry]]
+location = "b.example/x"
+insecure = true
+[[registry.mirror]]
+location = "m.example/x"
+insecure = true
+[[registry]]
+location = "c.example"
+blocked = true
+""")
+    shown = pyrun.ok("info")
+    for lines in (
+        "Insecure Registries:\n b.example/x\n ::1/128\n 127.0.0.0/8\n",
+        "Registry Mirrors:\n https://hub.example/\n http://m.example/x/ (of b.example/x)\n",
+        f"Blocked Registries:\n c.example\nSearch Registries:\n a.example\nRegistry Configuration:\n {file}\n",
+    ):
+        assert lines in shown
+    config = json.loads(pyrun.ok("info", "-f", "{{json .RegistryConfig}}"))
+    assert config["Mirrors"] == ["https://hub.example/"]
+    assert config["IndexConfigs"]["docker.io"] == {
+        "Mirrors": ["https://hub.example/"], "Name": "docker.io", "Official": True, "Secure": True,
+    }  # fmt: skip
+    assert not config["IndexConfigs"]["b.example/x"]["Secure"]
+    assert config["InsecureRegistryCIDRs"] == ["::1/128", "127.0.0.0/8"]
+    file.write_text("[[registry]]")
+    assert f"Registry Configuration:\n invalid {file}: /registry/0: it has neither" in pyrun.ok("info")
+
+
 def test_version_of_client_and_server(pyrun: CommandLine) -> None:
     version = pyrun.ok("--version").split()[-1]
     assert (
