@@ -162,14 +162,11 @@ def _store(
     manifest_data = msgspec.json.encode(manifest, order="deterministic")
     manifest_digest = digests.of(manifest_data)
     lease.add([image_id, manifest_digest])
-    fetch = Fetch(layout, None, namespace.form(), namespace.spawner(layout), lambda *_: None)
-    try:
+    with Fetch(layout, None, namespace.form(), namespace.spawner(layout), lambda *_: None) as fetch:
         fetch.stage(layers_of(manifest, config), ready=[layer] if layer else [])
         unpacked = {**sizes, **fetch.unpacked()}
         record = records.build(manifest_digest, manifest, config, unpacked=unpacked, keep=[manifest_digest])
         publication.publish(layout, fetch, {image_id: config_data, manifest_digest: manifest_data}, record)
-    finally:
-        fetch.discard()
     entry = records.index_entry(record, len(manifest_data), repo_digests=[], extra={})
     index.update(layout, lambda found: index.put(found, entry, tag))
     return image_id

@@ -1,7 +1,9 @@
-"""The layers of one image: fetched and unpacked in parallel, kept below tmp/ until all of them are verified.
+"""The layers of one image: fetched and unpacked in parallel, without a name until all of them are verified.
 
-It must not know tags or policies. Per layer one pass: registry -> blob file and unpacker; a blob that is in the store
-is not fetched again, a layer that is unpacked is not unpacked again. One failure cancels the rest.
+It must not know tags or policies. Per layer one pass: registry -> partial file and unpacker; a blob that is in the
+store is not fetched again, nor a part of it that a pull before has left, nor what another pull is fetching; a layer
+that is unpacked is not unpacked again. One failure cancels the rest. Nobody who waits for another pull holds anything
+that this one could wait for: two pulls cannot block one another.
 """
 
 from __future__ import annotations
@@ -11,31 +13,36 @@ import os
 import threading
 from contextlib import closing
 
-from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError
+from pyrun.errors import DigestMismatchError, IntegrityError, PyrunError, SizeMismatchError, StoreError
 from pyrun.layers import patch, unpack
 from pyrun.oci import digest as digests
-from pyrun.store import blobs, fsio, owner, trees
+from pyrun.store import blobs, fsio, owner, partials, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
-    from typing import Protocol
+    from types import TracebackType
+    from typing import Protocol, Self
 
     from pyrun.layers.pyrun_tree import Spawn
     from pyrun.oci.descriptor import Descriptor
     from pyrun.store.layout import Layout
+    from pyrun.store.partials import Partial
 
     Progress = Callable[[str, str, int], None]
 
     class Source(Protocol):
         """Where blobs come from: a registry, or another layout."""
 
-        def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
-            """Give the bytes of a blob; the reader verifies them."""
+        def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
+            """Give the bytes of a blob from ``offset`` on; the reader verifies them."""
 
 
 WORKERS = 4  # two keep two cores busy with inflating; four hide the latency of a registry that is far away
 CHUNK_BYTES = 1 << 18
+WAIT_SECONDS = (
+    0.02  # between two looks at a blob that another pull is fetching: fcntl(2) cannot be told to stop waiting
+)
 
 
 class CancelledError(Exception):
@@ -43,20 +50,25 @@ class CancelledError(Exception):
 
 
 class Staged:
-    """One layer below tmp/: ``blob`` and ``tree`` are empty where the store had them already."""
+    """One layer without a name: ``tree`` and ``blob`` are below tmp/, a blob that is fetched is ``partial``.
 
-    __slots__ = ("blob", "descriptor", "diff_id", "tree", "unpacked_bytes")
+    Each is empty where the store has it already.
+    """
+
+    __slots__ = ("blob", "descriptor", "diff_id", "is_told", "partial", "tree", "unpacked_bytes")
 
     def __init__(self, descriptor: Descriptor, diff_id: str) -> None:
         self.descriptor = descriptor
         self.diff_id = diff_id
         self.blob = ""
         self.tree = ""
+        self.partial: Partial | None = None
         self.unpacked_bytes = 0
+        self.is_told = False  # that it waits
 
 
 class Fetch:
-    """Fetches the layers of one image. Call `stage`, sync the file system, `publish`; `discard` after a failure."""
+    """Fetches the layers of one image, in a ``with`` block. Call `stage`, sync the file system, `publish`."""
 
     def __init__(self, layout: Layout, source: Source | None, form: str, spawn: Spawn, progress: Progress) -> None:
         self._layout = layout
@@ -125,18 +137,28 @@ class Fetch:
             if layer.blob:
                 blobs.publish(self._layout, layer.blob, layer.descriptor.digest)
                 layer.blob = ""
+            if layer.partial is not None:
+                layer.partial.publish()
+                layer.partial = None
             if layer.tree:
                 self._publish_tree(layer)
         if self._patch:
             patch.publish(self._layout, self._diff_ids, self._form, self._patch)
             self._patch = ""
 
-    def discard(self) -> None:
-        """Remove what is still below tmp/."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Remove what has no name. Fetched bytes stay for the next try, unless there was no room for them."""
         for layer in self._staged:
             for path in (layer.blob, layer.tree):
                 if path:
                     trees.remove_tree(path)
+            if layer.partial is not None and isinstance(error, (StoreError, OSError)):
+                layer.partial.remove()
+            elif layer.partial is not None:
+                layer.partial.close()
         if self._patch:
             trees.remove_tree(self._patch)
 
@@ -158,7 +180,10 @@ class Fetch:
                     return
                 layer = waiting.pop()
             try:
-                self._stage_layer(layer)
+                if not self._stage_layer(layer):
+                    with self._lock:
+                        waiting.insert(0, layer)  # the others first
+                    self._cancelled.wait(WAIT_SECONDS)
             except CancelledError:
                 return
             except BaseException as error:
@@ -168,58 +193,84 @@ class Fetch:
                 self._cancelled.set()
                 return
 
-    def _stage_layer(self, layer: Staged) -> None:
+    def _stage_layer(self, layer: Staged) -> bool:
+        """Bring one layer; False: try again, as somebody else is fetching it, or what was kept is bad."""
         digest, size = layer.descriptor.digest, layer.descriptor.size
         digests.require_sha256(digest)
         digests.require_sha256(layer.diff_id)
+        if not blobs.exists(self._layout, digest) and self._source is not None:
+            layer.partial = partials.claim(self._layout, digest, size)
+            if layer.partial is None:
+                if not layer.is_told:
+                    self._progress("waiting", digest, size)
+                layer.is_told = True
+                return False
         has_blob = blobs.exists(self._layout, digest)
+        if has_blob and layer.partial is not None:  # whoever fetched it was done just before it was ours
+            layer.partial.remove()
+            layer.partial = None
         has_tree = os.path.isdir(self._layout.layer(layer.diff_id, self._form))
         if has_blob and has_tree:
             self._progress("exists", digest, size)
-            return
+            return True
         self._progress("start", digest, size)
-        if has_tree:
-            self._copy_blob(layer)
-        else:
-            self._unpack(layer, from_blob=has_blob)
+        if not self._stage_parts(layer, has_tree=has_tree):
+            return False
         self._progress("done", digest, size)
+        return True
 
-    def _chunks(self, layer: Staged, *, from_blob: bool) -> Generator[bytes, None, None]:
-        digest = layer.descriptor.digest
-        if from_blob or self._source is None:
-            source = _file_chunks(self._layout.blob(digest))
+    def _stage_parts(self, layer: Staged, *, has_tree: bool) -> bool:
+        try:
+            if has_tree:
+                self._verify_blob(layer)
+            else:
+                self._unpack(layer)
+        except IntegrityError:
+            if layer.partial is None:
+                raise
+            is_fresh = not layer.partial.kept
+            layer.partial.remove()
+            layer.partial = None
+            if is_fresh:
+                raise
+            # What an earlier pull has left may be what is wrong: a power failure leaves zeros. Once more, all of it.
+            if layer.tree:
+                trees.remove_tree(layer.tree)
+                layer.tree = ""
+            return False
+        if layer.partial is not None:
+            layer.partial.share()
+        return True
+
+    def _chunks(self, layer: Staged) -> Generator[bytes, None, None]:
+        descriptor, remote = layer.descriptor, self._source
+        if layer.partial is None or remote is None:
+            source = _file_chunks(self._layout.blob(descriptor.digest))
         else:
-            source = self._source.chunks(layer.descriptor)
+            source = layer.partial.chunks(lambda offset: remote.chunks(descriptor, offset))
         # Closed by hand: the traceback of an error would keep the source, and its connection, alive.
         with closing(source):
             for chunk in source:
                 if self._cancelled.is_set():
                     raise CancelledError
-                self._progress("bytes", digest, len(chunk))
+                self._progress("bytes", descriptor.digest, len(chunk))
                 yield chunk
 
-    def _copy_blob(self, layer: Staged) -> None:
+    def _verify_blob(self, layer: Staged) -> None:
         """Fetch a blob whose layer is unpacked already (from another compression of the same tar)."""
         state, count = digests.hasher(layer.descriptor.digest), 0
-        fd = self._open_blob(layer)
-        chunks = self._chunks(layer, from_blob=False)
-        try:
+        with closing(self._chunks(layer)) as chunks:
             for chunk in chunks:
                 state.update(chunk)
                 count += len(chunk)
-                fsio.write_all(fd, chunk)
-        finally:
-            chunks.close()
-            os.close(fd)
         what, expected = f"layer {layer.descriptor.digest}", layer.descriptor
         if count != expected.size:
             raise SizeMismatchError(what, expected=expected.size, actual=count)
         if f"sha256:{state.hexdigest()}" != expected.digest:
             raise DigestMismatchError(what, expected=expected.digest, actual=f"sha256:{state.hexdigest()}")
 
-    def _unpack(self, layer: Staged, *, from_blob: bool) -> None:
-        fd = -1 if from_blob else self._open_blob(layer)
-        chunks = self._chunks(layer, from_blob=from_blob)
+    def _unpack(self, layer: Staged) -> None:
+        chunks = self._chunks(layer)
         try:
             layer.tree = f"{self._layout.tmp}/{owner.token()}"
             os.mkdir(layer.tree, 0o700)
@@ -231,22 +282,15 @@ class Fetch:
                 dest_dir=layer.tree,
                 form=self._form,
                 spawn=self._spawn,
-                blob_fd=fd,
             )
         except PyrunError as error:
-            if from_blob and isinstance(error, (DigestMismatchError, SizeMismatchError)):
+            if layer.partial is None and isinstance(error, (DigestMismatchError, SizeMismatchError)):
                 error.hint = f"the store's copy is damaged: remove {self._layout.blob(layer.descriptor.digest)}"
             raise
         finally:
             chunks.close()
-            if fd >= 0:
-                os.close(fd)
         layer.unpacked_bytes = report.file_bytes
         self._progress("unpacked", layer.descriptor.digest, layer.unpacked_bytes)
-
-    def _open_blob(self, layer: Staged) -> int:
-        layer.blob = f"{self._layout.tmp}/{owner.token()}"
-        return os.open(layer.blob, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _file_chunks(path: str) -> Generator[bytes, None, None]:

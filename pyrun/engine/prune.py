@@ -89,10 +89,14 @@ def prune_volumes(layout: Layout, conditions: Conditions, *, all: bool) -> Prune
 
 
 def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned:
-    """Remove the images without a name, or ``all`` that no container was made of. ``removed``: as rmi's lines."""
+    """Remove the images without a name, or ``all`` that no container was made of. ``removed``: as rmi's lines.
+
+    With ``all`` also the blobs that are half fetched and nobody is fetching now.
+    """
     from pyrun.engine.image_inspect import image_inspect
     from pyrun.engine.images import list_images
     from pyrun.engine.rmi import remove_image
+    from pyrun.store import partials
 
     before = _images_disk(layout)
     used = _used_manifests(layout)
@@ -109,7 +113,9 @@ def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned
         except (NotFoundError, ConflictError):
             continue
         removed += [f"{line[0].lower()}{line[1:]}" for line in lines]
-    return _told(layout, "image", Pruned(removed, max(before - _images_disk(layout), 0) if removed else 0))
+    if all and conditions == Conditions():
+        partials.prune(layout)
+    return _told(layout, "image", Pruned(removed, max(before - _images_disk(layout), 0)))
 
 
 def _told(layout: Layout, kind: str, pruned: Pruned) -> Pruned:
@@ -119,7 +125,7 @@ def _told(layout: Layout, kind: str, pruned: Pruned) -> Pruned:
 
 
 def _images_disk(layout: Layout) -> int:
-    return sum(usage.disk for usage in measure(layout, [layout.layers, layout.blobs, layout.images]))
+    return sum(usage.disk for usage in measure(layout, [layout.layers, layout.blobs, layout.images, layout.partials]))
 
 
 def _used_manifests(layout: Layout) -> set[str]:

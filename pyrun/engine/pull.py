@@ -107,13 +107,10 @@ def ensure_form(layout: Layout, record: dict[str, Any], form: str, *, spawn: Spa
     with leases.acquire(layout, [record["manifest"], record["image_id"]]) as lease:
         layers = layers_of(manifest, config)
         lease.add([item for descriptor, diff_id in layers for item in (descriptor.digest, diff_id)])
-        fetch = Fetch(layout, None, form, spawn, _deaf)
-        try:
+        with Fetch(layout, None, form, spawn, _deaf) as fetch:
             fetch.stage(layers)
             fsio.sync_file_system(layout.root)
             fetch.publish()
-        finally:
-            fetch.discard()
 
 
 def _local(layout: Layout, text: str, wanted: Platform | None, policy: str) -> dict[str, Any] | None:
@@ -170,15 +167,13 @@ class _Pull:
         # From here on nothing that we find in the store can be collected.
         with publication.undone_on_failure(self._layout), leases.acquire(self._layout, names):
             known = _known_sizes(self._layout)
-            try:
-                self._fetch.stage(layers)
-                unpacked = {**known, **self._fetch.unpacked()}
+            with self._fetch as fetch:
+                fetch.stage(layers)
+                unpacked = {**known, **fetch.unpacked()}
                 record = records.build(
                     descriptor.digest, manifest, config, unpacked=unpacked, keep=sorted(self._documents)
                 )
-                publication.publish(self._layout, self._fetch, self._documents, record)
-            finally:
-                self._fetch.discard()
+                publication.publish(self._layout, fetch, self._documents, record)
             return self._tag(record, descriptor.size, found.digest)
 
     def _manifest(self, found: Descriptor, data: bytes) -> tuple[Descriptor, Manifest]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]: ...
         def manifest(self, descriptor: Descriptor) -> bytes: ...
         def blob(self, descriptor: Descriptor) -> bytes: ...
-        def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]: ...
+        def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]: ...
         def close(self) -> None: ...
 
 
@@ -126,8 +126,7 @@ class RegistrySource:
     def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
         """Give a blob's bytes from ``offset`` on, as they come; the reader verifies them."""
         with self._client.blob(self._repository, descriptor, offset) as blob:
-            while chunk := blob.read(CHUNK_BYTES):
-                yield chunk
+            yield from blob
 
     def close(self) -> None:
         """Close the connections."""
@@ -182,11 +181,12 @@ class LayoutSource:
         digests.verify(data, descriptor.digest, f"blob of {self._domain}")
         return data
 
-    def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
-        """Give a blob's bytes."""
+    def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
+        """Give a blob's bytes from ``offset`` on."""
         path = f"{self._directory}/blobs/sha256/{digests.require_sha256(descriptor.digest)}"
         try:
             with open(path, "rb") as file:
+                file.seek(offset)
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
         except FileNotFoundError:

@@ -69,6 +69,7 @@ def system_df(layout: Layout) -> DiskUsage:
     active = [container for container in found if container.state.is_up]
     idle = sum(size for container, size in zip(found, sizes, strict=True) if not container.state.is_up)
     used = [item for item in mounted if item.links]
+    unused += measure(layout, [layout.partials])[0].disk  # half-fetched blobs: no image has them yet
     free = sum(item.size for item in mounted if not item.links)
     is_used = sum(1 for item in images if item.containers)
     totals = [

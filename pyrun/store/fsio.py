@@ -74,14 +74,22 @@ def try_lock(path: str) -> int:
     """Lock an existing file exclusively if nobody holds it; return a descriptor to be closed, or -1 if it is held."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE)
-    except BlockingIOError:
-        os.close(fd)
-        return -1
+        if try_lock_open(fd, exclusive=True):
+            return fd
     except BaseException:
         os.close(fd)
         raise
-    return fd
+    os.close(fd)
+    return -1
+
+
+def try_lock_open(fd: int, *, exclusive: bool) -> bool:
+    """Lock an open file, or change the lock that it has, unless another one is in the way."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE if exclusive else _READ)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_locked(path: str) -> bool:

@@ -46,6 +46,8 @@ ROOT, mode 0700
     networks/NAME.json       network
     cache/                   linux.probe, linux.seccomp: may be removed at any time
       overlay-refused        engine.root_choice      the boot in which overlay was refused; why
+    partial/HEX              partials.py / the next pull: a half-fetched blob, unverified, swept after a week; OFD lock:
+                             exclusive to add bytes, shared once it is whole
     tmp/TOKEN                anything unfinished; swept when its owner is dead
     leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
     trash/*                  being removed; anyone may go on removing it
@@ -101,6 +103,7 @@ class Layout:
         "oci",
         "oci_layout",
         "overlay_refused",
+        "partials",
         "refs_log",
         "root",
         "runtime",
@@ -133,6 +136,7 @@ class Layout:
         self.networks = root + "/networks"
         self.cache = root + "/cache"
         self.overlay_refused = root + "/cache/overlay-refused"
+        self.partials = root + "/partial"
         self.tmp = root + "/tmp"
         self.leases = root + "/leases"
         self.trash = root + "/trash"
@@ -172,6 +176,10 @@ class Layout:
     def blob(self, digest: str) -> str:
         """Return the path of a blob, ``sha256:HEX``."""
         return self.blobs + "/" + digest.replace(":", "/", 1)
+
+    def partial(self, digest: str) -> str:
+        """Return the path of what is there of a blob that is being fetched."""
+        return self.partials + "/" + digest.partition(":")[2]
 
     def layer(self, diff_id: str, form: str) -> str:
         """Return the directory of one unpacked layer in one form. Outside layers/ ask `layers.lowerdir` instead."""

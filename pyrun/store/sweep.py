@@ -31,6 +31,10 @@ def sweep(layout: Layout) -> list[PyrunError]:
     for name in _names_in(layout.leases):
         if owner.is_dead(name):
             fsio.unlink_quietly(f"{layout.leases}/{name}")
+    if _names_in(layout.partials):
+        from pyrun.store import partials
+
+        partials.sweep(layout)
     _sweep_volumes(layout, failures)
     _sweep_names(layout)
     id_ranges.sweep(layout)

@@ -91,6 +91,7 @@ def _create(layout: Layout) -> None:
             layout.networks,
             layout.cache,
             layout.events_directory,
+            layout.partials,
             layout.tmp,
             layout.leases,
             layout.trash,

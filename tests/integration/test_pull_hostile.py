@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -46,10 +47,18 @@ def serve(registry: HostileRegistry, image: Image, *, layers: list[Answer] | Non
 
 
 def refused(layout: Layout, reference: str, error: type[PyrunError], match: str) -> None:
-    """Pull, expect the error, and see that the store is as it was and no thread is left."""
+    """Pull, expect the error, and see that the store is as it was and no thread is left.
+
+    What has come of other layers than the bad one is kept for the next try.
+    """
     before = contents(layout).keys(), directories(layout)
-    with pytest.raises(error, match=match):
+    with pytest.raises(error, match=match) as caught:
         fetch(layout, reference)
+    bad = re.search("sha256:([0-9a-f]{64})", str(caught.value))
+    for name in os.listdir(layout.partials):
+        assert bad is not None
+        assert name != bad[1]
+        os.unlink(f"{layout.partials}/{name}")
     assert (contents(layout).keys(), directories(layout)) == before
     assert index.entries(layout) == []
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("pyrun")] == []
@@ -94,7 +103,7 @@ def test_a_failure_stops_the_other_layers_and_starts_no_more(layout: Layout, mon
     begun = threading.Event()
 
     class Place:
-        def chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
+        def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
             asked.append(descriptor.digest)
             if descriptor == bad:
                 begun.wait(20)  # the other one must be under way
@@ -111,7 +120,7 @@ def test_a_failure_stops_the_other_layers_and_starts_no_more(layout: Layout, mon
         fetching.stage([(layer, digest_of(tar)) for layer, tar in zip(manifest.layers, image.tars, strict=True)])
     assert told == [True]
     assert sorted(asked) == sorted([bad.digest, slow.digest])
-    fetching.discard()
+    fetching.__exit__(None, None, None)
     assert os.listdir(layout.tmp) == []
 
 
