@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell without job control starts what runs in the background so, and all that we start would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # started by nohup(1)
     unknown = features.promised() - features.VOCABULARY.keys()
     if unknown:
         raise pytest.UsageError(f"PYRUN_MUST names what nobody knows: {', '.join(sorted(unknown))}")

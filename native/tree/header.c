@@ -30,6 +30,9 @@ static void verify_checksum(const uint8_t *block, const char *previous)
         unsigned_sum += byte;
         signed_sum += (int8_t)byte;
     }
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    return;                        /* no mutation would get past it: scripts/fuzz */
+#endif
     /* Historic tars summed signed chars: POSIX leaves it open, every reader takes both. */
     if (!number_field(block + CHECKSUM, 8, &stored) || (stored != unsigned_sum && stored != signed_sum)) {
         refuse("bad header checksum, after member \"%s\"", previous);

@@ -29,6 +29,13 @@ def _no_constant(name: str) -> None:
     raise JSONError(f"{name} is no JSON value", 0)
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0:  # an infinity: what was read could not be written again
+        raise JSONError(f"{text[:40]} is too large for a number", 0)
+    return value
+
+
 class _Context:
     """What ``_json.make_scanner`` reads its settings from (an attribute each)."""
 
@@ -36,7 +43,7 @@ class _Context:
     strict = True
     object_hook = None
     object_pairs_hook = None
-    parse_float = float
+    parse_float = staticmethod(_finite)
     parse_int = int
     parse_constant = staticmethod(_no_constant)
 

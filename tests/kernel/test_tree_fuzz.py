@@ -10,39 +10,12 @@ from pathlib import Path
 import pytest
 
 from pyrun.layers import pyrun_tree
+from tests.fuzz import corpus, seeds
 from tests.support import tar_build as tar
 from tests.support.tar_tree import program, snapshot, unpack
 
+KEPT = corpus.load("unpack-full") + corpus.load("unpack-flat")
 ROUNDS = int(os.environ.get("PYRUN_FUZZ_ROUNDS", "150"))
-
-
-def _seed_members() -> list[bytes]:
-    long_name = b"n" * 150 + b"/f\0"
-    old_map = {386: b"%011o\0%011o\0" % (0, 2), 483: b"%011o\0" % 700}
-    return [
-        tar.directory(b"d", 0o1777),
-        tar.file(b"d/f", b"data" * 300, mode=0o4755),
-        tar.symlink(b"s", b"d"),
-        tar.file(b"s/x"),
-        tar.hardlink(b"h", b"d/f"),
-        tar.header(b"p", b"6"),
-        tar.header(b"null", b"3", device=(1, 3)),
-        tar.file(b"d/.wh.gone"),
-        tar.file(b"d/.wh..wh..opq"),
-        tar.file(b".wh.d"),
-        tar.file(b"d", b"file"),
-        tar.directory(b"d"),
-        tar.pax({b"path": b"p" * 200 + b"/x", b"mtime": b"1.5", b"SCHILY.xattr.user.a": b"1"})
-        + tar.file(b"short", b"x"),
-        tar.header(b"L", b"L", size=len(long_name)) + tar.pad(long_name) + tar.file(b"short2", b"y"),
-        tar.pax({b"GNU.sparse.size": b"9000", b"GNU.sparse.map": b"0,1,8000,1"}) + tar.file(b"sparse", b"ab"),
-        tar.pax({b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.realsize": b"9"})
-        + tar.file(b"sparse1", tar.pad(b"1\n3\n2\n") + b"ab"),
-        tar.pax({b"comment": b"7"}, b"g"),
-        tar.symlink(b"up", b"../outside"),
-        tar.header(b"old", b"S", size=2, magic=b"ustar  \0", extra=old_map) + tar.pad(b"ab"),
-        tar.pax({b"LIBARCHIVE.xattr.user.b": b"AAEC", b"size": b"3"}) + tar.file(b"z", b"abc"),
-    ]
 
 
 def _fix_checksum(archive: bytearray, at: int) -> None:
@@ -52,13 +25,19 @@ def _fix_checksum(archive: bytearray, at: int) -> None:
     archive[at + 148 : at + 156] = f"{sum(block):06o}".encode() + b"\0 "
 
 
-def _mutate(rng: random.Random) -> bytes:
-    members = _seed_members()
+def _start(rng: random.Random) -> bytearray:
+    if rng.random() < 0.5:
+        return bytearray(rng.choice(KEPT))
+    members = seeds.tar_members()
     rng.shuffle(members)
     # Most of them short and hardly touched: most of the long ones are refused early.
-    count, mutations = (rng.randint(1, 3), 1) if rng.random() < 0.7 else (rng.randint(1, len(members)), 4)
-    archive = bytearray(b"".join(members[:count]) + tar.END)
-    for _ in range(rng.randint(0, mutations)):
+    count = rng.randint(1, 3) if rng.random() < 0.7 else rng.randint(1, len(members))
+    return bytearray(b"".join(members[:count]) + tar.END)
+
+
+def _mutate(rng: random.Random) -> bytes:
+    archive = _start(rng)
+    for _ in range(rng.randint(0, 1 if rng.random() < 0.7 else 4)):
         at = rng.randrange(0, len(archive) // 512) * 512
         kind = rng.randrange(5)
         if kind == 0:
