@@ -1,6 +1,7 @@
-"""The pulling half of the OCI distribution specification 1.1: manifests by tag or digest, and blobs.
+"""The OCI distribution specification 1.1: manifests by tag or digest, and blobs, fetched and pushed.
 
-It must not know of the store: what is returned here is verified, what is streamed (``Blob``) is not yet.
+It must not know of the store: what is returned here is verified, what is streamed (``Blob``) is not yet; what is pushed
+is verified on its way (``upload.py``).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pyrun
-from pyrun.errors import DigestMismatchError, InvalidConfigError, SizeMismatchError
+from pyrun.errors import DigestMismatchError, InvalidConfigError, RegistryUnreachableError, SizeMismatchError
 from pyrun.oci import digest, media_types
 from pyrun.oci.document import MAX_DOCUMENT_BYTES
 from pyrun.registry.blob import Blob
@@ -17,6 +18,7 @@ from pyrun.registry.requests import Requests, media_type_of
 from pyrun.registry.retry import Retry
 from pyrun.registry.transport import DroppedError, Response
 from pyrun.registry.trust import Trust
+from pyrun.registry.upload import Placed, Upload, push_scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from pyrun.oci.descriptor import Descriptor
     from pyrun.oci.reference import Reference
+    from pyrun.registry.upload import Hear, OpenAt
 
 _ACCEPT = {"Accept": media_types.ACCEPT}
 
@@ -115,6 +118,74 @@ class RegistryClient:
                 data = blob.read()
         digest.verify(data, descriptor.digest, what)
         return data
+
+    def has_blob(self, repository: str, descriptor: Descriptor) -> bool:
+        """Ask whether a repository has a blob, as one who wants to push it. Raises as ``resolve``."""
+        return self.upload(repository, descriptor).is_there()
+
+    def upload(
+        self, repository: str, descriptor: Descriptor, *, chunk_bytes: int = 0, hear: Hear | None = None
+    ) -> Upload:
+        """Give the upload of a blob, nothing of it done yet: ``is_there``, ``mount``, ``send``, ``cancel``."""
+        return Upload(self._requests, repository, descriptor, chunk_bytes=chunk_bytes, hear=hear)
+
+    def put_blob(
+        self,
+        repository: str,
+        descriptor: Descriptor,
+        open_at: OpenAt,
+        *,
+        mount_from: Iterable[str] = (),
+        hear: Hear | None = None,
+    ) -> tuple[Placed, str]:
+        """See to it that a repository has a blob: it is there, mounted from another one (the second value), or sent.
+
+        ``open_at(offset)`` gives its bytes from there on; it is called only if they must be sent, and again after a
+        connection has broken. After a failure nothing half-sent is left where the registry can be told.
+        Raises: DigestMismatchError, SizeMismatchError if they are other bytes; and as ``resolve``.
+        """
+        upload = self.upload(repository, descriptor, hear=hear)
+        if upload.is_there():
+            return Placed.EXISTED, ""
+        try:
+            for source in mount_from:
+                if upload.mount(source):
+                    return Placed.MOUNTED, source
+            upload.send(open_at)
+        except BaseException as error:
+            if not isinstance(error, RegistryUnreachableError):
+                upload.cancel()
+            raise
+        return Placed.PUSHED, ""
+
+    def put_manifest(self, repository: str, wanted: str, media_type: str, data: bytes) -> str:
+        """Push a manifest or an index under a tag or its digest; give its digest.
+
+        Raises: DigestMismatchError: ``wanted`` is the digest of other bytes, or the registry has kept others;
+            as ``resolve``.
+        """
+        name = f"{self.domain}/{repository}{'@' if ':' in wanted else ':'}{wanted}"
+        if ":" in wanted:
+            digest.verify(data, wanted, f"manifest {name}")
+        with self._requests.send(
+            "PUT", f"/v2/{repository}/manifests/{wanted}", {"Content-Type": media_type}, repository=repository,
+            what=name, scope=push_scope(repository), body=data, accepted=(201, 200, 202, 204),
+        ) as answer:  # fmt: skip
+            answer.drain()
+            served = _served_digest(answer)
+        actual = wanted if ":" in wanted else digest.of(data)
+        if served and served.partition(":")[0] == actual.partition(":")[0] and served != actual:
+            raise DigestMismatchError(f"manifest {name}", expected=actual, actual=served)
+        return actual
+
+    def delete_manifest(self, repository: str, wanted: str) -> None:
+        """Delete a manifest by its digest, or (where a registry can) a tag alone. Raises as ``resolve``."""
+        name = f"{self.domain}/{repository}{'@' if ':' in wanted else ':'}{wanted}"
+        with self._requests.send(
+            "DELETE", f"/v2/{repository}/manifests/{wanted}", {}, repository=repository, what=name,
+            scope=f"repository:{repository}:delete", accepted=(202, 200, 204),
+        ) as answer:  # fmt: skip
+            answer.drain()
 
     def ping(self) -> None:
         """Ask whether the registry is there and takes the credentials. Raises as ``resolve``."""

@@ -18,6 +18,7 @@ from pyrun.registry.url import Url, split_authority
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -109,9 +110,12 @@ class Transport:
         self._idle: dict[Key, list[http.client.HTTPConnection]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    def request(self, method: str, url: Url, headers: dict[str, str], body: bytes | None = None) -> Response:
-        """Send a request and read the head of its answer.
+    def request(
+        self, method: str, url: Url, headers: dict[str, str], body: bytes | Iterable[bytes | memoryview] | None = None
+    ) -> Response:
+        """Send a request and read the head of its answer, which may come before the whole body was sent.
 
+        ``body``: what is neither bytes nor None is read once; ``headers`` have its Content-Length.
         Raises:
             RegistryUnreachableError: no connection, or TLS failed.
             DroppedError: the connection was made, but no answer came.
@@ -127,14 +131,17 @@ class Transport:
         while True:
             connection, is_reused = self._take(url, proxy)
             try:
-                connection.request(method, target, body, headers)
-                return Response(self, connection, connection.getresponse(), url)
+                early = _sent(connection, method, target, body, headers)
+                answer = connection.getresponse()
+                if early:
+                    answer.will_close = True  # a part of the body is missing: nothing can follow on this connection
+                return Response(self, connection, answer, url)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 if is_refused_by_tls(error):  # by TLS 1.3 our certificate is judged only after the handshake
                     raise unreachable(error, url, proxy) from error
-                if is_reused:
-                    continue  # the server closed it while it was idle (RFC 9112 section 9.3.1): safe for GET and HEAD
+                if is_reused and (body is None or isinstance(body, bytes)):
+                    continue  # the server closed it while it was idle (RFC 9112 section 9.3.1); ours can be repeated
                 raise DroppedError(reason_of(error)) from error
             except BaseException:
                 connection.close()
@@ -181,3 +188,20 @@ class Transport:
                 verify = not self._trust.is_insecure(Url("https", host, port or 443, "/"))
                 context = self._contexts[authority] = tls.context(authority, verify=verify)
             return context
+
+
+def _sent(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    body: bytes | Iterable[bytes | memoryview] | None,
+    headers: dict[str, str],
+) -> bool:
+    """Send a request; True if the server hung up before its end: so it refuses a large body, and its answer tells."""
+    try:
+        connection.request(method, target, body, headers)
+    except (BrokenPipeError, ConnectionResetError):
+        if body is None:
+            raise
+        return True
+    return False

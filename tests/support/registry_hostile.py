@@ -101,6 +101,8 @@ class Server(ThreadingHTTPServer):
 class HostileRegistry:
     """A server on a free loopback port; ``domain`` is what a reference names it by."""
 
+    handler: type[Handler] = Handler
+
     def __init__(self, certificate: tuple[str, str] | None = None, *, client_authority: str = "") -> None:
         """Serve with TLS if there is a ``certificate``; then perhaps only clients for whom an authority vouches."""
         self.seen: list[Seen] = []
@@ -108,7 +110,7 @@ class HostileRegistry:
         self.bytes_served = 0
         self._answers: dict[str, list[Answer]] = {}
         self._lock = threading.Lock()
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", 0), self.handler)
         self._server.registry = self
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
