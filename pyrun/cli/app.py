@@ -89,6 +89,10 @@ CONTAINER_VERBS = {
 IMAGE_VERBS = {
     "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
 }  # fmt: skip
+REGISTRY_VERBS = {
+    "catalog": "registry_catalog", "copy": "registry_copy", "delete": "registry_delete",
+    "inspect": "registry_inspect", "ls": "registry_ls",
+}  # fmt: skip
 SYSTEM_VERBS = {"df": "system_df", "events": "events", "info": "info", "prune": "system_prune"}
 VOLUME_VERBS = {
     "create": "volume_create", "inspect": "volume_inspect", "list": "volume_ls", "ls": "volume_ls",
@@ -171,6 +175,9 @@ def root() -> Verbs:
     )  # fmt: skip
     group.add_command(Verbs("container", CONTAINER_VERBS, help="Manage containers", no_args_is_help=True))
     group.add_command(Verbs("image", IMAGE_VERBS, help="Manage images", no_args_is_help=True))
+    group.add_command(
+        Verbs("registry", REGISTRY_VERBS, help="Work on images where they are: at a registry", no_args_is_help=True)
+    )
     group.add_command(Verbs("system", SYSTEM_VERBS, help="Manage pyrun", no_args_is_help=True))
     group.add_command(Verbs("volume", VOLUME_VERBS, help="Manage volumes", no_args_is_help=True))
     return group

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pyrun.layers import pyrun_tree
 from tests.fuzz import corpus, seeds
+from tests.fuzz.targets import TARGETS
 from tests.support import tar_build as tar
+from tests.support.features import ROOT
 from tests.support.tar_tree import program, snapshot, unpack
 
 KEPT = corpus.load("unpack-full") + corpus.load("unpack-flat")
@@ -91,3 +94,17 @@ def test_the_sanitizer_would_see(tmp_path: Path) -> None:
     done = subprocess.run([str(tmp_path / "bad")], capture_output=True, text=True, check=False)
     if "AddressSanitizer" not in done.stderr:
         pytest.fail("the sanitizer does not work here")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("unpack-flat", marks=pytest.mark.requires("userns", "afl-fuzz")),
+        pytest.param("unpack-full", marks=pytest.mark.requires("userns", "afl-fuzz")),
+        *(pytest.param(name, marks=pytest.mark.requires("atheris")) for name in TARGETS),
+    ],
+)
+def test_a_minute_of_each_campaign(target: str) -> None:
+    minutes = os.environ.get("PYRUN_FUZZ_MINUTES", "1")
+    subprocess.run([sys.executable, "scripts/fuzz", "--minutes", minutes, target], cwd=ROOT, check=True)

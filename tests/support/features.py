@@ -128,11 +128,13 @@ VOCABULARY: dict[str, Callable[[], str]] = {
     "busybox": lambda: "" if os.path.exists("/bin/busybox") else "no static /bin/busybox",
     "tar": _program("tar"),
     "gcc": _program("gcc"),
+    "atheris": _imports("atheris"),
     **{
         name: _program(name)
         for name in (
             "podman", "buildah", "crun", "runc", "skopeo", "umoci", "bwrap", "strace", "mmdebstrap", "pasta",
             "slirp4netns", "fuse-overlayfs", "newuidmap", "setfattr", "setcap", "git", "ip", "dpkg-deb",
+            "afl-fuzz",
         )
     },
 }  # fmt: skip

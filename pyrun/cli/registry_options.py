@@ -1,0 +1,21 @@
+"""The options that the verbs of `pyrun registry` share: how a registry is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyrun.cli.definitions import text, tls_verify
+from pyrun.engine.remote import Access
+
+if TYPE_CHECKING:
+    import click
+
+
+def access_options() -> list[click.Option]:
+    """Define them."""
+    return [text("--authfile", "Use the credentials of this file", metavar="path"), tls_verify()]
+
+
+def access_of(params: dict[str, Any]) -> Access:
+    """Read them."""
+    return Access(params["authfile"] or "", params["tls_verify"])

@@ -1,0 +1,65 @@
+"""A repository of a registry, spoken to as it is: no mirror, no store.
+
+What the verbs `registry …` share. It must not print.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pyrun.engine import sources
+from pyrun.engine.login import store_of
+from pyrun.oci import reference as references
+from pyrun.oci.reference import Reference
+from pyrun.registry.client import RegistryClient
+from pyrun.registry.url import authority_of
+
+if TYPE_CHECKING:
+    from pyrun.oci.descriptor import Descriptor
+
+_SCHEME = "docker://"  # as skopeo names a registry; there is no other place here
+
+
+class Access(NamedTuple):
+    """How registries are reached: credentials of another file; TLS demanded, or done without."""
+
+    authfile: str = ""
+    tls_verify: bool | None = None
+
+
+class Repository:
+    """An open repository and the reference that led to it; close it, or use it with ``with``."""
+
+    __slots__ = ("client", "path", "reference")
+
+    def __init__(self, text: str, access: Access) -> None:
+        """Find it, ask nothing yet. Raises: InvalidReferenceError; RegistryError where it is blocked."""
+        self.reference = references.parse_normalized(text.removeprefix(_SCHEME)).with_default_tag()
+        place = sources.configuration().primary(self.reference)
+        self.path = place.path
+        self.client = client_of(place.domain, access, insecure=place.insecure)
+
+    @property
+    def name(self) -> str:
+        """The repository, whole, as the user named it: no tag, no digest."""
+        return self.reference.name
+
+    def resolve(self) -> tuple[Descriptor, bytes]:
+        """Fetch what the reference names. Raises: RegistryError and its kinds; DigestMismatchError."""
+        return self.client.resolve(Reference(self.client.domain, self.path, self.reference.tag, self.reference.digest))
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """Fetch a manifest by digest. Raises: as `resolve`."""
+        return self.client.manifest(self.path, descriptor.digest, descriptor.size)[1]
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+
+def client_of(domain: str, access: Access, *, insecure: bool = False) -> RegistryClient:
+    """Return a client of one registry."""
+    hosts = [authority_of(domain)] if insecure else []
+    return RegistryClient(domain, store_of(access.authfile), insecure=hosts, tls_verify=access.tls_verify)

@@ -1,0 +1,124 @@
+"""The verb registry copy: an image from one registry to others, byte for byte, through this process and no disk.
+
+It must not print. What a destination has is not sent, what another of its repositories has is mounted; manifests come
+last, an index after the manifests that it names, so that whatever has a name there is whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pyrun.engine.remote import Repository
+from pyrun.engine.remote_inspect import choose
+from pyrun.errors import InvalidInputError
+from pyrun.oci.index import Index
+from pyrun.oci.manifest import Manifest, decode_manifest
+from pyrun.oci.platform import Platform, host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrun.engine.remote import Access
+    from pyrun.oci.descriptor import Descriptor
+    from pyrun.registry.upload import Placed
+
+    Hear = Callable[[str, str, int], object]
+
+WORKERS = 4  # as many as a pull has
+
+
+def copy(
+    source: str,
+    destinations: list[str],
+    *,
+    source_access: Access,
+    access: Access,
+    platform: str = "",
+    all_platforms: bool = False,
+    hear: Hear | None = None,
+) -> str:
+    """Copy an image, or all platforms of it, to each destination; return the digest that they have now.
+
+    ``hear(what, digest, size)`` is told of each blob how it came there: ``existed``, ``mounted`` or ``pushed``.
+    Raises: RegistryError and its kinds; DigestMismatchError; NoMatchingPlatformError; InvalidInputError.
+    """
+    if platform and all_platforms:
+        raise InvalidInputError("conflicting options: --all and --platform")
+    with Repository(source, source_access) as here:
+        top, data = here.resolve()
+        document = decode_manifest(data, top.media_type)
+        if isinstance(document, Index) and not all_platforms:
+            wanted = Platform.parse(platform) if platform else host(with_variant=True)
+            top = choose(document, wanted, here.reference.familiar)
+            data = here.manifest(top)
+        for destination in destinations:
+            with Repository(destination, access) as there:
+                _refuse_other_digest(there, destination, top.digest)
+                _Copy(here, there, hear or _deaf).run(top, data)
+        return top.digest
+
+
+def _refuse_other_digest(there: Repository, destination: str, digest: str) -> None:
+    wanted = there.reference.digest
+    if wanted and wanted != digest:
+        raise InvalidInputError(
+            f"cannot copy to {destination}: the image has the digest {digest}",
+            hint="name a tag; an index keeps its digest with --all",
+        )
+
+
+class _Copy:
+    """One image to one repository."""
+
+    def __init__(self, here: Repository, there: Repository, hear: Hear) -> None:
+        self._here = here
+        self._there = there
+        self._hear = hear
+        self._mount_from = [here.path] if here.client.domain == there.client.domain and here.path != there.path else []
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+
+    def run(self, top: Descriptor, data: bytes) -> None:
+        wanted = self._there.reference
+        self._place(top, data, wanted.digest or wanted.tag)
+
+    def _place(self, descriptor: Descriptor, data: bytes, name: str) -> None:
+        document = decode_manifest(data, descriptor.media_type)
+        if isinstance(document, Index):
+            for entry in document.manifests:
+                self._place(entry, self._here.manifest(entry), entry.digest)
+        else:
+            self._blobs(document)
+        self._there.client.put_manifest(self._there.path, name, descriptor.media_type, data)
+
+    def _blobs(self, manifest: Manifest) -> None:
+        # A layer that only another host may give out (docker's foreign layers) has its own URLs, and no blob here.
+        blobs = [
+            item for item in (manifest.config, *manifest.layers) if not item.urls and item.digest not in self._seen
+        ]
+        self._seen.update(item.digest for item in blobs)
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="pyrun-copy") as workers:
+            tasks = [workers.submit(self._blob, item) for item in {item.digest: item for item in blobs}.values()]
+            try:
+                for task in tasks:
+                    task.result()
+            except BaseException:
+                workers.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _blob(self, descriptor: Descriptor) -> None:
+        def chunks(offset: int) -> Iterator[bytes]:
+            with self._here.client.blob(self._here.path, descriptor, offset) as blob:
+                yield from blob
+
+        placed: Placed
+        placed, _ = self._there.client.put_blob(self._there.path, descriptor, chunks, mount_from=self._mount_from)
+        with self._lock:
+            self._hear(placed.value, descriptor.digest, descriptor.size)
+
+
+def _deaf(what: str, digest: str, size: int) -> None:
+    """Hear no progress."""
