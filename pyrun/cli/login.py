@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify
-from pyrun.errors import InvalidInputError
+from pyrun.errors import AuthenticationError, InvalidInputError
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -65,7 +65,11 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
 
 def _logged_in_again(registry: Registry) -> bool:
-    user = registry.log_in_again()
+    try:
+        user = registry.log_in_again()
+    except AuthenticationError as error:
+        print(f"Login did not succeed, error: {error.message}", file=sys.stderr, flush=True)
+        return False
     if user is None:
         return False
     print(f"Authenticating with existing credentials... [Username: {user}]")

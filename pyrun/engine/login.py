@@ -6,7 +6,7 @@ It must not know files or helpers of credentials. Cold.
 from __future__ import annotations
 
 from pyrun.errors import AuthenticationError, InvalidInputError
-from pyrun.registry import auth
+from pyrun.registry import auth, config
 from pyrun.registry.credentials import CredentialStore
 
 TYPE_CHECKING = False
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """A registry that somebody logs in to or out of; an empty name is Docker Hub. Raises: InvalidInputError."""
+    """A registry that somebody logs in to or out of; an empty name is Docker Hub.
+
+    Raises: InvalidInputError; RegistryError if it is blocked.
+    """
 
     __slots__ = ("_server", "_store", "_tls_verify")
 
     def __init__(self, name: str, *, authfile: str = "", tls_verify: bool | None = None) -> None:
         self._server: Server = auth.Server.parse(name)
+        config.load().refuse_blocked(self._server.domain)
         self._store = store_of(authfile)
         self._tls_verify = tls_verify
 
@@ -40,14 +44,14 @@ class Registry:
         return found.user
 
     def log_in_again(self) -> str | None:
-        """Try what is kept already; return the user, or nothing if that is no longer accepted, or nothing is kept."""
+        """Try what is kept already; return the user, or nothing if nothing is kept.
+
+        Raises: AuthenticationError if it is no longer accepted; RegistryUnreachableError.
+        """
         found = self._known()
         if found is None:
             return None
-        try:
-            auth.check(self._server, found, tls_verify=self._tls_verify)
-        except AuthenticationError:
-            return None
+        auth.check(self._server, found, tls_verify=self._tls_verify)
         return found.user or "<token>"
 
     def log_in(self, user: str, password: str) -> str:

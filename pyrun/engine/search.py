@@ -98,7 +98,7 @@ class Search:
             return reference.name, [*islice(listing.tags(client, place.path), self._limit or USUAL)]
 
     def _at(self, place: str, word: str, *, is_alone: bool) -> list[Repository]:
-        sources.configuration().is_insecure(place)  # raises if it is blocked
+        sources.configuration().refuse_blocked(place)
         if place != DOCKER_HUB:
             with self._client(place) as client:
                 return self._of_any(client, place, word)

@@ -45,7 +45,6 @@ def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageS
     if reference.domain == EMBEDDED_DOMAIN:
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         return LayoutSource(f"{here}/data/{reference.path}", EMBEDDED_DOMAIN)
-    from pyrun.engine.mirrored_source import MirroredSource
     from pyrun.registry.client import RegistryClient
     from pyrun.registry.credentials import CredentialStore
     from pyrun.registry.retry import Retry
@@ -58,7 +57,11 @@ def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageS
         retry = Retry(tries=MIRROR_TRIES) if place.is_mirror else None
         client = RegistryClient(place.domain, credentials, insecure=insecure, tls_verify=tls_verify, retry=retry)
         places.append(RegistrySource(client, place.path))
-    return MirroredSource(places) if len(places) > 1 else places[0]
+    if len(places) == 1:
+        return places[0]
+    from pyrun.engine.mirrored_source import MirroredSource
+
+    return MirroredSource(places)
 
 
 def find(text: str, *, tls_verify: bool | None = None) -> tuple[Reference, ImageSource]:

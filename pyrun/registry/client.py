@@ -36,7 +36,8 @@ _ACCEPT = {"Accept": media_types.ACCEPT}
 class RegistryClient:
     """A client of the registry of one domain (``docker.io``, ``localhost:5000``); usable from several threads at once.
 
-    ``insecure`` names hosts that may be spoken to without TLS, besides those of the configuration and this machine.
+    ``insecure`` names hosts that may be spoken to without TLS, as the configuration says unless it is given; besides
+    them, what the environment names and this machine.
     ``tls_verify``: True demands TLS with a certificate that is trusted, whatever was declared; False does without.
     """
 
@@ -47,7 +48,7 @@ class RegistryClient:
         domain: str,
         credentials: CredentialStore | None = None,
         *,
-        insecure: Iterable[str] = (),
+        insecure: Iterable[str] | None = None,
         tls_verify: bool | None = None,
         platform_ua: str = "",
         retry: Retry | None = None,

@@ -62,15 +62,15 @@ class Configuration:
         return self._primary(reference, self._table(reference.string))
 
     def is_insecure(self, domain: str) -> bool:
-        """Say whether a whole registry was declared to be without TLS, or to have any certificate.
-
-        Raises: RegistryError if it is blocked.
-        """
+        """Say whether a whole registry was declared to be without TLS, or to have any certificate."""
         table = self._table(domain)
-        if table is None:
-            return self._is_named_by_docker(domain)
-        _refuse_blocked(domain, table)
-        return bool(table["insecure"])
+        return self._is_named_by_docker(domain) if table is None else bool(table["insecure"])
+
+    def refuse_blocked(self, domain: str) -> None:
+        """Raise RegistryError if a whole registry is blocked, for those who ask it for more than a reference."""
+        table = self._table(domain)
+        if table is not None:
+            _refuse_blocked(domain, table)
 
     @property
     def helpers(self) -> list[str]:

@@ -236,10 +236,11 @@ class Requests:
         if authorizer is None:
 
             def send_to_realm(method: str, url: Url, headers: dict[str, str], body: bytes | None) -> Response:
-                plain_allowed = self._schemes[0] == "http" or self.trust.is_insecure(url)
-                if url.scheme == "http" and not plain_allowed:
+                own = split_authority(self.authority)[0] if self._schemes[0] == "http" else ""
+                if not self.trust.allows_password(url, own):
                     message = f"refused: {self.authority} asks for credentials over plain HTTP at {url.authority}"
-                    raise RegistryError(message, registry=self.domain)
+                    hint = f"set {INSECURE_VARIABLE}={url.authority} to allow it"
+                    raise RegistryError(message, registry=self.domain, hint=hint)
                 return self._follow(method, url, headers, body)
 
             fresh = Authorizer(self.domain, lambda: self.credentials.get(self.domain, repository), send_to_realm)

@@ -24,22 +24,32 @@ class Trust:
         self._is_strict = is_strict
 
     @classmethod
-    def of(cls, domain: str, insecure: Iterable[str] = (), tls_verify: bool | None = None) -> Self:
-        """Put together what is declared for a registry, by the caller, the environment and the configuration.
+    def of(cls, domain: str, insecure: Iterable[str] | None = None, tls_verify: bool | None = None) -> Self:
+        """Put together what is declared for a registry: in the environment, and in the configuration unless given.
 
-        Raises: RegistryError if the registry is blocked; InvalidConfigError for a bad file.
+        ``insecure``: what the configuration says of the repository that is meant. Raises: InvalidConfigError.
         """
-        from pyrun.registry import config
-
-        is_declared = config.load().is_insecure(domain)
         if tls_verify:
             return cls(frozenset(), is_strict=True)
+        if insecure is None:
+            from pyrun.registry import config
+
+            insecure = [authority_of(domain)] if config.load().is_insecure(domain) else []
         named = frozenset(insecure) | insecure_from_environment()
-        return cls(named | {authority_of(domain)} if is_declared or tls_verify is False else named)
+        return cls(named | {authority_of(domain)} if tls_verify is False else named)
 
     def is_insecure(self, url: Url) -> bool:
         """Say whether a URL's host was declared."""
         return not self._insecure.isdisjoint((url.host, url.authority, f"{url.host}:{url.port}"))
+
+    def allows_password(self, url: Url, registry: str) -> bool:
+        """Say whether a password may go to a URL that a registry names for that.
+
+        ``registry``: its host, if it is spoken to without TLS itself. Loopback is for registries on this machine.
+        """
+        if url.scheme == "https" or self.is_insecure(url):
+            return True
+        return bool(registry) and (url.host == registry or (is_loopback(url.host) and is_loopback(registry)))
 
     def schemes(self, authority: str) -> list[str]:
         """List the schemes that may be tried at a registry, the likelier first."""

@@ -52,6 +52,9 @@ def test_login_and_logout(pyrun: CommandLine, guarded: str) -> None:
     assert json.loads(config_of(pyrun).read_text()) == {"auths": {guarded: {"auth": AUTH}}}
     assert stat.S_IMODE(config_of(pyrun).stat().st_mode) == 0o600
     assert pyrun.ok("login", "--get-login", guarded) == USER
+    write(config_of(pyrun), {"auths": {guarded: {"auth": b64encode(b"ann:gone").decode()}}})
+    assert f"Login did not succeed, error: login failed: {guarded}: wrong user" in pyrun.fails(1, "login", guarded)
+    write(config_of(pyrun), {"auths": {guarded: {"auth": AUTH}}})
     again = f"Authenticating with existing credentials... [Username: {USER}]\nLogin Succeeded"
     assert pyrun.ok("login", f"https://{guarded}/") == again
 
@@ -62,19 +65,17 @@ def test_login_and_logout(pyrun: CommandLine, guarded: str) -> None:
     assert f"log in with `pyrun login {guarded}`" in denied
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
+def test_what_cannot_be(pyrun: CommandLine, guarded: str) -> None:
+    no_terminal = "cannot ask for a user name or password: standard input is not a terminal"
+    for arguments, complaint in (
         (["-p", "x", "--password-stdin"], "conflicting options: --password and --password-stdin"),
         (["--password-stdin"], "the --password-stdin option requires --username"),
-        (["-u", "ann"], "cannot ask for a user name or password: standard input is not a terminal"),
-        ([], "cannot ask for a user name or password: standard input is not a terminal"),
+        (["-u", "ann"], no_terminal),
+        ([], no_terminal),
         (["-u", "ann", "--password-stdin"], "user name and password are both needed"),
         (["-u", "a:b", "-p", "x"], "the user name is empty or has a colon"),
-    ],
-)
-def test_what_cannot_be(pyrun: CommandLine, guarded: str, arguments: list[str], complaint: str) -> None:
-    assert complaint in pyrun.fails(1, "login", *arguments, guarded)
+    ):
+        assert complaint in pyrun.fails(1, "login", *arguments, guarded)
     assert not config_of(pyrun).exists()
 
 
@@ -201,10 +202,8 @@ def helpers(pyrun: CommandLine) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("settings", [{"credsStore": "drawer"}, {"credsStore": "failing", "credHelpers": "drawer"}])
-def test_helper(pyrun: CommandLine, guarded: str, helpers: Path, settings: dict[str, object]) -> None:
-    if "credHelpers" in settings:
-        settings = {**settings, "credHelpers": {guarded: "drawer"}}
+def test_helper(pyrun: CommandLine, guarded: str, helpers: Path) -> None:
+    settings = {"credsStore": "failing", "credHelpers": {guarded: "drawer"}}
     write(config_of(pyrun), settings)
     done = pyrun("login", "-u", USER, "--password-stdin", guarded, input=PASSWORD)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Login Succeeded\n", "")
@@ -232,20 +231,17 @@ def test_helper_for_all_registries(pyrun: CommandLine, guarded: str, helpers: Pa
     assert pyrun.ok("login", "--get-login", guarded) == USER  # then the files
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
+def test_helper_that_fails(pyrun: CommandLine, guarded: str, helpers: Path) -> None:
+    for name, reason in (
         ("failing", "failing store: the key ring is locked"),
         ("missing", "missing store: docker-credential-missing is not installed"),
         ("silent", "silent store: no reason given"),
         ("a/b", "a/b store: no name of a helper"),
-    ],
-)
-def test_helper_that_fails(pyrun: CommandLine, guarded: str, helpers: Path, name: str, reason: str) -> None:
-    write(config_of(pyrun), {"credsStore": name})
-    refused = pyrun.fails(1, "login", "-u", USER, "-p", PASSWORD, guarded)
-    assert f"credential helper failed: {reason}" in refused
-    assert json.loads(config_of(pyrun).read_text()) == {"credsStore": name}
+    ):
+        write(config_of(pyrun), {"credsStore": name})
+        refused = pyrun.fails(1, "login", "-u", USER, "-p", PASSWORD, guarded)
+        assert f"credential helper failed: {reason}" in refused
+        assert json.loads(config_of(pyrun).read_text()) == {"credsStore": name}
     denied = pyrun.fails(1, "pull", f"{guarded}/secret/app:1")
     assert "access denied" in denied
     assert f"credential helper failed: {reason.replace('store', 'get', 1)}" in denied
@@ -275,19 +271,15 @@ def test_no_secret_is_shown(pyrun: CommandLine, guarded: str, helpers: Path) -> 
         done = pyrun("--debug", *arguments, input=input)
         shown.append(done.stdout + done.stderr)
 
-    for document in ({}, {"credsStore": "drawer"}, {"credsStore": "failing"}):
-        write(config_of(pyrun), document)
-        run("login", "-u", USER, "--password-stdin", guarded, input=secret)
-        write(
-            config_of(pyrun), {**document, "auths": {guarded: {"auth": b64encode(f"ann:{secret}".encode()).decode()}}}
-        )
-        run("pull", f"{guarded}/secret/app:1")
-        run("login", guarded)
-        run("logout", guarded)
+    run("login", "-u", USER, "--password-stdin", guarded, input=secret)
+    write(config_of(pyrun), {"auths": {guarded: {"auth": b64encode(f"ann:{secret}".encode()).decode()}}})
+    run("login", guarded)
+    run("pull", f"{guarded}/secret/app:1")
     write(helpers / "drawer.json", {guarded: {"ServerURL": guarded, "Username": "x", "Secret": secret}})
     write(config_of(pyrun), {"credsStore": "drawer"})
     run("pull", f"{guarded}/secret/app:1")
     run("login", "-u", USER, "--password-stdin", guarded, input=PASSWORD)
+    run("logout", guarded)
     for encoded in (secret, b64encode(f"ann:{secret}".encode()).decode(), PASSWORD, AUTH):
         assert encoded not in "".join(shown)
         assert encoded not in (helpers / "told").read_text()

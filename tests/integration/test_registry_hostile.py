@@ -340,6 +340,17 @@ def test_no_password_for_a_token_service_over_plain_http(registry: HostileRegist
 # Authorization
 
 
+def test_no_password_over_plain_http_to_a_third_host(registry: HostileRegistry) -> None:
+    """That the registry is on this machine says nothing of a token service elsewhere."""
+    with HostileRegistry() as elsewhere:
+        there = f"0.0.0.0:{elsewhere.port}"
+        registry.on("/v2/", status(401, WWW_Authenticate=f'Bearer realm="http://{there}/token"'))
+        client = RegistryClient(registry.domain, Known("ann", "secret"))
+        with client, pytest.raises(RegistryError, match=f"asks for credentials over plain HTTP at {there}"):
+            client.ping()
+        assert not elsewhere.seen
+
+
 def test_token_is_fetched_once_and_sent(registry: HostileRegistry) -> None:
     realm = f'Bearer realm="http://{registry.domain}/token",service="reg",scope="repository:app:pull"'
     registry.on("/token", status(200, b'{"token":"T1","expires_in":300}'))

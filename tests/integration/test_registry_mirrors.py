@@ -206,6 +206,26 @@ def test_no_plain_http_unless_declared(home: Path) -> None:
         assert len(plain.seen) == 1
 
 
+def test_the_narrower_table_decides(home: Path) -> None:
+    """Of what is blocked, and of TLS: the table of a part is not overruled by that of the whole registry."""
+    with HostileRegistry() as plain:
+        host = f"0.0.0.0:{plain.port}"
+        plain.on("/v2/good/app/manifests/1", document(MANIFEST)[1])
+        whole = f"[[registry]]\nlocation = '{host}'\n"
+        part = f"[[registry]]\nlocation = '{host}/good'\n"
+        reference = parse_normalized(f"{host}/good/app:1")
+        configure(home, f"{whole}blocked = true\n{part}insecure = true\n")
+        made = source_of(reference)
+        assert made.resolve(reference)[0].digest == DIGEST
+        made.close()
+        configure(home, f"{whole}insecure = true\n{part}")
+        made = source_of(reference)
+        with pytest.raises(RegistryError, match="it does not speak TLS"):
+            made.resolve(reference)
+        made.close()
+        assert len(plain.seen) == 1
+
+
 # The command line
 
 

@@ -166,7 +166,8 @@ location = "mirror-0.local/for-foo"
 location = "mirror-1.local:5000/mirrors/foo/"
 insecure = true
 [[registry]]
-location = "example.com"
+prefix = "example.com"
+location = "moved.example"
 [[registry]]
 prefix = "example.com/foo/one"
 location = "one.example/1"
@@ -207,11 +208,11 @@ location = "127.0.0.1:5001"
             "example.com/foo",
             ["mirror-0.local/for-foo~", "mirror-1.local:5000/mirrors/foo!~", "internal.example.net/bar!"],
         ),
-        ("example.com/foobar", ["example.com/foobar"]),
+        ("example.com/foobar", ["moved.example/foobar"]),
         ("example.com/foo/one", ["one.example/1"]),
         ("example.com/foo/one/two", ["one.example/1/two"]),
         ("example.com/tagged:7", ["seven.example/x"]),
-        ("example.com/tagged:77", ["example.com/tagged"]),
+        ("example.com/tagged:77", ["moved.example/tagged"]),
         ("example.com:5000/foo", ["example.com:5000/foo"]),
         ("a.wild.example/x", ["mirror.wild.example/all/x~", "a.wild.example/x"]),
         ("a.b.wild.example/x", ["mirror.wild.example/all/x~", "a.b.wild.example/x"]),
@@ -260,13 +261,13 @@ def test_blocked(machine: Path) -> None:
         machine, "[[registry]]\nlocation = 'a.example/bad'\nblocked = true\n[[registry]]\nlocation = 'a.example'"
     )
     assert places("a.example/good") == ["a.example/good"]
-    assert not config.load().is_insecure("a.example")
+    config.load().refuse_blocked("a.example")
     with pytest.raises(RegistryError, match=r"registry is blocked: a\.example/bad/x:latest") as caught:
         places("a.example/bad/x")
     assert caught.value.hint == f"a.example/bad is blocked in {path}"
     own(machine, "[[registry]]\nprefix = '*.example'\nblocked = true")
     with pytest.raises(RegistryError, match=r"registry is blocked: b\.example"):
-        config.load().is_insecure("b.example")
+        config.load().refuse_blocked("b.example")
 
 
 def test_insecure_of_a_whole_registry(machine: Path) -> None:
