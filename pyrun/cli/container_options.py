@@ -79,7 +79,7 @@ def container_options() -> list[click.Parameter]:
         flag("--privileged", "Give extended privileges to this container"),
         many("-p --publish", "Publish a container's port(s) to the host"),
         flag("-P --publish-all", "Publish all exposed ports to random ports"),
-        text("--pull", "Pull image before running (always, missing, never)", default="missing"),
+        text("--pull", "Pull image before running (always, missing, newer, never)", default="missing"),
         flag("-q --quiet", "Suppress the pull output"),
         flag("--read-only", "Mount the container's root filesystem as read only"),
         text("--restart", "Restart policy to apply when a container exits", default="no"),

@@ -31,6 +31,7 @@ HOT = (
     "pause",
     "port",
     "ps",
+    "pull",
     "rename",
     "restart",
     "rm",

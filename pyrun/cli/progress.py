@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
 
+from pyrun.oci import reference
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TextIO
 
     from rich.progress import Progress, TaskID
 
     Hear = Callable[[str, str, int], None]
 
 
-_WORDS = {"start": "Pulling fs layer", "exists": "Already exists", "done": "Pull complete"}
+_WORDS = {"start": "Pulling fs layer", "waiting": "Waiting", "exists": "Already exists", "done": "Pull complete"}
+_BEGINNINGS = {"start": "Downloading", "waiting": "Waiting", "exists": "Already exists"}
 
 
 @contextmanager
-def shown_on(stream: TextIO, image: str) -> Iterator[Hear]:
+def shown_on(stream: TextIO) -> Iterator[Hear]:
     """Yield the callback for `pull`; it is called from several threads."""
     if stream.isatty():
-        with _Bars(stream, image) as bars:
+        with _Bars(stream) as bars:
             yield bars.hear
     else:
-        yield Lines(stream, image).hear
+        yield Lines(stream).hear
+
+
+def heading(text: str) -> str:
+    """Return docker's first line of a pull, for a whole reference: ``latest: Pulling from library/debian``."""
+    found = reference.parse(text)
+    return f"{text if found.digest else found.tag}: Pulling from {found.path}"
 
 
 def short(digest: str) -> str:
@@ -35,30 +45,34 @@ def short(digest: str) -> str:
 class Lines:
     """docker's lines for a pipe: each layer's begin and end."""
 
-    def __init__(self, stream: TextIO, image: str) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._image = image
-        self._lock = threading.Lock()
+        self._heading = ""
+        self._told: set[tuple[str, str]] = set()
+        self._lock = allocate_lock()
 
     def hear(self, event: str, what: str, number: int) -> None:
         """Print one event."""
         with self._lock:
-            if event == "resolved":
-                print(f"Pulling from {self._image}", file=self._stream, flush=True)
-            elif event in _WORDS:
+            if event == "from":
+                self._heading = heading(what)
+            elif event == "resolved":
+                print(self._heading, file=self._stream, flush=True)
+            elif event in _WORDS and (event, what) not in self._told:
+                self._told.add((event, what))  # damaged bytes are fetched anew: that begins twice
                 print(f"{short(what)}: {_WORDS[event]}", file=self._stream, flush=True)
 
 
 class _Bars:
     """One bar a layer."""
 
-    def __init__(self, stream: TextIO, image: str) -> None:
+    def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        self._image = image
+        self._heading = ""
         self._tasks: dict[str, TaskID] = {}
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._progress: Progress = Progress(
             TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
             TextColumn("{task.fields[words]}"), console=Console(file=stream),
@@ -74,13 +88,18 @@ class _Bars:
     def hear(self, event: str, what: str, number: int) -> None:
         """Move a bar."""
         with self._lock:
-            if event == "resolved":
-                self._progress.console.print(f"Pulling from {self._image}", highlight=False, markup=False)
-            elif event in ("start", "exists"):
-                words = "Downloading" if event == "start" else "Already exists"
-                self._tasks[what] = self._progress.add_task(
-                    short(what), total=number, words=words, completed=number if event == "exists" else 0
-                )
+            if event == "from":
+                self._heading = heading(what)
+            elif event == "resolved":
+                self._progress.console.print(self._heading, highlight=False, markup=False)
+            elif event in _BEGINNINGS:
+                words, completed = _BEGINNINGS[event], number if event == "exists" else 0
+                if what in self._tasks:
+                    self._progress.update(self._tasks[what], words=words, completed=completed)
+                else:
+                    self._tasks[what] = self._progress.add_task(
+                        short(what), total=number, words=words, completed=completed
+                    )
             elif what in self._tasks:
                 self._move(self._tasks[what], event, number)
 

@@ -1,26 +1,32 @@
-"""`pyrun pull`: fetch an image, with progress bars on a terminal and docker's plain lines elsewhere."""
+"""`pyrun pull`: fetch an image, with progress bars on a terminal and docker's plain lines elsewhere. HOT."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
 
-from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify, unsupported
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
     from pyrun.engine.pull import PullResult
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify
+
     return Verb(
         "pull", execute, usage="NAME[:TAG|@DIGEST]", summary="Download an image from a registry",
         params=[
+            flag("-a --all-tags", "Download all tagged images in the repository"),
+            flag("--all-platforms", "Keep all that the image's index names, of other platforms the blobs"),
+            flag("--disable-content-trust", "Skip image verification (it has no effect)", default=True),
             text("--platform", "Set platform if server is multi-platform capable"),
+            text("--policy", "When the registry is asked (always, missing, newer, never)", default="always"),
             flag("-q --quiet", "Suppress verbose output"),
             tls_verify(),
-            *unsupported("-a/--all-tags --disable-content-trust", ""),
             argument("image"),
         ],
     )  # fmt: skip
@@ -28,12 +34,39 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Pull, then print digest, status and the full reference."""
-    result = _pull(
-        session, params["image"], params["platform"], "always", quiet=params["quiet"], stream=sys.stdout,
-        tls_verify=params["tls_verify"],
-    )  # fmt: skip
+    _check(params)
+    options = {name: params[name] for name in ("platform", "policy", "tls_verify", "all_platforms")}
+    if params["all_tags"]:
+        return _pull_all(session, params["image"], options, quiet=params["quiet"])
+    result = _pull(session, params["image"], options, quiet=params["quiet"], stream=sys.stdout)
     for line in result.status_lines[-1:] if params["quiet"] else result.status_lines:
         print(line)
+    return 0
+
+
+def _check(params: dict[str, Any]) -> None:
+    from pyrun.errors import InvalidInputError, UnsupportedFlagError
+
+    if not params["disable_content_trust"]:
+        raise UnsupportedFlagError("--disable-content-trust=false")
+    if params["all_platforms"] and params["platform"]:
+        raise InvalidInputError("--platform and --all-platforms cannot be given together")
+
+
+def _pull_all(session: Session, image: str, options: dict[str, Any], *, quiet: bool) -> int:
+    from pyrun.engine.pull import pull_all_tags, status
+
+    def each(reference: str) -> PullResult:
+        result = _pull(session, reference, options, quiet=quiet, stream=sys.stdout)
+        if not quiet:
+            print(result.status_lines[0], flush=True)
+        return result
+
+    results = pull_all_tags(session.layout, image, each, tls_verify=options["tls_verify"])
+    reference = results[0].reference
+    if not quiet:
+        print(status(reference.familiar_name, up_to_date=all(result.up_to_date for result in results)))
+    print(reference.name)
     return 0
 
 
@@ -42,30 +75,28 @@ def fetch_for_run(session: Session, image: str, platform: str | None, policy: st
 
     Nothing is said of the image that ships with pyrun: it comes from beside us.
     """
+    options = {"platform": platform, "policy": policy}
     if quiet or image.startswith("pyrun.local/"):
-        _pull(session, image, platform, policy, quiet=True, stream=sys.stderr)
+        _pull(session, image, options, quiet=True, stream=sys.stderr)
         return
     if policy == "missing":
         print(f"Unable to find image {_tagged(image)!r} locally", file=sys.stderr, flush=True)
-    result = _pull(session, image, platform, policy, quiet=False, stream=sys.stderr)
+    result = _pull(session, image, options, quiet=False, stream=sys.stderr)
     for line in result.status_lines[:-1]:
         print(line, file=sys.stderr, flush=True)
 
 
-def _pull(
-    session: Session, image: str, platform: str | None, policy: str, *, quiet: bool, stream: TextIO,
-    tls_verify: bool | None = None,
-) -> PullResult:  # fmt: skip
+def _pull(session: Session, image: str, options: dict[str, Any], *, quiet: bool, stream: TextIO) -> PullResult:
     from pyrun.engine.pull import pull
 
-    if not quiet and ":" not in image.rpartition("/")[2] and "@" not in image:
-        print("Using default tag: latest", file=stream, flush=True)
     if quiet:
-        return pull(session.layout, image, platform=platform, policy=policy, quiet=True, tls_verify=tls_verify)
+        return pull(session.layout, image, quiet=True, **options)
+    if ":" not in image.rpartition("/")[2] and "@" not in image:
+        print("Using default tag: latest", file=stream, flush=True)
     from pyrun.cli.progress import shown_on
 
-    with shown_on(stream, image) as progress:
-        return pull(session.layout, image, platform=platform, policy=policy, progress=progress, tls_verify=tls_verify)
+    with shown_on(stream) as progress:
+        return pull(session.layout, image, progress=progress, **options)
 
 
 def _tagged(image: str) -> str:

@@ -64,7 +64,7 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
 
         raise UnsupportedFlagError(f"--isolation {isolation}")
     policy = params["pull"]
-    if policy in ("missing", "always"):
+    if policy in ("missing", "always", "newer"):
         values["pull"] = "never"  # in the engine's hands nobody would see the bytes come
     options = RunOptions(**values)
     if policy == "missing":
@@ -72,14 +72,14 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
             return act(options)
         except ImageNotFoundError:
             pass
-    if policy in ("missing", "always"):
+    if policy in ("missing", "always", "newer"):
         from pyrun.cli.pull import fetch_for_run
 
         fetch_for_run(session, params["image"], params["platform"], policy, quiet=params["quiet"])
     elif policy != "never":
         from pyrun.errors import InvalidInputError
 
-        raise InvalidInputError(f"invalid pull option: {policy!r}", hint="it is one of always, missing, never")
+        raise InvalidInputError(f"invalid pull option: {policy!r}", hint="it is one of always, missing, newer, never")
     return act(options)
 
 

@@ -83,8 +83,14 @@ class Fetch:
         self._diff_ids: list[str] = []
         self._patch = ""
 
-    def stage(self, layers: Iterable[tuple[Descriptor, str]], *, ready: Iterable[Staged] = ()) -> None:
-        """Bring all layers below tmp/, verified. ``layers``: lowest first, each with its diff_id.
+    def stage(
+        self,
+        layers: Iterable[tuple[Descriptor, str]],
+        *,
+        ready: Iterable[Staged] = (),
+        blobs: Iterable[Descriptor] = (),
+    ) -> None:
+        """Bring all layers, verified. ``layers``: lowest first, each with its diff_id; of ``blobs`` only the bytes.
 
         ``ready``: those of them that are there already; they are this object's from now on, to publish or discard.
         Raises: the first error of any layer, after all workers have ended.
@@ -92,6 +98,7 @@ class Fetch:
         layers = [*layers]
         self._diff_ids = [diff_id for _, diff_id in layers]
         unique = {(descriptor.digest, diff_id): Staged(descriptor, diff_id) for descriptor, diff_id in layers}
+        unique.update({(descriptor.digest, ""): Staged(descriptor, "") for descriptor in blobs})
         self._staged = [*ready]
         for layer in self._staged:
             unique.pop((layer.descriptor.digest, layer.diff_id))
@@ -197,7 +204,8 @@ class Fetch:
         """Bring one layer; False: try again, as somebody else is fetching it, or what was kept is bad."""
         digest, size = layer.descriptor.digest, layer.descriptor.size
         digests.require_sha256(digest)
-        digests.require_sha256(layer.diff_id)
+        if layer.diff_id:
+            digests.require_sha256(layer.diff_id)
         if not blobs.exists(self._layout, digest) and self._source is not None:
             layer.partial = partials.claim(self._layout, digest, size)
             if layer.partial is None:
@@ -209,7 +217,7 @@ class Fetch:
         if has_blob and layer.partial is not None:  # whoever fetched it was done just before it was ours
             layer.partial.remove()
             layer.partial = None
-        has_tree = os.path.isdir(self._layout.layer(layer.diff_id, self._form))
+        has_tree = not layer.diff_id or os.path.isdir(self._layout.layer(layer.diff_id, self._form))
         if has_blob and has_tree:
             self._progress("exists", digest, size)
             return True

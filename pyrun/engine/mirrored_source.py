@@ -33,6 +33,14 @@ class MirroredSource:
         self._first = 0  # the place that had the manifest: those before it have not got the image
         self._down: set[int] = set()
 
+    def head(self, reference: Reference) -> str:
+        """Ask the first place that answers for the digest; empty if it does not tell. Raises: as `resolve`."""
+        return self._ask(lambda place, _: place.head(reference))
+
+    def tags(self) -> list[str]:
+        """List the tags that the first place knows that knows any. Raises: as `resolve`."""
+        return self._ask(lambda place, _: [*place.tags()])
+
     def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:
         """Fetch what the reference names from the first place that has it. Raises: what the last one raises."""
 

@@ -1,39 +1,37 @@
-"""The verb pull: reference -> index -> platform -> manifest -> config -> layers, and a tag in the store.
+"""The verb pull: is it here already, does the registry still say the same, else fetch it (`image_pull.py`).
 
-It must not know how layers are unpacked (`fetch.py`), nor show anything: a callback hears of progress.
-Nothing is visible before everything is verified and synced; a pull that fails or is killed leaves tmp/ to a sweep.
+It must not show anything: a callback hears of progress. HOT: where a tag has not moved, nothing is loaded but what
+asks the registry.
 """
 
 from __future__ import annotations
 
-import os
-
-from pyrun.engine import events, namespace, obituary, publication, sources
-from pyrun.engine.fetch import Fetch
-from pyrun.errors import ImageNotFoundError, InvalidConfigError, InvalidInputError, NoMatchingPlatformError
-from pyrun.images import record as records
+from pyrun.engine import events, namespace, sources
+from pyrun.errors import (
+    ImageNotFoundError,
+    InvalidInputError,
+    ManifestUnknownError,
+    NoMatchingPlatformError,
+    RegistryError,
+)
 from pyrun.images import resolve
-from pyrun.oci import convert, media_types
 from pyrun.oci import reference as references
-from pyrun.oci.config import ImageConfig, decode_config, layers_of
-from pyrun.oci.index import Index
-from pyrun.oci.manifest import Manifest, decode_manifest
-from pyrun.oci.platform import Platform, acceptable, best_match, host
-from pyrun.store import blobs, fsio, index, leases
-from pyrun.store.sweep import sweep
+from pyrun.oci.platform import Platform, acceptable, host
+from pyrun.store import blobs, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyrun.engine.fetch import Progress
     from pyrun.engine.sources import ImageSource
     from pyrun.layers.pyrun_tree import Spawn
-    from pyrun.oci.descriptor import Descriptor
     from pyrun.oci.reference import Reference
+    from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
-POLICIES = ("always", "missing", "never")
+POLICIES = ("always", "missing", "newer", "never")
 
 
 class PullResult:
@@ -48,8 +46,12 @@ class PullResult:
         self.image_id: str = record["image_id"]
         self.digest = digest
         self.up_to_date = up_to_date
-        said = "Image is up to date for" if up_to_date else "Downloaded newer image for"
-        self.status_lines = [f"Digest: {digest}", f"Status: {said} {reference.familiar}", reference.string]
+        self.status_lines = [f"Digest: {digest}", status(reference.familiar, up_to_date=up_to_date), reference.string]
+
+
+def status(name: str, *, up_to_date: bool) -> str:
+    """Return docker's last but one line."""
+    return f"Status: {'Image is up to date' if up_to_date else 'Downloaded newer image'} for {name}"
 
 
 def pull(
@@ -64,36 +66,63 @@ def pull(
     spawn: Spawn | None = None,
     source: ImageSource | None = None,
     tls_verify: bool | None = None,
+    all_platforms: bool = False,
 ) -> PullResult:
     """Make an image available, layers unpacked in ``form`` (default: what this user's namespace can own).
 
-    ``progress(event, what, number)`` is called from several threads: ``resolved`` (digest), then per layer (its blob's
-    digest) ``start`` (size), ``bytes`` (more bytes), ``unpacked`` (bytes on disk), ``done``, or ``exists`` alone.
+    ``policy``: ``always`` asks the registry; ``newer`` too, but without an answer takes what is here; ``missing`` asks
+    only for what is not here, ``never`` not at all. ``all_platforms``: all of an index, of other platforms the blobs.
+    ``progress(event, what, number)`` is called from several threads: ``from`` (reference), ``resolved`` (digest), then
+    per layer (its blob's digest) ``waiting``, ``start`` (size), ``bytes`` (more bytes), ``unpacked`` (bytes on disk),
+    ``done``, or ``exists``.
     Raises: ImageNotFoundError (policy never), RegistryError and its kinds, IntegrityError, StorageFullError.
     """
     if policy not in POLICIES:
-        raise InvalidInputError(f"invalid pull policy: {policy!r}", hint="it is one of always, missing, never")
+        raise InvalidInputError(f"invalid pull policy: {policy!r}", hint=f"it is one of {', '.join(POLICIES)}")
     wanted = Platform.parse(platform) if platform else None
     hear = progress if progress is not None and not quiet else _deaf
     form = form or namespace.form()
     spawn = spawn or namespace.spawner(layout)
     namespace.register(layout)
-    if policy != "always":
-        found = _local(layout, text, wanted, policy)
+    if policy in ("missing", "never"):
+        found = _local(layout, text, wanted, policy, form=form, spawn=spawn)
         if found is not None:
-            ensure_form(layout, found, form, spawn=spawn)
-            reference = references.parse_any(text).with_default_tag()
-            return PullResult(reference, found, found["manifest"], up_to_date=True)
-    if source is None:
-        reference, remote = sources.find(text, tls_verify=tls_verify)
-    else:
-        reference, remote = references.parse_normalized(text).with_default_tag(), source
-    obituary.write_all(layout)
-    sweep(layout)
+            return found
     try:
-        return _Pull(layout, remote, reference, wanted or host(with_variant=True), form, spawn, hear).run()
+        reference, remote = _place(text, source, tls_verify)
+        try:
+            return _from(layout, remote, reference, wanted, form, spawn, hear, all_platforms=all_platforms)
+        finally:
+            remote.close()
+    except RegistryError:
+        found = _local(layout, text, wanted, policy, form=form, spawn=spawn) if policy == "newer" else None
+        if found is None:
+            raise
+        return found
+
+
+def pull_all_tags(
+    layout: Layout, text: str, each: Callable[[str], PullResult], *, tls_verify: bool | None = None
+) -> list[PullResult]:
+    """Pull every tag of a repository: ``each`` does it, given the whole reference.
+
+    Raises: InvalidInputError for a name with a tag; RegistryError and its kinds; what ``each`` raises.
+    """
+    if ":" in text.rpartition("/")[2] or "@" in text:
+        raise InvalidInputError("tag can't be used with --all-tags/-a", hint=f"`pyrun pull -a {_bare(text)}`")
+    reference, remote = sources.find(text, tls_verify=tls_verify, is_asked=False)
+    try:
+        tags = [*remote.tags()]
     finally:
         remote.close()
+    if not tags:
+        raise ManifestUnknownError(f"no tags: {reference.name}", registry=reference.domain)
+    return [each(f"{reference.name}:{tag}") for tag in tags]
+
+
+def _bare(text: str) -> str:
+    directory, slash, name = text.partition("@")[0].rpartition("/")
+    return directory + slash + name.partition(":")[0]
 
 
 def ensure_form(layout: Layout, record: dict[str, Any], form: str, *, spawn: Spawn) -> None:
@@ -101,27 +130,105 @@ def ensure_form(layout: Layout, record: dict[str, Any], form: str, *, spawn: Spa
 
     Raises: StoreCorruptError where a blob is missing; IntegrityError where it is damaged.
     """
-    if resolve.has_layers(layout, record, form):
-        return
-    manifest, config = _documents(layout, record)
-    with leases.acquire(layout, [record["manifest"], record["image_id"]]) as lease:
-        layers = layers_of(manifest, config)
-        lease.add([item for descriptor, diff_id in layers for item in (descriptor.digest, diff_id)])
-        with Fetch(layout, None, form, spawn, _deaf) as fetch:
-            fetch.stage(layers)
-            fsio.sync_file_system(layout.root)
-            fetch.publish()
+    if not resolve.has_layers(layout, record, form):
+        from pyrun.engine.image_pull import unpack_missing
+
+        unpack_missing(layout, record, form, spawn=spawn)
 
 
-def _local(layout: Layout, text: str, wanted: Platform | None, policy: str) -> dict[str, Any] | None:
+def _place(text: str, source: ImageSource | None, tls_verify: bool | None) -> tuple[Reference, ImageSource]:
+    if source is None:
+        return sources.find(text, tls_verify=tls_verify)
+    return references.parse_normalized(text).with_default_tag(), source
+
+
+def _from(
+    layout: Layout,
+    remote: ImageSource,
+    reference: Reference,
+    platform: Platform | None,
+    form: str,
+    spawn: Spawn,
+    hear: Progress,
+    *,
+    all_platforms: bool,
+) -> PullResult:
+    wanted = platform or host(with_variant=True)
+    hear("from", reference.string, 0)
+    current = _current(layout, remote, reference, wanted, form, all_platforms=all_platforms)
+    if current is not None:
+        hear("resolved", current.digest, 0)
+        labels = current.record.get("labels")
+        events.image(layout, "pull", reference.familiar, reference.familiar_name, labels)
+        return current
+    from pyrun.engine import obituary
+    from pyrun.engine.image_pull import ImagePull
+    from pyrun.store.sweep import sweep
+
+    obituary.write_all(layout)
+    sweep(layout)
+    return ImagePull(layout, remote, reference, wanted, form, spawn, hear, all_platforms=all_platforms).run()
+
+
+def _current(
+    layout: Layout, remote: ImageSource, reference: Reference, wanted: Platform, form: str, *, all_platforms: bool
+) -> PullResult | None:
+    """Return what is here, whole, if the registry still names it by the reference: one request, without a body."""
     try:
-        record = resolve.resolve_image(layout, text)
+        entry = resolve.find_exact(index.entries(layout), reference)
+        record = resolve.load_record(layout, entry["digest"]) if entry is not None else None
+    except ImageNotFoundError:
+        return None
+    if entry is None or record is None or not _is_whole(layout, record, form):
+        return None
+    notes = index.notes_of(entry)
+    if all_platforms and notes.get(index.SOURCE_INDEX) and not notes.get(index.ALL_PLATFORMS):
+        return None
+    digest = remote.head(reference)
+    if digest not in resolve.digests_of(entry) or not _is_choice(layout, entry, record, digest, wanted):
+        return None
+    return PullResult(reference, record, digest, up_to_date=True)
+
+
+def _is_whole(layout: Layout, record: dict[str, Any], form: str) -> bool:
+    has_blobs = all(blobs.exists(layout, layer["digest"]) for layer in record["layers"])
+    return has_blobs and resolve.has_layers(layout, record, form)
+
+
+def _is_choice(layout: Layout, entry: Entry, record: dict[str, Any], digest: str, wanted: Platform) -> bool:
+    """Whether the image that is here is the one that this platform gets of what ``digest`` names."""
+    if digest != index.notes_of(entry).get(index.SOURCE_INDEX):
+        return _fits(record, wanted)
+    from pyrun.images.choice import chosen
+
+    choice = chosen(layout, digest, wanted)
+    return choice in resolve.digests_of(entry) if choice else False
+
+
+def _fits(record: dict[str, Any], wanted: Platform) -> bool:
+    return Platform(record["os"], record["architecture"], record["variant"]) in acceptable(wanted)
+
+
+def _local(
+    layout: Layout, text: str, wanted: Platform | None, policy: str, *, form: str, spawn: Spawn
+) -> PullResult | None:
+    try:
+        entry = resolve.find_entry(layout, text)
+        record = resolve.load_record(layout, entry["digest"])
     except ImageNotFoundError:
         if policy == "never":
             raise
         return None
-    if wanted is None or Platform(record["os"], record["architecture"], record["variant"]) in acceptable(wanted):
-        return record
+    reference = references.parse_any(text).with_default_tag()
+    if wanted is None or _fits(record, wanted):
+        ensure_form(layout, record, form, spawn=spawn)
+        return PullResult(reference, record, record["manifest"], up_to_date=True)
+    if index.notes_of(entry).get(index.ALL_PLATFORMS):
+        from pyrun.engine.image_pull import ImagePull
+        from pyrun.engine.store_source import StoreSource
+
+        source = StoreSource(layout, index.notes_of(entry)[index.SOURCE_INDEX])
+        return ImagePull(layout, source, reference, wanted, form, spawn, _deaf).run()
     if policy == "never":
         raise NoMatchingPlatformError(
             f"image is for another platform: {text}: it is {record['platform']}, asked for {wanted}",
@@ -129,141 +236,6 @@ def _local(layout: Layout, text: str, wanted: Platform | None, policy: str) -> d
             hint=f"pull it: `pyrun pull --platform {wanted} {text}`",
         )
     return None
-
-
-class _Pull:
-    """One pull from one place."""
-
-    def __init__(
-        self,
-        layout: Layout,
-        source: ImageSource,
-        reference: Reference,
-        platform: Platform,
-        form: str,
-        spawn: Spawn,
-        progress: Progress,
-    ) -> None:
-        self._layout = layout
-        self._source = source
-        self._reference = reference
-        self._platform = platform
-        self._progress = progress
-        self._fetch = Fetch(layout, source, form, spawn, progress)
-        self._documents: dict[str, bytes] = {}  # digest -> bytes, to be kept as blobs
-        self._extra: dict[str, str] = {}
-
-    def run(self) -> PullResult:
-        found, data = self._source.resolve(self._reference)
-        self._progress("resolved", found.digest, found.size)
-        descriptor, manifest = self._manifest(found, data)
-        config_data = self._source.blob(manifest.config)
-        config = decode_config(config_data)
-        self._check_platform(config)
-        self._documents[manifest.config.digest] = config_data
-        layers = layers_of(manifest, config)
-        names = [found.digest, descriptor.digest, *self._documents]
-        names += [item for layer, diff_id in layers for item in (layer.digest, diff_id)]
-        # From here on nothing that we find in the store can be collected.
-        with publication.undone_on_failure(self._layout), leases.acquire(self._layout, names):
-            known = _known_sizes(self._layout)
-            with self._fetch as fetch:
-                fetch.stage(layers)
-                unpacked = {**known, **fetch.unpacked()}
-                record = records.build(
-                    descriptor.digest, manifest, config, unpacked=unpacked, keep=sorted(self._documents)
-                )
-                publication.publish(self._layout, fetch, self._documents, record)
-            return self._tag(record, descriptor.size, found.digest)
-
-    def _manifest(self, found: Descriptor, data: bytes) -> tuple[Descriptor, Manifest]:
-        """Go from what the reference names to an OCI manifest of this platform."""
-        document = decode_manifest(data, found.media_type)
-        if isinstance(document, Index):
-            self._documents[found.digest] = data
-            self._extra[index.SOURCE_INDEX] = found.digest
-            entry = self._choose(document)
-            data = self._source.manifest(entry)
-            found, document = entry, decode_manifest(data, entry.media_type)
-            if isinstance(document, Index):
-                raise InvalidConfigError("image index", "/manifests", "an index in an index is not supported")
-        if not document.is_image:
-            raise InvalidConfigError(
-                "image manifest",
-                "/config/mediaType",
-                f"{document.config.media_type} is no image that can run",
-                hint="it is another kind of artifact: a chart, a signature or the like",
-            )
-        self._documents[found.digest] = data
-        if media_types.DOCKER_MANIFEST in (found.media_type, document.media_type):
-            self._extra[index.ORIGINAL] = found.digest
-            found, data = convert.to_oci(document)
-            document = decode_manifest(data, found.media_type)
-            assert isinstance(document, Manifest)
-            self._documents[found.digest] = data
-        return found, document
-
-    def _choose(self, document: Index) -> Descriptor:
-        entry = best_match(document.manifests, self._platform)
-        if entry is None:
-            # Attestations are entries for a platform named unknown: nothing a user could ask for.
-            there = [str(Platform.of(item.platform)) for item in document.manifests if item.platform is not None]
-            raise self._no_match(sorted({name for name in there if "unknown" not in name}))
-        return entry
-
-    def _check_platform(self, config: ImageConfig) -> None:
-        """Compare with the config itself: a plain manifest and an index entry without platform say nothing before."""
-        there = Platform(config.os, config.architecture, config.variant or "")
-        if there not in acceptable(self._platform):
-            raise self._no_match([str(there)])
-
-    def _no_match(self, there: list[str]) -> NoMatchingPlatformError:
-        what = ", ".join(there) or "no platform that it names"
-        return NoMatchingPlatformError(
-            f"no image for {self._platform}: {self._reference.familiar}: there is {what}",
-            registry=self._reference.domain,
-            hint="choose another one with --platform" if there else "",
-        )
-
-    def _tag(self, record: dict[str, Any], size: int, digest: str) -> PullResult:
-        repository = self._reference.name
-        names = [f"{repository}@{digest}"]
-        original = self._extra.get(index.ORIGINAL, record["manifest"])
-        # The manifest can be pulled by its own digest as well, unless it is our conversion, which no registry has.
-        names += [f"{repository}@{original}"] if original != digest else []
-        entry = records.index_entry(record, size, repo_digests=names, extra=self._extra)
-        # With a digest the tag beside it proves nothing (docker: the digest wins): no tag is made.
-        tag = "" if self._reference.digest else self._reference.string
-        unchanged: list[bool] = []
-
-        def change(found: list[index.Entry]) -> list[index.Entry]:
-            same = [item for item in found if item["digest"] == record["manifest"]]
-            unchanged.append(any(index.ref_name(item) == tag or not tag for item in same))
-            return index.put(found, entry, tag)
-
-        index.update(self._layout, change)
-        events.image(
-            self._layout, "pull", self._reference.familiar, self._reference.familiar_name, record.get("labels")
-        )
-        return PullResult(self._reference, record, digest, up_to_date=unchanged[0])
-
-
-def _documents(layout: Layout, record: dict[str, Any]) -> tuple[Manifest, ImageConfig]:
-    manifest = decode_manifest(blobs.read(layout, record["manifest"]))
-    assert isinstance(manifest, Manifest)
-    return manifest, decode_config(blobs.read(layout, record["image_id"]))
-
-
-def _known_sizes(layout: Layout) -> dict[str, int]:
-    """Return the unpacked size of each layer of the store's images: none is unpacked again to be measured."""
-    found: dict[str, int] = {}
-    for name in os.listdir(layout.images):
-        try:
-            record = resolve.load_record(layout, name)
-        except ImageNotFoundError:
-            continue
-        found.update((layer["diff_id"], layer.get("unpacked", 0)) for layer in record["layers"])
-    return found
 
 
 def _deaf(event: str, what: str, number: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import ManifestUnknownError, RegistryError
+from pyrun.errors import ManifestUnknownError, RegistryError, RegistryUnreachableError
 from pyrun.oci import digest as digests
 from pyrun.oci.reference import Reference
 from pyrun.registry.url import authority_of
@@ -15,7 +15,7 @@ from pyrun.store.layout import registries_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from typing import Protocol, Self
 
     from pyrun.oci.descriptor import Descriptor
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     class ImageSource(Protocol):
         """What `pull` needs of a place."""
 
+        def head(self, reference: Reference) -> str: ...
+        def tags(self) -> Iterable[str]: ...
         def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]: ...
         def manifest(self, descriptor: Descriptor) -> bytes: ...
         def blob(self, descriptor: Descriptor) -> bytes: ...
@@ -64,8 +66,10 @@ def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageS
     return MirroredSource(places)
 
 
-def find(text: str, *, tls_verify: bool | None = None) -> tuple[Reference, ImageSource]:
+def find(text: str, *, tls_verify: bool | None = None, is_asked: bool = True) -> tuple[Reference, ImageSource]:
     """Return what a name stands for and the place that has it; of several meanings, the first that is there.
+
+    Without ``is_asked`` what has tags is there: a repository need not have `latest`.
 
     Raises: InvalidReferenceError; as `source_of`; RegistryError where no place of several has it.
     """
@@ -78,7 +82,10 @@ def find(text: str, *, tls_verify: bool | None = None) -> tuple[Reference, Image
     for reference in meanings:
         remote = source_of(reference, tls_verify=tls_verify)
         try:
-            remote.resolve(reference)
+            if is_asked:
+                remote.resolve(reference)
+            else:
+                next(iter(remote.tags()), None)
             return reference, remote
         except RegistryError as error:
             remote.close()
@@ -111,12 +118,34 @@ class RegistrySource:
         """The registry that is asked."""
         return self._client.domain
 
+    def head(self, reference: Reference) -> str:
+        """Ask for the digest of what the reference names; empty if the registry does not tell, or refuses.
+
+        Why it refuses is told in words to who fetches it: this request's answers have no body.
+        Raises: RegistryUnreachableError.
+        """
+        try:
+            return self._client.head(self._here(reference))
+        except RegistryUnreachableError:
+            raise
+        except RegistryError:
+            return ""
+
+    def tags(self) -> Iterable[str]:
+        """List the repository's tags. Raises: RegistryError and its kinds."""
+        from pyrun.registry import listing
+
+        return listing.tags(self._client, self._repository)
+
     def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:
         """Fetch what the reference names, from here, whatever registry it names itself.
 
         Raises: RegistryError and its kinds; DigestMismatchError.
         """
-        return self._client.resolve(Reference(self.domain, self._repository, reference.tag, reference.digest))
+        return self._client.resolve(self._here(reference))
+
+    def _here(self, reference: Reference) -> Reference:
+        return Reference(self.domain, self._repository, reference.tag, reference.digest)
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         """Fetch a manifest by digest, verified."""
@@ -150,6 +179,14 @@ class LayoutSource:
     def __init__(self, directory: str, domain: str) -> None:
         self._directory = directory
         self._domain = domain
+
+    def head(self, reference: Reference) -> str:
+        """Return the digest of what `resolve` gives. Raises: as that."""
+        return self.resolve(reference)[0].digest
+
+    def tags(self) -> Iterable[str]:
+        """Return the only one."""
+        return ["latest"]
 
     def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:
         """Return the layout's index itself, whatever the tag: a directory holds one image.

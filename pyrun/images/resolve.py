@@ -97,7 +97,7 @@ def entries_of_id(found: list[Entry], text: str) -> list[Entry]:
         return []
     prefix = "sha256:" + prefix
     by_config = [entry for entry in found if index.notes_of(entry).get(index.CONFIG, "").startswith(prefix)]
-    return by_config or [entry for entry in found if any(digest.startswith(prefix) for digest in _digests(entry))]
+    return by_config or [entry for entry in found if any(digest.startswith(prefix) for digest in digests_of(entry))]
 
 
 def _by_reference(found: list[Entry], text: str) -> Entry | None:
@@ -109,7 +109,7 @@ def _by_reference(found: list[Entry], text: str) -> Entry | None:
             return None
         raise
     for meaning in _meanings(text, wanted):
-        entry = _named(found, meaning.with_default_tag())
+        entry = find_exact(found, meaning.with_default_tag())
         if entry is not None:
             return entry
     return None
@@ -123,7 +123,8 @@ def _meanings(text: str, wanted: Reference) -> list[Reference]:
     return short_names.here(text, wanted, registries_cache(os.environ))
 
 
-def _named(found: list[Entry], wanted: Reference) -> Entry | None:
+def find_exact(found: list[Entry], wanted: Reference) -> Entry | None:
+    """Return the entry of a whole reference: of its digest, where it has one, else of its tag."""
     if wanted.digest:
         return _by_digest(found, wanted.name, wanted.digest)
     for entry in found:
@@ -139,7 +140,7 @@ def _by_digest(found: list[Entry], name: str, digest: str) -> Entry | None:
         if f"{name}@{digest}" in notes.get(index.REPO_DIGESTS, "").split():
             return entry
         # A local tag names its manifest too, though no registry has it.
-        if digest in _digests(entry) and index.ref_name(entry).rpartition(":")[0] == name:
+        if digest in digests_of(entry) and index.ref_name(entry).rpartition(":")[0] == name:
             return entry
     return None
 
@@ -156,7 +157,8 @@ def _by_id(found: list[Entry], text: str) -> Entry | None:
     return matches[0] if matches else None
 
 
-def _digests(entry: Entry) -> list[str]:
+def digests_of(entry: Entry) -> list[str]:
+    """Return the digests that an entry's image can be asked for by: its manifest's, its original's, its index's."""
     notes = index.notes_of(entry)
     found = [entry["digest"]]
     for key in (index.ORIGINAL, index.SOURCE_INDEX):

@@ -10,10 +10,10 @@ from typing import TypeVar
 import msgspec
 
 from pyrun.errors import InvalidConfigError
+from pyrun.oci.limits import MAX_DOCUMENT_BYTES
 
 T = TypeVar("T")
 
-MAX_DOCUMENT_BYTES = 4 * 1024 * 1024  # what registries take, too; a manifest is held in memory whole
 
 # Python's $ also matches before a final newline: \Z does not, and a digest becomes a file name.
 DIGEST_PATTERN = (

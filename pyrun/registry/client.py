@@ -11,7 +11,7 @@ import os
 import pyrun
 from pyrun.errors import DigestMismatchError, InvalidConfigError, RegistryUnreachableError, SizeMismatchError
 from pyrun.oci import digest, media_types
-from pyrun.oci.document import MAX_DOCUMENT_BYTES
+from pyrun.oci.limits import MAX_DOCUMENT_BYTES
 from pyrun.registry.blob import Blob
 from pyrun.registry.credentials import CredentialStore
 from pyrun.registry.requests import Requests, media_type_of

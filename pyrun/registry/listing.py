@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from pyrun.errors import RegistryError
 from pyrun.oci import json
-from pyrun.oci.document import MAX_DOCUMENT_BYTES
+from pyrun.oci.limits import MAX_DOCUMENT_BYTES
 from pyrun.registry.transport import DroppedError, Response
 
 TYPE_CHECKING = False

@@ -28,6 +28,7 @@ PLATFORM = "org.pyrun.platform"
 REPO_DIGESTS = "org.pyrun.repo.digests"  # NAME@DIGEST of each place it was pulled from, separated by spaces
 ORIGINAL = "org.pyrun.original.digest"  # the byte-exact schema 2 manifest that this one was converted from
 SOURCE_INDEX = "org.pyrun.index.digest"  # the index (list) by which it was found
+ALL_PLATFORMS = "org.pyrun.index.complete"  # "true": the store has all that this index names
 
 
 def entries(layout: Layout) -> list[Entry]:
@@ -114,7 +115,7 @@ def _merge_repo_digests(shared: dict[str, str], same: list[Entry]) -> None:
     found = shared.get(REPO_DIGESTS, "").split()
     for entry in same:
         found += [item for item in notes_of(entry).get(REPO_DIGESTS, "").split() if item not in found]
-        for key in (ORIGINAL, SOURCE_INDEX):
+        for key in (ORIGINAL, SOURCE_INDEX, ALL_PLATFORMS):
             if key in notes_of(entry):
                 shared.setdefault(key, notes_of(entry)[key])
     if found:

@@ -85,7 +85,7 @@ def test_pull_list_remove_leaves_the_store_as_it_was(domain: str, layout: Layout
         f"{domain}/cycle:1",
     ]
     assert read_layer(layout, digest_of(TOP), "etc/top") == b"top\n"
-    assert events[0][:2] == ("resolved", digest)
+    assert [event[:2] for event in events[:2]] == [("from", f"{domain}/cycle:1"), ("resolved", digest)]
     for layer in Image(BASE, TOP).layers:
         own = [event for event in events if event[1] == digest_of(layer)]
         assert own[0] == ("start", digest_of(layer), len(layer))

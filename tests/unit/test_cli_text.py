@@ -127,13 +127,16 @@ def test_format_table_has_dockers_headings(capsys: pytest.CaptureFixture[str]) -
 
 def test_pull_lines_are_plain_in_a_pipe() -> None:
     stream = io.StringIO()
-    with progress.shown_on(stream, "busybox:1") as hear:
+    with progress.shown_on(stream) as hear:
+        hear("from", "docker.io/library/busybox:1", 0)
         hear("resolved", "sha256:" + "0" * 64, 1)
+        hear("waiting", "sha256:" + "a" * 64, 10)
+        hear("start", "sha256:" + "a" * 64, 10)
         hear("start", "sha256:" + "a" * 64, 10)
         hear("bytes", "sha256:" + "a" * 64, 10)
         hear("done", "sha256:" + "a" * 64, 10)
         hear("exists", "sha256:" + "b" * 64, 10)
     assert stream.getvalue().splitlines() == [
-        "Pulling from busybox:1", "aaaaaaaaaaaa: Pulling fs layer", "aaaaaaaaaaaa: Pull complete",
-        "bbbbbbbbbbbb: Already exists",
+        "1: Pulling from library/busybox", "aaaaaaaaaaaa: Waiting", "aaaaaaaaaaaa: Pulling fs layer",
+        "aaaaaaaaaaaa: Pull complete", "bbbbbbbbbbbb: Already exists",
     ]  # fmt: skip

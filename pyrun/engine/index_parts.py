@@ -1,0 +1,79 @@
+"""What an index names: manifests of all platforms (and what goes with them: attestations), their configs and layers.
+
+It must not know where they come from. With all of it in the store the index can be pushed, or saved, byte for byte.
+"""
+
+from __future__ import annotations
+
+from pyrun.errors import InvalidConfigError, StoreCorruptError
+from pyrun.oci.index import Index
+from pyrun.oci.manifest import decode_manifest
+from pyrun.store import blobs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrun.oci.descriptor import Descriptor
+    from pyrun.store.layout import Layout
+
+_DEPTH = 4  # an index may name indexes; image-spec 1.1 sets no bound
+
+
+class Parts:
+    """``manifests``: by digest, the bytes of all below the index; ``configs`` and ``layers``: their descriptors."""
+
+    __slots__ = ("configs", "layers", "manifests")
+
+    def __init__(self) -> None:
+        self.manifests: dict[str, bytes] = {}
+        self.configs: list[Descriptor] = []
+        self.layers: list[Descriptor] = []
+
+
+def parts(document: Index, read: Callable[[Descriptor], bytes | None]) -> Parts | None:
+    """Return all that an index names; ``read`` gives a manifest, or None: then there is no answer.
+
+    Raises: InvalidConfigError; what ``read`` raises.
+    """
+    found = Parts()
+    return found if _collect(document, read, found, _DEPTH) else None
+
+
+def stored(layout: Layout, descriptor: Descriptor) -> bytes | None:
+    """Return a small blob of the store, verified; None if it is not there, damaged, or of another size."""
+    try:
+        data = blobs.read(layout, descriptor.digest) if blobs.exists(layout, descriptor.digest) else None
+    except StoreCorruptError:
+        return None
+    return data if data is not None and len(data) == descriptor.size else None
+
+
+def is_image(entry: Descriptor) -> bool:
+    """Say whether an index's entry is for a platform; an attestation is for one named unknown."""
+    return entry.platform is not None and entry.platform.os != "unknown"
+
+
+def are_stored(layout: Layout, found: Parts) -> bool:
+    """Say whether the store has all of it."""
+    return all(blobs.exists(layout, item.digest) for item in [*found.configs, *found.layers])
+
+
+def _collect(document: Index, read: Callable[[Descriptor], bytes | None], found: Parts, depth: int) -> bool:
+    if not depth:
+        raise InvalidConfigError("image index", "/manifests", f"indexes within indexes, more than {_DEPTH} deep")
+    for entry in document.manifests:
+        if entry.digest in found.manifests:
+            continue
+        data = read(entry)
+        if data is None:
+            return False
+        found.manifests[entry.digest] = data
+        inner = decode_manifest(data, entry.media_type)
+        if isinstance(inner, Index):
+            if not _collect(inner, read, found, depth - 1):
+                return False
+        else:
+            found.configs.append(inner.config)
+            found.layers += inner.layers
+    return True
