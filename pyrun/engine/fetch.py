@@ -239,9 +239,11 @@ class Fetch:
             is_fresh = not layer.partial.kept
             layer.partial.remove()
             layer.partial = None
-            if is_fresh:
+            distrust = getattr(self._source, "distrust", None)  # a source of several places
+            if is_fresh and not (distrust and distrust(layer.descriptor)):
                 raise
-            # What an earlier pull has left may be what is wrong: a power failure leaves zeros. Once more, all of it.
+            # Once more, all of it: another place may have the right bytes, or what an earlier pull has left is what is
+            # wrong, as a power failure leaves zeros.
             if layer.tree:
                 trees.remove_tree(layer.tree)
                 layer.tree = ""

@@ -1,7 +1,7 @@
 """A repository that several places have: its mirrors, and in the end the registry itself.
 
 It must not know how they are found (registry/config.py). What one place lacks, refuses or gives with a wrong digest is
-asked of the next; each is asked with its own credentials alone.
+asked of the next; each is asked with its own credentials alone. Blobs are verified by their reader (`distrust`).
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ FAILURES = (RegistryError, IntegrityError, InvalidInputError)
 class MirroredSource:
     """The places in order; what is not there is looked for in the next. Usable from several threads at once."""
 
-    __slots__ = ("_down", "_first", "_places")
+    __slots__ = ("_down", "_first", "_gave", "_places")
 
     def __init__(self, places: list[RegistrySource]) -> None:
         self._places = places
         self._first = 0  # the place that had the manifest: those before it have not got the image
         self._down: set[int] = set()
+        self._gave: dict[str, set[int]] = {}  # digest -> the places that its bytes came from
 
     def head(self, reference: Reference) -> str:
         """Ask the first place that answers for the digest; empty if it does not tell. Raises: as `resolve`."""
@@ -64,6 +65,7 @@ class MirroredSource:
         notes: list[str] = []
         for number in self._order():
             chunks = self._places[number].chunks(descriptor, offset)
+            self._gave.setdefault(descriptor.digest, set()).add(number)
             try:
                 for chunk in chunks:
                     offset += len(chunk)
@@ -73,6 +75,12 @@ class MirroredSource:
                 self._failed(number, error, notes)
             finally:
                 chunks.close()  # by hand: the traceback of an error would keep the connection
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        """Pass over the mirrors whose bytes of a blob proved wrong; False if they are the registry's own."""
+        liars = self._gave.pop(descriptor.digest, set()) - {len(self._places) - 1}
+        self._down |= liars
+        return bool(liars)
 
     def close(self) -> None:
         """Close the connections."""

@@ -35,7 +35,9 @@ def tags(text: str, access: Access) -> tuple[str, Iterator[str]]:
 def catalog(text: str, access: Access) -> tuple[str, Iterator[str]]:
     """Return a registry and the names of its repositories. Raises: as `tags`."""
     domain = Server.parse(text).domain
-    client = client_of(domain, access, insecure=sources.configuration().is_insecure(domain))
+    configuration = sources.configuration()
+    configuration.refuse_blocked(domain)
+    client = client_of(domain, access, insecure=configuration.is_insecure(domain))
 
     def each() -> Iterator[str]:
         with client:

@@ -14,7 +14,9 @@ from pyrun.engine.sources import find, source_of
 from pyrun.errors import ManifestUnknownError, RegistryError
 from pyrun.oci import media_types
 from pyrun.oci.descriptor import Descriptor
+from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.oci.reference import parse_normalized
+from pyrun.registry.client import RegistryClient
 from tests.support.catalogue import Catalogue
 from tests.support.command_line import CommandLine
 from tests.support.registry_hostile import (
@@ -227,6 +229,27 @@ def test_the_narrower_table_decides(home: Path) -> None:
 
 
 # The command line
+
+
+@pytest.mark.requires("userns")
+def test_a_mirror_that_lies(pyrun: CommandLine, images: Catalogue, mirror: HostileRegistry) -> None:
+    """Bytes of another digest are not kept: the registry itself is asked for the layer."""
+    there = parse_normalized(images.busybox)
+    configure(
+        pyrun.home, f"[[registry]]\nlocation = '{there.domain}'\n[[registry.mirror]]\nlocation = '{mirror.domain}'\n"
+    )
+    with RegistryClient(there.domain) as client:
+        found, data = client.resolve(there)
+        manifest = decode_manifest(data)
+        assert isinstance(manifest, Manifest)
+        config = client.blob_bytes(there.path, manifest.config)
+    (layer,) = manifest.layers
+    mirror.on(f"/v2/{there.path}/manifests/{there.tag}", status(200, data, Content_Type=found.media_type))
+    mirror.on(f"/v2/{there.path}/blobs/{manifest.config.digest}", status(200, config))
+    mirror.on(f"/v2/{there.path}/blobs/{layer.digest}", status(200, b"x" * layer.size))
+    pyrun.ok("pull", images.busybox)
+    assert len(mirror.asked(layer.digest)) == 1
+    assert pyrun.ok("run", "--rm", "--network", "none", images.busybox, "echo", "whole") == "whole"
 
 
 @pytest.mark.requires("userns")
