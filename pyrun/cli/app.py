@@ -89,6 +89,10 @@ CONTAINER_VERBS = {
 IMAGE_VERBS = {
     "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
 }  # fmt: skip
+MANIFEST_VERBS = {
+    "add": "manifest_add", "annotate": "manifest_annotate", "create": "manifest_create", "exists": "manifest_exists",
+    "inspect": "manifest_inspect", "push": "manifest_push", "remove": "manifest_remove", "rm": "manifest_rm",
+}  # fmt: skip
 REGISTRY_VERBS = {
     "catalog": "registry_catalog", "copy": "registry_copy", "delete": "registry_delete",
     "inspect": "registry_inspect", "ls": "registry_ls",
@@ -175,6 +179,7 @@ def root() -> Verbs:
     )  # fmt: skip
     group.add_command(Verbs("container", CONTAINER_VERBS, help="Manage containers", no_args_is_help=True))
     group.add_command(Verbs("image", IMAGE_VERBS, help="Manage images", no_args_is_help=True))
+    group.add_command(Verbs("manifest", MANIFEST_VERBS, help="Manage manifest lists", no_args_is_help=True))
     group.add_command(
         Verbs("registry", REGISTRY_VERBS, help="Work on images where they are: at a registry", no_args_is_help=True)
     )

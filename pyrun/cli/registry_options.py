@@ -17,5 +17,5 @@ def access_options() -> list[click.Option]:
 
 
 def access_of(params: dict[str, Any]) -> Access:
-    """Read them."""
-    return Access(params["authfile"] or "", params["tls_verify"])
+    """Read them; docker's ``--insecure`` is podman's ``--tls-verify=false``."""
+    return Access(params["authfile"] or "", False if params.get("insecure") else params["tls_verify"])

@@ -57,7 +57,8 @@ def copy(
         for destination in destinations:
             with Repository(destination, access) as there:
                 _refuse_other_digest(there, destination, top.digest)
-                _Copy(here, there, hear or _deaf).run(top, data)
+                name = there.reference.digest or there.reference.tag
+                Copy(here, there, hear or deaf).place(top, data, name)
         return top.digest
 
 
@@ -70,8 +71,8 @@ def _refuse_other_digest(there: Repository, destination: str, digest: str) -> No
         )
 
 
-class _Copy:
-    """One image to one repository."""
+class Copy:
+    """Between two repositories: what was copied once is not asked for again."""
 
     def __init__(self, here: Repository, there: Repository, hear: Hear) -> None:
         self._here = here
@@ -81,15 +82,12 @@ class _Copy:
         self._seen: set[str] = set()
         self._lock = threading.Lock()
 
-    def run(self, top: Descriptor, data: bytes) -> None:
-        wanted = self._there.reference
-        self._place(top, data, wanted.digest or wanted.tag)
-
-    def _place(self, descriptor: Descriptor, data: bytes, name: str) -> None:
+    def place(self, descriptor: Descriptor, data: bytes, name: str) -> None:
+        """Copy what a manifest or an index names, then put it there under a tag or its digest."""
         document = decode_manifest(data, descriptor.media_type)
         if isinstance(document, Index):
             for entry in document.manifests:
-                self._place(entry, self._here.manifest(entry), entry.digest)
+                self.place(entry, self._here.manifest(entry), entry.digest)
         else:
             self._blobs(document)
         self._there.client.put_manifest(self._there.path, name, descriptor.media_type, data)
@@ -120,5 +118,5 @@ class _Copy:
             self._hear(placed.value, descriptor.digest, descriptor.size)
 
 
-def _deaf(what: str, digest: str, size: int) -> None:
+def deaf(what: str, digest: str, size: int) -> None:
     """Hear no progress."""

@@ -10,7 +10,7 @@ import os
 
 from pyrun.errors import PyrunError, is_no_answer
 from pyrun.oci import json
-from pyrun.store import containers, fsio, index, leases, owner, trees
+from pyrun.store import containers, fsio, index, leases, manifest_lists, owner, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def collect(layout: Layout, before: Callable[[], None] | None = None) -> Collect
 
 def _mark(layout: Layout) -> set[str]:
     alive = leases.held(layout)
-    manifests = set()
+    manifests = manifest_lists.local_manifests(layout)
     for entry in index.entries(layout):
         manifests.add(entry["digest"])
         notes = index.notes_of(entry)

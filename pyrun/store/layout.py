@@ -17,6 +17,7 @@ ROOT, mode 0700
       blobs/sha256/HEX       blobs.py / layers       no lock: one rename of a verified file; read-only after
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs, pre-digested      JSON
+    lists/NAME               manifest_lists.py       index.lock, by rename; NAME as in a URL         JSON
     containers/ID/           new_container.py        built in tmp/, appears by one rename once its files are on disk
       container.json         new_container.py / ps   fsynced; record_change.py: by rename under names.lock    JSON
       config.json            engine.run / runtime    OCI runtime-spec; OFD lock while a start chooses ports    JSON
@@ -97,6 +98,7 @@ class Layout:
         "layers",
         "leases",
         "live",
+        "manifest_lists",
         "names",
         "names_lock",
         "networks",
@@ -128,6 +130,7 @@ class Layout:
         self.blobs = root + "/oci/blobs"
         self.layers = root + "/layers"
         self.images = root + "/images"
+        self.manifest_lists = root + "/lists"
         self.containers = root + "/containers"
         self.ephemeral = root + "/ephemeral"
         self.names = root + "/names"
@@ -188,6 +191,10 @@ class Layout:
     def image(self, manifest_digest: str) -> str:
         """Return the path of an image's pre-digested record."""
         return self.images + "/" + manifest_digest
+
+    def manifest_list(self, quoted: str) -> str:
+        """Return the path of a manifest list that is being put together."""
+        return self.manifest_lists + "/" + quoted
 
     def container(self, container_id: str) -> str:
         """Return the directory of a container that outlives its process."""

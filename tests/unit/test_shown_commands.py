@@ -39,6 +39,7 @@ RUN_BY = {
     "scripts/setup": (EXAMPLES, '"scripts/setup"'),
     "scripts/dev-build": (EXAMPLES, '"scripts/dev-build"'),
     "scripts/dev-build --sanitize": ("scripts/test", "scripts/dev-build --sanitize"),
+    "pyrun manifest create": ("tests/integration/test_manifest_lists.py", '"manifest", "create"'),
     "pyrun registry inspect": ("tests/integration/test_registry_verbs.py", '"registry", "inspect"'),
     "scripts/fuzz": ("tests/kernel/test_tree_fuzz.py", '"scripts/fuzz"'),
     "scripts/fuzz TARGET…": ("tests/kernel/test_tree_fuzz.py", '"scripts/fuzz"'),

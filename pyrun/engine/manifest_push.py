@@ -1,0 +1,133 @@
+"""The verb manifest push: a list to a registry, after the images that it names; those of this store or of registries.
+
+It must not print.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pyrun.engine import namespace
+from pyrun.engine.manifest_list import document_of, name_of
+from pyrun.engine.remote import Repository
+from pyrun.engine.remote_copy import Copy, deaf
+from pyrun.errors import InvalidInputError, NotFoundError, StoreCorruptError
+from pyrun.oci import digest as digests
+from pyrun.oci import media_types
+from pyrun.oci import reference as references
+from pyrun.oci.manifest import Manifest, decode_manifest
+from pyrun.store import blobs, gc, manifest_lists
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.engine.remote import Access
+    from pyrun.engine.remote_copy import Hear
+    from pyrun.oci.descriptor import Descriptor
+    from pyrun.store.layout import Layout
+
+KINDS = {"": "", "oci": media_types.OCI_INDEX, "v2s2": media_types.DOCKER_LIST}
+CHUNK_BYTES = 1 << 18
+
+
+def push(
+    layout: Layout,
+    text: str,
+    destination: str,
+    access: Access,
+    *,
+    kind: str = "",
+    with_images: bool = True,
+    purge: bool = False,
+    hear: Hear | None = None,
+) -> str:
+    """Push a list to where ``destination`` (default: its own name) says; return the digest that it has there.
+
+    ``with_images``: also the images that it names, which else must be there. ``purge``: forget the list then.
+    Raises: NotFoundError; InvalidInputError; RegistryError and its kinds; StoreCorruptError.
+    """
+    if kind not in KINDS:
+        raise InvalidInputError(f"unknown format: {kind!r}", hint="it is one of oci, v2s2")
+    name = name_of(text)
+    held = manifest_lists.load(layout, name)
+    if not held.entries:
+        raise InvalidInputError(f"cannot push manifest list: {name}: it is empty", hint="`pyrun manifest add`")
+    data = document_of(held, KINDS[kind])
+    with Repository(destination or name, access) as there:
+        for entry in held.entries if with_images else []:
+            source = held.sources.get(entry["digest"], "")
+            if source:
+                _from_registry(entry, source, there, access, hear or deaf)
+            else:
+                _from_store(layout, entry, there, hear or deaf)
+        media_type = decode_manifest(data).media_type or media_types.OCI_INDEX
+        tag = there.reference.digest or there.reference.tag
+        digest = there.client.put_manifest(there.path, tag, media_type, data)
+    if purge:
+        _forget(layout, name)
+    return digest
+
+
+def _from_registry(entry: dict[str, Any], source: str, there: Repository, access: Access, hear: Hear) -> None:
+    with Repository(f"{references.parse(source).name}@{entry['digest']}", access) as here:
+        descriptor, data = here.resolve()
+        Copy(here, there, hear).place(descriptor, data, entry["digest"])
+
+
+def _from_store(layout: Layout, entry: dict[str, Any], there: Repository, hear: Hear) -> None:
+    data = blobs.read(layout, entry["digest"])
+    manifest = decode_manifest(data, entry["mediaType"])
+    assert isinstance(manifest, Manifest)
+    for descriptor in (manifest.config, *manifest.layers):
+        if descriptor.urls:
+            continue  # another host alone may give it out
+        placed, _ = there.client.put_blob(there.path, descriptor, _Blob(layout, descriptor).chunks)
+        hear(placed.value, descriptor.digest, descriptor.size)
+    there.client.put_manifest(there.path, entry["digest"], entry["mediaType"], data)
+
+
+class _Blob:
+    """A blob of the store, from any offset on; the upload verifies what it sends."""
+
+    def __init__(self, layout: Layout, descriptor: Descriptor) -> None:
+        digests.require_sha256(descriptor.digest)
+        self._path = layout.blob(descriptor.digest)
+        self._digest = descriptor.digest
+
+    def chunks(self, offset: int) -> Iterator[bytes]:
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise StoreCorruptError(
+                f"blob is missing: {self._digest}", path=self._path, hint="pull the image again: `pyrun pull IMAGE`"
+            ) from None
+        try:
+            os.lseek(fd, offset, os.SEEK_SET)
+            while chunk := os.read(fd, CHUNK_BYTES):
+                yield chunk
+        finally:
+            os.close(fd)
+
+
+def rm(layout: Layout, text: str) -> str:
+    """Forget a list; return its whole name. Raises: NotFoundError."""
+    name = name_of(text)
+    _forget(layout, name)
+    return name
+
+
+def _forget(layout: Layout, name: str) -> None:
+    manifest_lists.remove(layout, name)
+    namespace.register(layout)
+    gc.collect(layout)  # what the list alone had kept
+
+
+def exists(layout: Layout, text: str) -> bool:
+    """Say whether there is such a list here."""
+    try:
+        manifest_lists.load(layout, name_of(text))
+    except NotFoundError:
+        return False
+    return True
