@@ -37,6 +37,13 @@ def heading(text: str) -> str:
     return f"{text if found.digest else found.tag}: Pulling from {found.path}"
 
 
+@contextmanager
+def bars_on(stream: TextIO, begun: str, done: str) -> Iterator[Hear]:
+    """Yield a callback that draws a bar a layer on a terminal; the words are for one that is begun, and done."""
+    with _Bars(stream, begun, done) as bars:
+        yield bars.hear
+
+
 def short(digest: str) -> str:
     """Return docker's twelve digits of a digest."""
     return digest.partition(":")[2][:12]
@@ -66,11 +73,13 @@ class Lines:
 class _Bars:
     """One bar a layer."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, begun: str = "Downloading", done: str = "Pull complete") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
         self._heading = ""
+        self._beginnings = {**_BEGINNINGS, "start": begun}
+        self._done = done
         self._tasks: dict[str, TaskID] = {}
         self._lock = allocate_lock()
         self._progress: Progress = Progress(
@@ -92,8 +101,8 @@ class _Bars:
                 self._heading = heading(what)
             elif event == "resolved":
                 self._progress.console.print(self._heading, highlight=False, markup=False)
-            elif event in _BEGINNINGS:
-                words, completed = _BEGINNINGS[event], number if event == "exists" else 0
+            elif event in self._beginnings:
+                words, completed = self._beginnings[event], number if event == "exists" else 0
                 if what in self._tasks:
                     self._progress.update(self._tasks[what], words=words, completed=completed)
                 else:
@@ -109,4 +118,4 @@ class _Bars:
         elif event == "unpacked":
             self._progress.update(task, words="Unpacked")
         elif event == "done":
-            self._progress.update(task, words="Pull complete")
+            self._progress.update(task, words=self._done)

@@ -70,8 +70,12 @@ class Staged:
 class Fetch:
     """Fetches the layers of one image, in a ``with`` block. Call `stage`, sync the file system, `publish`."""
 
-    def __init__(self, layout: Layout, source: Source | None, form: str, spawn: Spawn, progress: Progress) -> None:
+    def __init__(
+        self, layout: Layout, source: Source | None, form: str, spawn: Spawn, progress: Progress, *,
+        resumes: bool = True,
+    ) -> None:  # fmt: skip
         self._layout = layout
+        self._resumes = resumes  # whether bytes of a failed try are worth keeping
         self._source = source
         self._form = form
         self._spawn = spawn
@@ -162,7 +166,7 @@ class Fetch:
             for path in (layer.blob, layer.tree):
                 if path:
                     trees.remove_tree(path)
-            if layer.partial is not None and isinstance(error, (StoreError, OSError)):
+            if layer.partial is not None and (isinstance(error, (StoreError, OSError)) or not self._resumes):
                 layer.partial.remove()
             elif layer.partial is not None:
                 layer.partial.close()

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def undone_on_failure(layout: Layout) -> Iterator[None]:
+def undone_on_failure(
+    layout: Layout, failures: tuple[type[BaseException], ...] = (StoreError, OSError)
+) -> Iterator[None]:
     """Collect what was published within and got no tag, as the disk was full or failed: nobody could see or use it.
 
     Around the lease, which keeps it. What cannot be collected now is at the next `rmi` or `system prune`.
     """
     try:
         yield
-    except (StoreError, OSError):
+    except failures:
         with suppress(PyrunError, OSError):
             gc.collect(layout)
         raise

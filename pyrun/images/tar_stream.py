@@ -1,0 +1,165 @@
+"""A tar archive read forwards: its entries one after another, from a file that can be skipped in or from a pipe.
+
+It must not know what the entries mean. Nothing is ever written by the name of an entry.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.images import tar_header
+from pyrun.images.tar_header import BLOCK, Header, invalid
+from pyrun.layers import compression
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from typing import Protocol
+
+    class Stream(Protocol):
+        """Bytes read forwards; ``position`` counts them."""
+
+        position: int
+
+        def read(self, size: int) -> bytes:
+            """Return that many bytes. Raises: InvalidInputError where the stream ends before."""
+
+        def skip(self, size: int) -> None:
+            """Go on that far. Raises: as `read`."""
+
+
+CHUNK = 1 << 18
+# Every image of a Docker archive of the old kind has three entries a layer; a hundred images of 127 layers are 40,000.
+MAX_ENTRIES = 100_000
+
+
+class FileStream:
+    """A regular file, from its beginning; several may read it: the descriptor's own position is not used."""
+
+    __slots__ = ("_fd", "_size", "position")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        data = os.pread(self._fd, size, self.position)
+        if len(data) != size:
+            raise _truncated()
+        self.position += size
+        return data
+
+    def skip(self, size: int) -> None:
+        if self.position + size > self._size:
+            raise _truncated()
+        self.position += size
+
+
+class PipeStream:
+    """What comes out of a pipe or file, decompressed if it is compressed; ``head``: what was taken of it already."""
+
+    __slots__ = ("_errors", "_reader", "position")
+
+    def __init__(self, fd: int, head: bytes) -> None:
+        self._reader = compression.reader(compression.detect(head), head, lambda: os.read(fd, CHUNK))
+        self._errors = compression.errors()
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        view, found = memoryview(buffer), 0
+        while found < size:
+            taken = self._some(view[found:])
+            if not taken:
+                raise _truncated()
+            found += taken
+        self.position += size
+        return bytes(buffer)
+
+    def skip(self, size: int) -> None:
+        while size:
+            step = min(size, CHUNK)
+            self.read(step)
+            size -= step
+
+    def drain(self) -> None:
+        """Read what follows the archive: who writes it must not die of a closed pipe. Raises: as `read`."""
+        buffer = bytearray(CHUNK)
+        while self._some(memoryview(buffer)):
+            pass
+
+    def _some(self, view: memoryview) -> int:
+        try:
+            return self._reader.readinto(view) or 0
+        except self._errors as error:
+            raise invalid(f"it cannot be decompressed: {error}") from error
+
+
+def read_head(fd: int) -> bytes:
+    """Read enough of a stream to see what it is; less only at its end."""
+    head = b""
+    while len(head) < BLOCK and (chunk := os.read(fd, BLOCK - len(head))):
+        head += chunk
+    return head
+
+
+def entries(stream: Stream) -> Iterator[Header]:
+    """Give each entry, its name made plain; its content may be read from the stream before the next is asked for.
+
+    Raises: InvalidInputError: no tar, a cut one, one with more entries than an image has, a name that leads outside.
+    """
+    records: dict[str, str] = {}
+    for count in range(MAX_ENTRIES + 1):
+        header = _next(stream)
+        if header is None:
+            if count == 0:
+                raise invalid("it is empty")
+            return
+        end = stream.position + header.size + tar_header.padding(header.size)
+        if header.flag in tar_header.EXTENSIONS:
+            records.update(_extension(stream, header))
+        else:
+            header = tar_header.extended(header, records)
+            end = stream.position + header.size + tar_header.padding(header.size)
+            records = {}
+            header.name = plain(header.name)
+            yield header
+        stream.skip(end - stream.position)
+    raise invalid(f"it has more than {MAX_ENTRIES} entries")
+
+
+def contents(stream: Stream, size: int) -> Generator[bytes, None, None]:
+    """Give the content of the entry that `entries` has just given."""
+    while size:
+        chunk = stream.read(min(size, CHUNK))
+        size -= len(chunk)
+        yield chunk
+
+
+def plain(name: str) -> str:
+    """Return a name without ``./`` and doubled slashes. Raises: InvalidInputError where it leads out of the archive."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or "\0" in name:
+        raise invalid(f"an entry's name leads out of it: {name[:200]!r}")
+    return "/".join(parts)
+
+
+def _next(stream: Stream) -> Header | None:
+    return tar_header.decode(stream.read(BLOCK))
+
+
+def _extension(stream: Stream, header: Header) -> dict[str, str]:
+    if header.size > tar_header.MAX_EXTENSION_BYTES:
+        raise invalid(f"an extended header of {header.size} bytes")
+    data = stream.read(header.size)
+    if header.flag == tar_header.PAX:
+        return tar_header.decode_pax(data)
+    if header.flag == tar_header.PAX_GLOBAL:
+        return {}
+    text = data.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    return {"path" if header.flag == tar_header.LONG_NAME else "linkpath": text}
+
+
+def _truncated() -> Exception:
+    return invalid("it ends in the middle")
