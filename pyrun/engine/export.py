@@ -5,12 +5,9 @@ It must not know terminals. The archive is written by the helper, straight to wh
 
 from __future__ import annotations
 
-import os
-
-from pyrun.engine import contents, events, namespace
-from pyrun.errors import PyrunError, StoreError
+from pyrun.engine import contents, events, namespace, output_file
 from pyrun.layers import pyrun_tree
-from pyrun.store import containers, fsio
+from pyrun.store import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,24 +43,5 @@ def export_to_file(layout: Layout, name: str, path: str) -> None:
 
     Raises: as `export`; StoreError where the file cannot be written.
     """
-    temporary = f"{os.path.dirname(path) or '.'}/.{os.path.basename(path)}.{os.getpid()}.part"
-    try:
-        if not os.path.lexists(path) or os.path.isfile(path):
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        else:
-            temporary, fd = "", os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError as error:
-        found = fsio.full_or(error, path)
-        if found is not error:
-            raise found from error
-        raise StoreError(f"cannot write: {path}: {(error.strerror or '').lower()}", path=path) from error
-    try:
+    with output_file.replaced(path) as fd:
         export(layout, name, fd)
-        if temporary:
-            os.rename(temporary, path)
-    except (OSError, PyrunError, KeyboardInterrupt):
-        if temporary:
-            os.unlink(temporary)
-        raise
-    finally:
-        os.close(fd)
