@@ -31,9 +31,11 @@ VERBS = {
     "export": "export",
     "image-inspect": "image_inspect",
     "images": "images",
+    "import": "import_image",
     "info": "info",
     "inspect": "inspect",
     "kill": "kill",
+    "load": "load",
     "login": "login",
     "logout": "logout",
     "logs": "logs",
@@ -46,6 +48,7 @@ VERBS = {
     "rm": "rm",
     "rmi": "rmi",
     "run": "run",
+    "save": "save",
     "search": "search",
     "start": "start",
     "stats": "stats",
@@ -87,7 +90,8 @@ CONTAINER_VERBS = {
     "wait": "wait",
 }
 IMAGE_VERBS = {
-    "inspect": "image_inspect", "list": "images", "ls": "images", "pull": "pull", "rm": "rmi", "tag": "tag",
+    "import": "import_image", "inspect": "image_inspect", "list": "images", "load": "load", "ls": "images",
+    "pull": "pull", "rm": "rmi", "save": "save", "tag": "tag",
 }  # fmt: skip
 MANIFEST_VERBS = {
     "add": "manifest_add", "annotate": "manifest_annotate", "create": "manifest_create", "exists": "manifest_exists",
@@ -111,12 +115,9 @@ NOT_YET = (
     "container",
     "context",
     "history",
-    "import",
-    "load",
     "network",
     "plugin",
     "push",
-    "save",
     "swarm",
 )
 

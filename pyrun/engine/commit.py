@@ -60,7 +60,7 @@ def commit(layout: Layout, name: str, options: Options) -> str:
     Raises: ContainerNotFoundError; InvalidReferenceError; InvalidInputError for a change; StoreCorruptError if a
     document of its image is missing; StorageFullError.
     """
-    tag = _tag(options.reference)
+    tag = tag_of(options.reference)
     _, directory = containers.resolve(layout, name)
     record = containers.load(directory)
     needed = [record["manifest"], record["image_id"]]
@@ -78,13 +78,14 @@ def commit(layout: Layout, name: str, options: Options) -> str:
             layer = commit_layer.write(layout, directory, record, lease)
         config, manifest = _extend(image, manifest, defaults, layer, options, record)
         sizes = {layer["diff_id"]: layer["unpacked"] for layer in shown["layers"]}
-        image_id = _store(layout, config, manifest, layer, sizes, lease, tag)
+        image_id = store_image(layout, config, manifest, layer, sizes, lease, tag)
     more = {"comment": options.message, "imageID": image_id, "imageRef": tag}
     events.container(layout, "commit", record, **{key: value for key, value in more.items() if value})
     return image_id
 
 
-def _tag(text: str) -> str:
+def tag_of(text: str) -> str:
+    """Return the whole name that a new image is to have, or "". Raises: InvalidReferenceError."""
     if not text:
         return ""
     wanted = references.parse_normalized(text)
@@ -141,7 +142,7 @@ def _extend(
     return config, Manifest(2, manifest.config, layers, media_type=media_types.OCI_MANIFEST)
 
 
-def _store(
+def store_image(
     layout: Layout, config: ImageConfig, manifest: Manifest, layer: Staged | None, sizes: dict[str, int],
     lease: leases.Lease, tag: str,
 ) -> str:  # fmt: skip
@@ -153,7 +154,7 @@ def _store(
         config_data = msgspec.json.encode(config, order="deterministic")
     except UnicodeEncodeError as error:
         raise InvalidInputError(
-            f"cannot commit: {error.object!r} is not UTF-8, as all of an image's configuration must be",
+            f"cannot make the image: {error.object!r} is not UTF-8, as all of an image's configuration must be",
             hint="it is a label, a variable or an argument of the container; -c can replace it",
         ) from None
     image_id = digests.of(config_data)

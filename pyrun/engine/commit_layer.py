@@ -1,4 +1,4 @@
-"""The layer of a ``commit``: what `diff` tells, as a blob and as a tree, both written in one pass below tmp/.
+"""A layer that is made here, as a blob and as a tree, both written in one pass below tmp/: a ``commit``, an ``import``.
 
 It must not know images: it hands back what was staged, for `Fetch` to publish or to discard.
 """
@@ -12,13 +12,14 @@ from pyrun.engine import contents, namespace
 from pyrun.engine.fetch import Staged
 from pyrun.layers import pyrun_tree
 from pyrun.layers.unpack import Unpacker
-from pyrun.layers.write import write_layer
+from pyrun.layers.write import read_chunks, write_layer
 from pyrun.oci import media_types
 from pyrun.oci.descriptor import Descriptor
 from pyrun.store import containers, fsio, leases, owner, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyrun.layers.write import Written
@@ -36,10 +37,19 @@ def write(layout: Layout, directory: str, record: dict[str, Any], lease: leases.
     contents.sync(layout, directory, rootfs)
     ignored = [word for path in contents.own_mounts(record, config) for word in ("--ignore", path)]
     arguments = ["changes", *ignored, *contents.trees(directory, config, rootfs)]
+    spawn = namespace.spawner(layout)
+    return stage(layout, lease, lambda blob_fd, unpacker: _pack(spawn, arguments, blob_fd, unpacker, record["name"]))
+
+
+def stage(layout: Layout, lease: leases.Lease, pack: Callable[[int, Unpacker], Written]) -> Staged | None:
+    """Write the layer that ``pack`` gives to a blob's descriptor and to an unpacker; None where there is nothing.
+
+    Raises: StorageFullError; UnsafeLayerError; what ``pack`` raises.
+    """
     blob, tree = (f"{layout.tmp}/{owner.token()}" for _ in range(2))
     try:
         os.mkdir(tree, 0o700)
-        written, unpacked_bytes = _write(layout, arguments, blob, tree, record["name"])
+        written, unpacked_bytes = _write(layout, blob, tree, pack)
         if not written.tar_bytes:
             _discard(blob, tree)
             return None
@@ -60,13 +70,12 @@ def _discard(blob: str, tree: str) -> None:
         trees.remove_tree(tree)
 
 
-def _write(layout: Layout, arguments: list[str], blob: str, tree: str, name: str) -> tuple[Written, int]:
-    spawn = namespace.spawner(layout)
-    unpacker = Unpacker(tree, form=namespace.form(), spawn=spawn)
+def _write(layout: Layout, blob: str, tree: str, pack: Callable[[int, Unpacker], Written]) -> tuple[Written, int]:
+    unpacker = Unpacker(tree, form=namespace.form(), spawn=namespace.spawner(layout))
     try:
         blob_fd = os.open(blob, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            written = _pack(spawn, arguments, blob_fd, unpacker, name)
+            written = pack(blob_fd, unpacker)
         finally:
             os.close(blob_fd)
         return written, unpacker.finish().file_bytes
@@ -86,7 +95,7 @@ def _pack(
         finally:
             os.close(write_end)
         try:
-            written = write_layer(read_end, blob_fd, unpacker.write)
+            written = write_layer(read_chunks(read_end), blob_fd, unpacker.write)
         finally:
             os.close(read_end)
             read_end = -1
