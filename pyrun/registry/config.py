@@ -136,6 +136,8 @@ class Configuration:
             there = references.parse(text)
             if not there.domain:
                 raise InvalidReferenceError(text, "it has no repository")
+            if there.tag and there.tag != reference.tag:
+                raise InvalidReferenceError(text, "a location cannot change the tag")
         except InvalidReferenceError as error:
             file = table["file"] if table else "daemon.json"
             raise InvalidConfigError(file, f"location {location}", f"{text!r}: {error.reason}") from None

@@ -173,7 +173,7 @@ prefix = "example.com/foo/one"
 location = "one.example/1"
 [[registry]]
 prefix = "example.com/tagged:7"
-location = "seven.example/x:8"
+location = "seven.example/x"
 [[registry]]
 prefix = "*.wild.example"
 [[registry.mirror]]
@@ -254,6 +254,9 @@ def test_a_rewritten_name_that_is_none(machine: Path) -> None:
     path = own(machine, '[[registry]]\nprefix = "a.example/x"\nlocation = "b.example"')
     with pytest.raises(InvalidConfigError, match=f"invalid {path}: location b.example: 'b.example:latest': it has no"):
         places("a.example/x")
+    path = own(machine, '[[registry]]\nprefix = "a.example/x:7"\nlocation = "b.example/x:8"')
+    with pytest.raises(InvalidConfigError, match=f"invalid {path}: .* a location cannot change the tag"):
+        places("a.example/x:7")
 
 
 def test_blocked(machine: Path) -> None:
