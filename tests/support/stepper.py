@@ -2,8 +2,9 @@
 
 ``stepper.py OUT ROLE WHEN VICTIMS -- ARGUMENTS…``: at the WHEN-th system call of ROLE, before it is executed, each
 living process whose role is one of VICTIMS (separated by commas) is killed. WHEN 0: nobody; the calls are counted.
-Roles: ``client`` (the command), ``helper`` (what it starts), ``monitor``, ``init`` (the monitor's children) and
-``program`` (init's). OUT gets JSON: {"calls": {role: count}, "killed": {pid: role}, "status": the command's}.
+Roles: ``client`` (the command), ``helper`` (what it starts, its threads too), ``monitor``, ``init`` (the monitor's
+children) and ``program`` (init's); ``any`` counts the calls of all. OUT gets JSON: {"calls": {role: count},
+"killed": {pid: role}, "status": the command's}.
 
 Unlike strace's --inject it counts all calls of a process together, and can end several processes at once. newuidmap(1)
 is set-user-ID and cannot be traced: another container must keep the engine namespace.
@@ -17,6 +18,10 @@ import os
 import signal
 import sys
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SEIZE, _SYSCALL, _LISTEN, _GETEVENTMSG, _SYSCALL_INFO = 0x4206, 24, 0x4208, 0x4201, 0x420E
 # PTRACE_O_TRACESYSGOOD, -FORK, -VFORK, -CLONE, -EXEC
@@ -48,12 +53,21 @@ class Stepper:
 
     def run(self, argv: list[str]) -> None:
         """Start the command and follow it to its end, and on to the killing or the end of the role; then let go."""
+        self.follow(lambda: os.execv(argv[0], argv))
+
+    def follow(self, act: Callable[[], object]) -> None:
+        """Do the same with a function, which is called in a forked child."""
         go_read, go_write = os.pipe()
         main = os.fork()
         if main == 0:
             os.close(go_write)
             os.read(go_read, 1)
-            os.execv(argv[0], argv)
+            code = 1
+            try:
+                act()
+                code = 0
+            finally:
+                os._exit(code)
         os.close(go_read)
         self.roles[main] = "client"
         if not ptrace(_SEIZE, main, 0, _OPTIONS):
@@ -109,7 +123,8 @@ class Stepper:
     def _called(self, pid: int) -> None:
         role = self.roles.setdefault(pid, "helper")
         self.calls[role] += 1
-        if role != self.role or self.calls[role] != self.when:
+        count = self.calls.total() if self.role == "any" else self.calls[role]
+        if self.role not in ("any", role) or count != self.when:
             return
         for victim, its_role in self.roles.items():
             if its_role in self.victims:
