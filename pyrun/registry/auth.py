@@ -12,10 +12,6 @@ from pyrun.registry.credential_file import normal
 from pyrun.registry.credentials import HUB_SERVER, Credential, CredentialStore
 from pyrun.registry.url import DOCKER_HUB
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pyrun.registry.retry import Retry
-
 _SCHEMES = ("https://", "http://")
 
 
@@ -67,16 +63,14 @@ class _Offered(CredentialStore):
         return self._offered
 
 
-def check(
-    server: Server, credential: Credential, *, tls_verify: bool | None = None, retry: Retry | None = None
-) -> None:
+def check(server: Server, credential: Credential, *, tls_verify: bool | None = None) -> None:
     """Ask a registry whether it takes a credential.
 
     Raises:
         AuthenticationError: the registry refused it.
         RegistryUnreachableError: it could not be asked.
     """
-    with RegistryClient(server.domain, _Offered(credential), tls_verify=tls_verify, retry=retry) as client:
+    with RegistryClient(server.domain, _Offered(credential), tls_verify=tls_verify) as client:
         try:
             client.ping()
         except AuthenticationError as error:
@@ -92,7 +86,6 @@ def login(
     *,
     store: CredentialStore | None = None,
     tls_verify: bool | None = None,
-    retry: Retry | None = None,
 ) -> str:
     """Try a user name and password at a registry and keep them; give the file with the password, if one has it now.
 
@@ -103,7 +96,7 @@ def login(
         raise InvalidInputError("cannot log in: the user name is empty or has a colon")
     store = store or CredentialStore()
     credential = Credential(user, password, is_offered=True)
-    check(server, credential, tls_verify=tls_verify, retry=retry)
+    check(server, credential, tls_verify=tls_verify)
     token = credential.granted_token
     helper = store.store(server.domain, Credential(user, "", token) if token else credential, server.path)
     return "" if helper or token else store.paths[0]

@@ -73,12 +73,6 @@ class Configuration:
             _refuse_blocked(domain, table)
 
     @property
-    def helpers(self) -> list[str]:
-        """The credential helpers for all registries, and ``containers-auth.json`` for the files."""
-        found: list[str] = self._data["helpers"]
-        return found
-
-    @property
     def search(self) -> list[str]:
         """The registries in which a short name is looked for; empty: Docker Hub alone, as docker does."""
         found: list[str] = self._data["search"]

@@ -240,7 +240,7 @@ def _entry(file: str, document: dict[str, Any], domain: str, path: str) -> Crede
 def _credential(file: str, key: str, entry: object) -> Credential | None:
     if not isinstance(entry, dict):
         return None
-    user, password = entry.get("username") or "", entry.get("password") or ""
+    user, password = (value if isinstance(value := entry.get(key), str) else "" for key in ("username", "password"))
     encoded = entry.get("auth")
     if isinstance(encoded, str) and encoded:
         try:
@@ -256,6 +256,6 @@ def _credential(file: str, key: str, entry: object) -> Credential | None:
         return Credential(user, "", registry_token=registry)
     if isinstance(identity, str) and identity:
         return Credential(user, "", identity)
-    if user and isinstance(user, str) and isinstance(password, str):
+    if user:
         return Credential(user, password)
     return None

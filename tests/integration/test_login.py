@@ -58,6 +58,8 @@ def test_login_and_logout(pyrun: CommandLine, guarded: str) -> None:
     again = f"Authenticating with existing credentials... [Username: {USER}]\nLogin Succeeded"
     assert pyrun.ok("login", f"https://{guarded}/") == again
 
+    assert "it does not speak TLS" in pyrun.fails(1, "login", "--tls-verify", guarded)
+
     assert pyrun.ok("logout", guarded) == f"Removing login credentials for {guarded}"
     assert pyrun.ok("logout", guarded) == f"Not logged in to {guarded}"
     assert pyrun.ok("logout") == "Not logged in to https://index.docker.io/v1/"

@@ -76,6 +76,8 @@ def test_forms_of_an_entry(tmp_path: Path) -> None:
         "colon": auth("ann", "p:w:é"),
         "token": {**auth("ann", ""), "identitytoken": "long"},
         "empty": {},
+        "number": {"username": 1, "password": 2},
+        "numbered token": {"username": 1, "identitytoken": "long"},
         "odd": [],
     }
     store = store_of(tmp_path, {"auths": entries})
@@ -88,6 +90,8 @@ def test_forms_of_an_entry(tmp_path: Path) -> None:
     assert token is not None
     assert token.identity_token == "long"
     assert store.get("empty") is None
+    assert store.get("number") is None
+    assert user(store.get("numbered token")) == ""
     assert store.get("odd") is None
 
 
