@@ -43,6 +43,7 @@ VERBS = {
     "port": "port",
     "ps": "ps",
     "pull": "pull",
+    "push": "push",
     "rename": "rename",
     "restart": "restart",
     "rm": "rm",
@@ -91,7 +92,7 @@ CONTAINER_VERBS = {
 }
 IMAGE_VERBS = {
     "import": "import_image", "inspect": "image_inspect", "list": "images", "load": "load", "ls": "images",
-    "pull": "pull", "rm": "rmi", "save": "save", "tag": "tag",
+    "pull": "pull", "push": "push", "rm": "rmi", "save": "save", "tag": "tag",
 }  # fmt: skip
 MANIFEST_VERBS = {
     "add": "manifest_add", "annotate": "manifest_annotate", "create": "manifest_create", "exists": "manifest_exists",
@@ -117,7 +118,6 @@ NOT_YET = (
     "history",
     "network",
     "plugin",
-    "push",
     "swarm",
 )
 

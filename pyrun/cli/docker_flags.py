@@ -68,6 +68,7 @@ FLAGS: dict[str, str] = {
     "inspect": "-f/--format -s/--size --type",
     "login": "-p/--password --password-stdin -u/--username",
     "logout": "",
+    "push": "-a/--all-tags --disable-content-trust --platform -q/--quiet",
     "search": "-f/--filter --format --limit --no-trunc",
     "system df": "--format -v/--verbose",
     "system events": "-f/--filter --format --since --until",

@@ -44,6 +44,8 @@ TO_OCI = {
     DOCKER_FOREIGN_LAYER_GZIP: OCI_FOREIGN_LAYER_GZIP,
 }
 
+TO_DOCKER = {oci: docker for docker, oci in TO_OCI.items()}
+
 
 def essence(content_type: str) -> str:
     """Give a Content-Type header's media type, without parameters, in lower case."""

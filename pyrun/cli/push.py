@@ -1,0 +1,91 @@
+"""`pyrun push`: docker's lines, its flags, and podman's for where to and how compressed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pyrun.cli.definitions import Verb, argument, flag, integer, text, tls_verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrun.cli.main import Session
+    from pyrun.engine.push import Pushed
+
+
+def command() -> Verb:
+    """Define the verb for click."""
+    return Verb(
+        "push", execute, usage="NAME[:TAG] [DESTINATION]", summary="Upload an image to a registry",
+        params=[
+            flag("-a --all-tags", "Push all tags of an image to the repository"),
+            integer("--compression-level", "How hard to compress anew: gzip 1 to 9, zstd 1 to 22"),
+            text("--compression-format", "Compress layers anew that are not gzip or zstd, as is said"),
+            text("--creds", "User and password for this push, as USER:PASSWORD", metavar="user:password"),
+            text("--digestfile", "Write the digest of what was pushed to a file", metavar="path"),
+            flag("--disable-content-trust", "Skip image signing", default=True),
+            flag("--force-compression", "Compress anew what has the wanted format already, too"),
+            text("-f --format", "Media types of the manifest: oci or v2s2"),
+            text("--platform", "Push a platform-specific manifest as a single-platform image to the registry"),
+            flag("-q --quiet", "Suppress verbose output"),
+            tls_verify(),
+            argument("image"),
+            argument("destination", required=False),
+        ],
+    )  # fmt: skip
+
+
+def execute(session: Session, params: dict[str, Any]) -> int:
+    """Push; then docker's line with tag, digest and size for each tag."""
+    from pyrun.engine.push import PushOptions
+    from pyrun.errors import UnsupportedFlagError
+
+    if not params["disable_content_trust"]:
+        raise UnsupportedFlagError("--disable-content-trust=false")
+    image = params["image"]
+    is_short = not (params["quiet"] or params["all_tags"] or params["destination"])
+    if is_short and ":" not in image.rpartition("/")[2] and "@" not in image:
+        print("Using default tag: latest", flush=True)
+    options = PushOptions(
+        platform=params["platform"] or "",
+        format=params["format"] or "",
+        compression_format=params["compression_format"] or "",
+        compression_level=params["compression_level"],
+        force_compression=params["force_compression"],
+        credentials=params["creds"] or "",
+        tls_verify=params["tls_verify"],
+    )
+
+    def show(pushed: Pushed) -> None:
+        words = f"{pushed.reference.tag}: digest: {pushed.digest} size: {pushed.size}"
+        print(pushed.reference.string if params["quiet"] else words, flush=True)
+        if params["digestfile"]:
+            _write(params["digestfile"], pushed.digest)
+
+    _push(session, params, options, show)
+    return 0
+
+
+def _push(session: Session, params: dict[str, Any], options: Any, show: Callable[[Pushed], None]) -> None:
+    from pyrun.cli.push_progress import shown_on
+    from pyrun.engine.push import push
+
+    with shown_on(sys.stdout, quiet=params["quiet"]) as hear:
+        for pushed in push(
+            session.layout, params["image"], params["destination"] or "", all_tags=params["all_tags"],
+            options=options, hear=hear,
+        ):  # fmt: skip
+            show(pushed)
+
+
+def _write(path: str, digest: str) -> None:
+    from pyrun.errors import PyrunError
+
+    try:
+        with open(path, "w") as file:
+            file.write(digest)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise PyrunError(f"cannot write the digest: {path}: {reason}", hint=f"it was pushed: {digest}") from error

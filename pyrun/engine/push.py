@@ -1,0 +1,235 @@
+"""The verb push: what an image of the store is, byte for byte, to a registry under a name.
+
+It must not show anything: a callback hears of progress. Blobs go first, the tag last: who pulls sees the image before
+or the whole new one.
+"""
+
+from __future__ import annotations
+
+from pyrun.engine import events, sources
+from pyrun.engine.mount_sources import MountSources
+from pyrun.engine.push_blobs import BlobPush, Compression
+from pyrun.engine.push_content import content_of, kind_of
+from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError
+from pyrun.images import resolve
+from pyrun.oci import media_types
+from pyrun.oci import reference as references
+from pyrun.oci.platform import Platform
+from pyrun.oci.reference import Reference
+from pyrun.registry.client import RegistryClient
+from pyrun.registry.credentials import Credential, CredentialStore
+from pyrun.registry.url import authority_of
+from pyrun.store import index, leases
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrun.engine.push_blobs import Hear
+    from pyrun.store.index import Entry
+    from pyrun.store.layout import Layout
+
+
+class PushOptions:
+    """What may be asked for besides names; empty: as the image is."""
+
+    __slots__ = ("compression", "credential", "kind", "platform", "tls_verify")
+
+    def __init__(
+        self,
+        *,
+        platform: str = "",
+        format: str = "",
+        compression_format: str = "",
+        compression_level: int | None = None,
+        force_compression: bool = False,
+        credentials: str = "",
+        tls_verify: bool | None = None,
+    ) -> None:
+        """Raises: InvalidInputError for values that there are not, or that do not go together."""
+        self.platform = Platform.parse(platform) if platform else None
+        self.kind = kind_of(format)
+        self.compression: Compression | None = None
+        if compression_format:
+            self.compression = Compression(compression_format, compression_level, is_forced=force_compression)
+        elif compression_level is not None or force_compression:
+            raise InvalidInputError("how to compress was given, but not --compression-format")
+        if self.kind == media_types.DOCKER_MANIFEST and compression_format == "zstd":
+            raise InvalidInputError("schema 2 (v2s2) has no name for zstd layers", hint="`--format oci`")
+        user, colon, password = credentials.partition(":")
+        if credentials and not (user and colon):
+            raise InvalidInputError("invalid credentials: not of the form USER:PASSWORD")
+        self.credential = Credential(user, password) if credentials else None
+        self.tls_verify = tls_verify
+
+
+class Pushed:
+    """What was pushed: ``digest`` and ``size`` are those of the document that the tag names now."""
+
+    __slots__ = ("digest", "reference", "size")
+
+    def __init__(self, reference: Reference, digest: str, size: int) -> None:
+        self.reference = reference
+        self.digest = digest
+        self.size = size
+
+
+class _Offered(CredentialStore):
+    """Knows what was given on the command line alone."""
+
+    __slots__ = ("_offered",)
+
+    def __init__(self, offered: Credential) -> None:
+        super().__init__([])
+        self._offered = offered
+
+    def get(self, domain: str, path: str = "") -> Credential | None:
+        return self._offered
+
+
+def push(
+    layout: Layout,
+    text: str,
+    destination: str = "",
+    *,
+    all_tags: bool = False,
+    options: PushOptions | None = None,
+    hear: Hear | None = None,
+) -> Iterator[Pushed]:
+    """Push an image under its name or another one, or all tags of a repository; give each tag once it is there.
+
+    ``hear(event, label, number, source)`` is called from several threads: ``to`` (the repository), then per layer
+    ``preparing``, ``start`` (size), ``packing``, ``bytes`` (so far), and in the end ``pushed``, ``mounted`` (source),
+    ``exists`` or ``foreign``.
+    Raises: ImageNotFoundError; InvalidInputError and its kinds; RegistryError and its kinds; StoreCorruptError.
+    """
+    options = options or PushOptions()
+    hear = hear or _deaf
+    found = index.entries(layout)
+    if all_tags:
+        if destination:
+            raise InvalidInputError("a destination can't be used with --all-tags/-a")
+        pairs = _all_tags(found, text)
+    else:
+        pairs = [_pair(found, text, destination)]
+    repository = pairs[0][1]
+    place = sources.configuration().primary(repository)
+    insecure = [authority_of(place.domain)] if place.insecure else []
+    credentials = _Offered(options.credential) if options.credential else CredentialStore()
+    hear("to", repository.name)
+    with RegistryClient(place.domain, credentials, insecure=insecure, tls_verify=options.tls_verify) as client:
+        for entry, target in pairs:
+            yield _push(layout, client, found, entry, target, place.path, options, hear)
+
+
+def _push(
+    layout: Layout,
+    client: RegistryClient,
+    entries: list[Entry],
+    entry: Entry,
+    target: Reference,
+    path: str,
+    options: PushOptions,
+    hear: Hear,
+) -> Pushed:
+    with leases.acquire(layout, [entry["digest"]]) as lease:
+        name = target.familiar
+        content = content_of(
+            layout, entry, name, platform=options.platform, kind=options.kind, anew=options.compression is not None
+        )
+        lease.add(content.digests)
+        # The registry's own names: a place that registries.conf puts it to has others.
+        there = Reference(client.domain, path)
+        sender = BlobPush(
+            layout, client, path, MountSources(layout, entries, entry, there), hear,
+            compression=options.compression, pull=_origin(entry),
+        )  # fmt: skip
+        sender.push(content.blobs)
+        if options.compression is not None:
+            content.rewrite(options.kind or media_types.OCI_MANIFEST)
+        *parts, top = content.documents
+        for part in parts:
+            client.put_manifest(path, part.digest, part.media_type, part.data)
+        client.put_manifest(path, target.tag, top.media_type, top.data)
+        _remember(layout, entry, f"{target.name}@{top.digest}")
+    events.image(layout, "push", target.familiar, target.familiar_name)
+    return Pushed(target, top.digest, len(top.data))
+
+
+def _pair(found: list[Entry], text: str, destination: str) -> tuple[Entry, Reference]:
+    """Return the image and the name it gets in the registry."""
+    try:
+        entry = resolve.find_in(found, text)
+    except ImageNotFoundError as error:
+        raise ImageNotFoundError(error.name, hint=_tags_hint(found, text)) from None
+    if destination:
+        return entry, _target(destination.removeprefix("docker://"))
+    named = index.ref_name(entry)
+    if "@" in text:
+        raise InvalidReferenceError(text, "cannot push a digest reference", hint=f"`pyrun push {text} NAME:TAG`")
+    if not named or not resolve.is_named(text, named):
+        hint = f"`pyrun push {text} REGISTRY/NAME:TAG`, or give it a name: `pyrun tag {text} REGISTRY/NAME:TAG`"
+        raise InvalidInputError(f"no destination: {text}: an id says not where to", hint=hint)
+    return entry, references.parse(named)
+
+
+def _target(text: str) -> Reference:
+    scheme = text.partition(":")[0]
+    if scheme in ("oci", "dir", "oci-archive", "docker-archive", "docker-daemon", "containers-storage"):
+        raise InvalidInputError(
+            f"cannot push to {scheme}: only to a registry", hint="a destination is REGISTRY/NAME:TAG"
+        )
+    target = references.parse_normalized(text).with_default_tag()
+    if target.digest:
+        raise InvalidReferenceError(
+            text, "cannot push to a digest", hint="the digest is that of what is pushed: give a tag"
+        )
+    if target.domain == sources.EMBEDDED_DOMAIN:
+        raise InvalidReferenceError(text, "that is no registry")
+    return target
+
+
+def _all_tags(found: list[Entry], text: str) -> list[tuple[Entry, Reference]]:
+    wanted = references.parse_normalized(text)
+    if wanted.tag or wanted.digest:
+        raise InvalidInputError("tag can't be used with --all-tags/-a")
+    pairs = [(entry, references.parse(index.ref_name(entry))) for entry in found if index.ref_name(entry)]
+    pairs = [(entry, reference) for entry, reference in pairs if reference.name == wanted.name]
+    if not pairs:
+        raise ImageNotFoundError(text, hint="`pyrun images` lists the images")
+    return sorted(pairs, key=lambda pair: pair[1].tag)
+
+
+def _tags_hint(found: list[Entry], text: str) -> str:
+    """Say which tags of a repository there are, if any."""
+    name = references.parse_normalized(text).name
+    known = [references.parse(index.ref_name(entry)) for entry in found if index.ref_name(entry)]
+    tags = sorted(reference.tag for reference in known if reference.name == name)
+    if tags:
+        return f"this tag does not exist; there are {', '.join(tags[:10])}"
+    return "`pyrun images` lists the images; `pyrun tag SOURCE TARGET` gives one another name"
+
+
+def _origin(entry: Entry) -> str:
+    """Return a name by which the image can be fetched again; empty if it did not come from a registry."""
+    return index.notes_of(entry).get(index.REPO_DIGESTS, "").partition(" ")[0]
+
+
+def _remember(layout: Layout, entry: Entry, name: str) -> None:
+    """Add where it is now to the image's RepoDigests."""
+    if name in index.notes_of(entry).get(index.REPO_DIGESTS, "").split():
+        return
+
+    def change(found: list[Entry]) -> list[Entry]:
+        for other in found:
+            notes = index.notes_of(other)
+            names = notes.get(index.REPO_DIGESTS, "").split()
+            if other["digest"] == entry["digest"] and name not in names:
+                other["annotations"] = {**notes, index.REPO_DIGESTS: " ".join([*names, name])}
+        return found
+
+    index.update(layout, change)
+
+
+def _deaf(event: str, label: str, number: int = 0, source: str = "") -> None:
+    """Hear no progress."""
