@@ -45,6 +45,7 @@ DIFFERS = {
     "container commit --change": "`$NAME` is what the container's environment has",
     "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
     "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
+    "push --disable-content-trust": "`=false` is refused: nothing signs for a notary",
     "search --filter": "`is-automated` too, which docker has deprecated",
     "system events --filter": "there is no `oom`, as no container has a memory group of its own that would count it, "
     "and no `resize`",

@@ -133,7 +133,7 @@ def _push(
     hear: Hear,
 ) -> Pushed:
     with leases.acquire(layout, [entry["digest"]]) as lease:
-        name = target.familiar
+        name = index.ref_name(entry) or _origin(entry) or entry["digest"]
         content = content_of(
             layout, entry, name, platform=options.platform, kind=options.kind, anew=options.compression is not None
         )

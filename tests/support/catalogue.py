@@ -61,8 +61,12 @@ class Catalogue:
             self._push("debian", [base, *debian_changes()], config)
         return self._made["debian"]
 
+    def layout(self, name: str) -> Path:
+        """Return the OCI layout that an image was pushed from, its tag is 1."""
+        return self._work / name
+
     def _push(self, name: str, layers: list[bytes], config: Mapping[str, object]) -> str:
-        layout = self._work / name
+        layout = self.layout(name)
         images.write_layout(layout, "1", layers, config, architecture=host_architecture())
         reference = f"{self.host}/{name}:1"
         images.push(layout, "1", reference)

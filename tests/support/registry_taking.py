@@ -137,6 +137,10 @@ class TakingRegistry(HostileRegistry):
         """Answer the next requests of a method whose path holds ``part``, one each, without reading their bodies."""
         self._surprises += [(method, part, answer) for answer in answers]
 
+    def forget_surprises(self) -> None:
+        """Be as the specification wants from now on."""
+        self._surprises.clear()
+
     def take_surprise(self, method: str, path: str) -> Answer | None:
         """Take what is meant for a request."""
         with self._lock:
