@@ -31,7 +31,8 @@ def to_docker(manifest: Manifest) -> tuple[Descriptor, bytes]:
     Raises: InvalidInputError for a layer that schema 2 has no name for.
     """
     for layer in manifest.layers:
-        if media_types.TO_DOCKER.get(layer.media_type, layer.media_type) not in media_types.TO_OCI:
+        name = media_types.TO_DOCKER.get(layer.media_type, layer.media_type)
+        if name not in media_types.TO_OCI or name == media_types.DOCKER_LAYER_ZSTD:  # docker itself reads no such layer
             message = (
                 f"cannot write the manifest as schema 2: layer {layer.digest}: {layer.media_type} has no name there"
             )
