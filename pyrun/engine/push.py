@@ -176,9 +176,7 @@ def _pair(found: list[Entry], text: str, destination: str) -> tuple[Entry, Refer
 def _target(text: str) -> Reference:
     scheme = text.partition(":")[0]
     if scheme in ("oci", "dir", "oci-archive", "docker-archive", "docker-daemon", "containers-storage"):
-        raise InvalidInputError(
-            f"cannot push to {scheme}: only to a registry", hint="a destination is REGISTRY/NAME:TAG"
-        )
+        raise InvalidInputError(f"cannot push to {scheme}: only to a registry", hint="`pyrun save` writes archives")
     target = references.parse_normalized(text).with_default_tag()
     if target.digest:
         raise InvalidReferenceError(

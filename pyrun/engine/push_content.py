@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from pyrun.engine import index_parts
 from pyrun.errors import InvalidConfigError, InvalidInputError, NoMatchingPlatformError, StoreCorruptError
 from pyrun.oci import convert, media_types
 from pyrun.oci import digest as digests
@@ -119,27 +120,28 @@ def content_of(layout: Layout, entry: Entry, name: str, *, platform: Platform | 
 
 
 def _whole_index(layout: Layout, listed: str) -> Content | None:
-    """Return an index with all that it names; None where the store does not have every manifest."""
+    """Return an index with all that it names; None where the store does not have every manifest and config."""
     if not blobs.exists(layout, listed):
         return None
     data = blobs.read(layout, listed)
     document = decode_manifest(data)
     assert isinstance(document, Index)
-    if not all(blobs.exists(layout, item.digest) for item in document.manifests):
+    found = index_parts.parts(document, lambda item: index_parts.stored(layout, item))
+    if found is None or not all(blobs.exists(layout, config.digest) for config in found.configs):
         return None
-    kind = document.media_type or media_types.OCI_INDEX
     content = Content([], [])
-    known: set[str] = set()
-    for item in document.manifests:
-        part, manifest = _manifest(layout, item.digest, item.media_type)
-        if not blobs.exists(layout, manifest.config.digest):
-            return None
-        content.documents.append(part)
-        found = _blobs(layout, manifest)
-        content.blobs += [blob for blob in found if blob.descriptor.digest not in known]
-        known.update(blob.descriptor.digest for blob in found)
-    content.documents.append(Document(kind, data))
+    for part in reversed([*found.manifests.values()]):  # what is named before what names it
+        inner = decode_manifest(part)
+        content.documents.append(Document(_kind(inner), part))
+        if isinstance(inner, Manifest):
+            content.blobs += _blobs(layout, inner)
+    content.documents.append(Document(_kind(document), data))
     return content
+
+
+def _kind(document: Manifest | Index) -> str:
+    is_index = isinstance(document, Index)
+    return document.media_type or (media_types.OCI_INDEX if is_index else media_types.OCI_MANIFEST)
 
 
 def _for_platform(layout: Layout, entry: Entry, listed: str, name: str, wanted: Platform) -> str:
@@ -160,12 +162,12 @@ def _for_platform(layout: Layout, entry: Entry, listed: str, name: str, wanted: 
     raise NoMatchingPlatformError(message, registry="", hint=f"`pyrun pull --platform {wanted} {name}` fetches it")
 
 
-def _manifest(layout: Layout, digest: str, media_type: str = "") -> tuple[Document, Manifest]:
+def _manifest(layout: Layout, digest: str) -> tuple[Document, Manifest]:
     data = blobs.read(layout, digest)
-    found = decode_manifest(data, media_type)
+    found = decode_manifest(data)
     if not isinstance(found, Manifest):
-        raise InvalidConfigError("image index", "/manifests", "an index in an index is not supported")
-    return Document(found.media_type or media_type or media_types.OCI_MANIFEST, data), found
+        raise InvalidConfigError("image manifest", "/mediaType", f"{digest} is an index")
+    return Document(_kind(found), data), found
 
 
 def _blobs(layout: Layout, manifest: Manifest) -> list[Blob]:
