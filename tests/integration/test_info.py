@@ -6,7 +6,13 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
+from pyrun.engine.registry_info import registry_info
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.command_line import CommandLine
 
 
@@ -63,8 +69,15 @@ blocked = true
     }  # fmt: skip
     assert not config["IndexConfigs"]["b.example/x"]["Secure"]
     assert config["InsecureRegistryCIDRs"] == ["::1/128", "127.0.0.0/8"]
+
+
+def test_a_broken_configuration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "registries.conf"
     file.write_text("[[registry]]")
-    assert f"Registry Configuration:\n invalid {file}: /registry/0: it has neither" in pyrun.ok("info")
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(file))
+    ((heading, lines),) = registry_info().lists
+    assert heading == "Registry Configuration"
+    assert lines[0].startswith(f"invalid {file}: /registry/0: it has neither")
 
 
 def test_version_of_client_and_server(pyrun: CommandLine) -> None:
