@@ -23,7 +23,7 @@ static int by_name(const void *a, const void *b)
 
 /* Version 3 names the user namespace in which a file capability holds; in an archive it is the reader's.
  * linux/capability.h "vfs_ns_cap_data"; since 4.14. */
-static ssize_t portable_capability(char *value, ssize_t size)
+ssize_t portable_capability(char *value, ssize_t size)
 {
     if (size == CAPABILITY_3_SIZE && value[3] == CAPABILITY_3) {
         value[3] = CAPABILITY_2;

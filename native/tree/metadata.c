@@ -55,6 +55,11 @@ bool id_is_mapped(bool group, uint64_t id)
     return false;
 }
 
+bool id_is_stand_in(bool group, uint64_t id)
+{
+    return id == (id_is_mapped(group, NOBODY) ? NOBODY : group ? own_gid : own_uid);
+}
+
 /* Ids outside of the map become nobody's; the sidecar keeps the real ones. */
 static void clamp(const struct node *parent, const char *name, uint64_t *uid, uint64_t *gid)
 {

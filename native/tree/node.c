@@ -179,20 +179,32 @@ static void remember_open(struct node *node)
     open_nodes[open_next] = node;
 }
 
-int node_fd(struct node *node)
+int node_try_fd(struct node *node)
 {
     int parent_fd;
 
     if (node->fd >= 0) {
         return node->fd;
     }
-    parent_fd = node_fd(node->parent);
+    parent_fd = node_try_fd(node->parent);
+    if (parent_fd < 0) {
+        return -1;
+    }
     node->fd = openat(parent_fd, node->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (node->fd < 0) {
+    if (node->fd >= 0) {
+        remember_open(node);
+    }
+    return node->fd;
+}
+
+int node_fd(struct node *node)
+{
+    int fd = node_try_fd(node);
+
+    if (fd < 0) {
         fail_errno("openat", errno);
     }
-    remember_open(node);
-    return node->fd;
+    return fd;
 }
 
 size_t node_count(void)

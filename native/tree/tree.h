@@ -144,6 +144,8 @@ struct node {
     uint64_t uid, gid;
     struct timespec mtime;
     struct xattrs xattrs;
+    struct member *member;         /* verify: what has the name, if it is no directory (model.h) */
+    enum { UNSEEN, SEEN, WRONG } seen;                     /* verify: on disk */
     size_t name_size;
     char name[];
 };
@@ -152,6 +154,7 @@ struct node *node_find(struct node *parent, const char *name, size_t size);
 struct node *node_add(struct node *parent, const char *name, size_t size);
 void node_drop(struct node *node);                         /* with everything below it */
 int node_fd(struct node *node);
+int node_try_fd(struct node *node);                        /* -1 and errno: it cannot be opened */
 size_t node_count(void);
 struct node *node_at(size_t index);                        /* NULL: dropped */
 void node_path(const struct node *node, const char *name, char *path);   /* path[PATH_LIMIT + 300] */
@@ -188,6 +191,7 @@ void metadata_open(void);
 void apply_file(int fd, const struct place *place, const struct entry *entry, bool regular);
 void apply_directories(void);
 bool id_is_mapped(bool group, uint64_t id);
+bool id_is_stand_in(bool group, uint64_t id);              /* what an id outside of the map becomes */
 
 /* whiteout.c */
 bool whiteout_is(int dir_fd, const char *name, const struct stat *found);
@@ -201,6 +205,9 @@ void sidecar_add(const struct node *parent, const char *name, const char *format
 void sidecar_add_xattr(const struct node *parent, const char *name, const struct xattr *xattr);
 void sidecar_forget(const struct node *parent, const char *name);       /* and everything below */
 void sidecar_write(int fd);
+
+/* describe.c: a file capability as an archive has it; returns its size. */
+ssize_t portable_capability(char *value, ssize_t size);
 
 /* links.c: the path under which the object, of several links, was met first; NULL: this is the first, and remembered. */
 const char *first_link(const struct stat *found, const char *path);
@@ -224,6 +231,7 @@ int verb_changes(int argc, char **argv);
 int verb_look(int argc, char **argv);
 int verb_view(int argc, char **argv);
 int verb_sync(int argc, char **argv);
+int verb_verify(int argc, char **argv);
 uint64_t option_number(const char *text);
 
 #endif

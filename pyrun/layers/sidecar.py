@@ -54,13 +54,18 @@ def load(path: str) -> dict[bytes, Facts]:
     """
     with open(path, "rb") as file:
         data = file.read()
+    try:
+        return {name: Facts(text) for name, text in records(data, path).items()}
+    except ValueError as error:
+        raise StoreCorruptError(f"cannot read sidecar: {path}: {error}", path=path) from error
+
+
+def records(data: bytes, path: str) -> dict[bytes, bytes]:
+    """Return the facts of a sidecar's bytes as they are written, by path. Raises: as `load`, which names ``path``."""
     words = data[len(_HEADER) :].split(b"\0")
     if not data.startswith(_HEADER) or len(words) % 2 != 1 or words[-1]:
         raise StoreCorruptError(f"cannot read sidecar: {path}: not in its format", path=path)
-    try:
-        return {words[i]: Facts(words[i + 1]) for i in range(0, len(words) - 1, 2)}
-    except ValueError as error:
-        raise StoreCorruptError(f"cannot read sidecar: {path}: {error}", path=path) from error
+    return dict(zip(words[:-1:2], words[1::2], strict=True))
 
 
 def implied(path: str) -> list[bytes]:

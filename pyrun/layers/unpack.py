@@ -23,8 +23,8 @@ MINIMUM_LIMIT = 2 << 30
 RATIO_LIMIT = 200
 ENTRIES_LIMIT = 2_000_000
 
-_BUFFER = 512 << 10
-_BUFFERS = 6
+BUFFER = 512 << 10
+BUFFERS = 6
 
 
 class Descriptor(Protocol):
@@ -95,9 +95,9 @@ def unpack_stream(
     algorithm, tar_algorithm = _algorithm(descriptor.digest), _algorithm(diff_id)
     allowed, is_space = _limit(limits, descriptor, dest_dir)
     os.mkdir(f"{dest_dir}/{TREE}", 0o700)
-    job = _Job(dest_dir, form, allowed, limits.max_entries, spawn, program)
+    job = _unpack_job(dest_dir, form, allowed, limits.max_entries, spawn, program)
     blob = BlobReader(source, algorithm=algorithm, limit=descriptor.size, blob_fd=blob_fd, progress=progress)
-    tar = Hasher(tar_algorithm, buffers=_BUFFERS, size=_BUFFER)
+    tar = Hasher(tar_algorithm, buffers=BUFFERS, size=BUFFER)
     try:
         broken = job.feed(blob, tar, media_type)
         status, report = job.wait()
@@ -111,13 +111,13 @@ def unpack_stream(
             raise failed
         # Bytes damaged on the way look like a bad archive: the digest decides which of the two to say.
         blob.finish()
-        _verify(blob, descriptor)
+        verify_blob(blob, descriptor)
         if broken is not None:
             raise UnsafeLayerError(descriptor.digest, "", f"cannot be decompressed: {broken}") from broken
         if failed is not None:
             raise failed
         tar.finish()
-        _verify_diff_id(tar, diff_id, descriptor)
+        verify_diff_id(tar, diff_id, descriptor)
     except BaseException:
         job.abandon()
         blob.abandon()
@@ -137,7 +137,7 @@ class Unpacker:
     def __init__(self, dest_dir: str, *, form: str, spawn: pyrun_tree.Spawn) -> None:
         found = os.statvfs(dest_dir)
         os.mkdir(f"{dest_dir}/{TREE}", 0o700)
-        self._job = _Job(dest_dir, form, found.f_bavail * found.f_frsize * 95 // 100, ENTRIES_LIMIT, spawn, None)
+        self._job = _unpack_job(dest_dir, form, found.f_bavail * found.f_frsize * 95 // 100, ENTRIES_LIMIT, spawn, None)
         self._dest_dir = dest_dir
         self._size = 0
 
@@ -187,7 +187,7 @@ def _may_be_damage(report: pyrun_tree.Report) -> bool:
     return report.text("error") == "unsafe"
 
 
-def _verify(blob: BlobReader, descriptor: Descriptor) -> None:
+def verify_blob(blob: BlobReader, descriptor: Descriptor) -> None:
     if blob.size != descriptor.size:
         raise SizeMismatchError(f"layer {descriptor.digest}", expected=descriptor.size, actual=blob.size)
     actual = f"{blob.hash.name}:{blob.hash.hexdigest()}"
@@ -195,38 +195,50 @@ def _verify(blob: BlobReader, descriptor: Descriptor) -> None:
         raise DigestMismatchError(f"layer {descriptor.digest}", expected=descriptor.digest, actual=actual)
 
 
-def _verify_diff_id(tar: Hasher, diff_id: str, descriptor: Descriptor) -> None:
+def verify_diff_id(tar: Hasher, diff_id: str, descriptor: Descriptor) -> None:
     actual = f"{tar.hash.name}:{tar.hash.hexdigest()}"
     if actual != diff_id:
         raise DigestMismatchError(f"uncompressed layer {descriptor.digest}", expected=diff_id, actual=actual)
 
 
-class _Job:
-    """The helper process and the descriptors that belong to it."""
+def _unpack_job(
+    dest_dir: str, form: str, max_bytes: int, max_entries: int, spawn: pyrun_tree.Spawn, program: str | None
+) -> TarJob:
+    tree = os.open(f"{dest_dir}/{TREE}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sidecar = os.open(f"{dest_dir}/{SIDECAR}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except BaseException:
+        os.close(tree)
+        raise
+    arguments = [
+        program or pyrun_tree.program(), "unpack", "--dest-fd", str(tree), "--form", form,
+        "--sidecar-fd", str(sidecar), "--max-bytes", str(max_bytes), "--max-entries", str(max_entries),
+    ]  # fmt: skip
+    return TarJob(arguments, [tree, sidecar], spawn)
+
+
+class TarJob:
+    """A helper process that is fed a tar, and the descriptors that belong to it.
+
+    ``fds``: what it gets beside, closed here once it is started.
+    """
 
     __slots__ = ("_input", "_process", "_report")
 
-    def __init__(
-        self, dest_dir: str, form: str, max_bytes: int, max_entries: int, spawn: pyrun_tree.Spawn, program: str | None
-    ) -> None:
-        fds: list[int] = []
+    def __init__(self, arguments: list[str], fds: list[int], spawn: pyrun_tree.Spawn, *, stdout_fd: int = 1) -> None:
+        fds = [*fds]
         try:
             fds += os.pipe2(os.O_CLOEXEC)
             fds += os.pipe2(os.O_CLOEXEC)
-            fds.append(os.open(f"{dest_dir}/{TREE}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            fds.append(os.open(f"{dest_dir}/{SIDECAR}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-            tar_end, self._input, self._report, report_end, tree, sidecar = fds
-            argv = [
-                program or pyrun_tree.program(), "unpack", "--dest-fd", str(tree), "--form", form,
-                "--sidecar-fd", str(sidecar), "--report-fd", str(report_end),
-                "--max-bytes", str(max_bytes), "--max-entries", str(max_entries),
-            ]  # fmt: skip
-            self._process: pyrun_tree.Process | None = spawn(argv, tar_end, [tree, sidecar, report_end])
+            tar_end, self._input, self._report, report_end = fds[-4:]
+            argv = [*arguments, "--report-fd", str(report_end)]
+            passed = [*fds[:-4], report_end]
+            self._process: pyrun_tree.Process | None = spawn(argv, tar_end, passed, stdout_fd=stdout_fd)
         except BaseException:
             for fd in fds:
                 os.close(fd)
             raise
-        for fd in (tar_end, tree, sidecar, report_end):
+        for fd in (tar_end, *passed):
             os.close(fd)
 
     def feed(self, blob: BlobReader, tar: Hasher, media_type: str) -> Exception | None:

@@ -15,7 +15,7 @@ from tests.fuzz import corpus, seeds
 from tests.fuzz.targets import TARGETS
 from tests.support import tar_build as tar
 from tests.support.features import ROOT
-from tests.support.tar_tree import program, snapshot, unpack
+from tests.support.tar_tree import program, snapshot, unpack, verify
 
 KEPT = corpus.load("unpack-full") + corpus.load("unpack-flat")
 ROUNDS = int(os.environ.get("PYRUN_FUZZ_ROUNDS", "150"))
@@ -75,11 +75,16 @@ def test_mutations(tmp_path: Path) -> None:
         dest.mkdir()
         form = rng.choice(["full", "flat"])
         archive = _mutate(rng)
-        result = unpack(archive, str(dest), "--max-bytes", "100000000", form=form, sanitized=True)
+        beside = str(tmp_path / "sidecar")
+        result = unpack(archive, str(dest), "--max-bytes", "100000000", form=form, sidecar=beside, sanitized=True)
         assert result.status in endings, f"seed {seed} round {number}: {result.status}\n{result.stderr}"
         assert "Sanitizer" not in result.stderr, f"seed {seed} round {number}: {result.stderr}"
         endings[result.status] += 1
         assert (result.status == 1) == bool(result.error)
+        if result.status == 0:
+            found = verify(archive, str(dest), form=form, sidecar=beside, sanitized=True)
+            assert found == [], f"seed {seed} round {number}"
+        os.unlink(beside)
         assert snapshot(str(outside)) == before
         assert sorted(os.listdir(tmp_path)) == ["dest", "outside"]
         pyrun_tree.run(["remove", str(dest)], spawn=pyrun_tree.spawn_here, program_path=program(sanitized=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import tar_build as tar
-from tests.support.tar_tree import Result, snapshot, unpack
+from tests.support.tar_tree import Result, snapshot, unpack, verify
 
 # It gives files to other owners; an ordinary user does that in the engine namespace (tests/integration/test_pull.py).
 pytestmark = pytest.mark.root
@@ -45,6 +45,7 @@ class Sandbox:
     def accepted(self, *members: bytes, form: str = "full", options: tuple[str, ...] = ()) -> Result:
         result = self.unpack(*members, form=form, options=options)
         assert result.status == 0, (result.entry, result.reason, result.stderr)
+        assert verify(b"".join(members) + tar.END, str(self.dest), form=form, sidecar=self.sidecar) == []
         return result
 
     def names(self) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from pyrun.layers import sidecar
 from tests.support import tar_build as tar
-from tests.support.tar_tree import Result, snapshot, unpack
+from tests.support.tar_tree import Result, snapshot, unpack, verify
 
 # It gives files to other owners; an ordinary user does that in the engine namespace (tests/integration/test_pull.py).
 pytestmark = pytest.mark.root
@@ -25,8 +25,11 @@ def dest(tmp_path: Path) -> Path:
 
 
 def accept(dest: Path, *members: bytes, form: str = "full") -> Result:
-    result = unpack(b"".join(members) + tar.END, str(dest), form=form, sidecar=str(dest) + ".sidecar")
+    archive, beside = b"".join(members) + tar.END, str(dest) + ".sidecar"
+    result = unpack(archive, str(dest), form=form, sidecar=beside)
     assert result.status == 0, (result.entry, result.reason, result.stderr)
+    # What is unpacked is what `verify` expects, whatever the archive: two programs, one meaning.
+    assert verify(archive, str(dest), form=form, sidecar=beside) == []
     return result
 
 

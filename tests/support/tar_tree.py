@@ -69,6 +69,31 @@ def unpack(tar: bytes, dest: str, *options: str, form: str = "full", sanitized: 
     return Result(done.returncode, report, done.stderr.decode(errors="replace"))
 
 
+def verify(
+    tar: bytes, dest: str, *options: str, form: str = "full", sanitized: bool = False, sidecar: str | None = None
+) -> list[str]:
+    """Compare a tree, and its sidecar if that is given, with an archive; return what differs, ``PATH: WHAT``."""
+    dest_fd = os.open(dest, os.O_PATH | os.O_DIRECTORY)
+    wanted = os.memfd_create("wanted")
+    try:
+        argv = [program(sanitized=sanitized), "verify", "--dest-fd", str(dest_fd), "--form", form,
+                "--sidecar-fd", str(wanted), *options]  # fmt: skip
+        done = subprocess.run(argv, input=tar, capture_output=True, pass_fds=[dest_fd, wanted], check=False)
+        beside = os.pread(wanted, 1 << 24, 0)
+    finally:
+        os.close(dest_fd)
+        os.close(wanted)
+    if done.returncode:
+        return [done.stderr.decode(errors="replace")]
+    words = done.stdout.decode(errors="surrogateescape").split("\0")
+    found = [f"{path}: {what}" for path, what in zip(words[:-1:2], words[1::2], strict=True)]
+    if sidecar is not None:
+        with open(sidecar, "rb") as file:
+            there = file.read()
+        found += [] if there == beside else [f"sidecar: {there!r}, not {beside!r}"]
+    return found
+
+
 def snapshot(root: str, *, content: bool = True, directory_links: bool = False) -> dict[str, tuple[object, ...]]:
     """Describe every entry: type and mode, owner, size, mtime, link count, device, link target, xattrs, digest."""
     found: dict[str, tuple[object, ...]] = {}
