@@ -143,7 +143,6 @@ static void read_member(const struct entry *entry, const struct place *place)
         return;
     }
     member->size = entry->sparse.present ? entry->sparse.real_size : entry->size;
-    report.bytes += member->size;
     fd = open_file(place);
     content_compare(fd, entry, member);
     if (fd >= 0) {

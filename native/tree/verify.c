@@ -46,6 +46,7 @@ static void verify(void)
     input_open(STDIN_FILENO, UINT64_MAX);
     while (header_next(&entry)) {
         report.entries++;
+        report.bytes += entry.sparse.present && entry.sparse.real_size > entry.size ? entry.sparse.real_size : entry.size;
         model_read(&entry);
     }
     model_finish();

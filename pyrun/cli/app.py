@@ -29,6 +29,7 @@ VERBS = {
     "events": "events",
     "exec": "exec",
     "export": "export",
+    "fsck": "fsck",
     "image-inspect": "image_inspect",
     "images": "images",
     "import": "import_image",
@@ -102,7 +103,7 @@ REGISTRY_VERBS = {
     "catalog": "registry_catalog", "copy": "registry_copy", "delete": "registry_delete",
     "inspect": "registry_inspect", "ls": "registry_ls",
 }  # fmt: skip
-SYSTEM_VERBS = {"df": "system_df", "events": "events", "info": "info", "prune": "system_prune"}
+SYSTEM_VERBS = {"check": "fsck", "df": "system_df", "events": "events", "info": "info", "prune": "system_prune"}
 VOLUME_VERBS = {
     "create": "volume_create", "inspect": "volume_inspect", "list": "volume_ls", "ls": "volume_ls",
     "prune": "volume_prune", "remove": "volume_rm", "rm": "volume_rm",

@@ -46,27 +46,39 @@ def ensure(layout: Layout, image: dict[str, Any], id_map: IdMap) -> None:
 def _derive(layout: Layout, source: str, target: str, id_map: IdMap) -> None:
     if os.path.isdir(target):
         return
-    building = f"{layout.tmp}/{owner.token()}"
+    building = build(layout, source, target, id_map)
     try:
-        fsio.make_directory(f"{building}/{TREE}")
-        if os.path.exists(f"{source}/{MARKED_WHITEOUTS}"):
-            fsio.write_new(f"{building}/{MARKED_WHITEOUTS}", b"")
-        namespace.copy(layout, f"{source}/{TREE}", f"{building}/{TREE}", *_maps(id_map))
-        # A form is never made again: after a power loss, empty files under its name would stay.
-        fsio.sync_file_system(building)
         os.rename(building, target)
     except OSError as error:
         trees.remove_tree(building)
         if not os.path.isdir(target):  # else another process was first; its copy is the same
             raise fsio.full_or(error, target) from error
+
+
+def build(layout: Layout, source: str, target: str, id_map: IdMap) -> str:
+    """Make the form of a layer that will be ``target`` below tmp/, on disk; return where. Raises: as `ensure`."""
+    building = f"{layout.tmp}/{owner.token()}"
+    try:
+        fsio.make_directory(f"{building}/{TREE}")
+        if os.path.exists(f"{source}/{MARKED_WHITEOUTS}"):
+            fsio.write_new(f"{building}/{MARKED_WHITEOUTS}", b"")
+        options = [word for extent in maps(id_map) for word in ("--map", extent)]
+        namespace.copy(layout, f"{source}/{TREE}", f"{building}/{TREE}", *options)
+        # A form is never made again: after a power loss, empty files under its name would stay.
+        fsio.sync_file_system(building)
+    except OSError as error:
+        trees.remove_tree(building)
+        raise fsio.full_or(error, target) from error
     except BaseException:
         trees.remove_tree(building)
         raise
+    return building
 
 
-def _maps(id_map: IdMap) -> list[str]:
-    options: list[str] = []
-    for kind, extents in (("u", id_map.uids), ("g", id_map.gids)):
-        for inside, outside, size in extents:
-            options += ["--map", f"{kind}:{inside}:{outside}:{size}"]
-    return options
+def maps(id_map: IdMap) -> list[str]:
+    """Return what a layer's owners become under a map, as pyrun-tree's ``--map`` takes it."""
+    return [
+        f"{kind}:{inside}:{outside}:{size}"
+        for kind, extents in (("u", id_map.uids), ("g", id_map.gids))
+        for inside, outside, size in extents
+    ]

@@ -106,6 +106,18 @@ def shifted(start: int, size: int) -> IdMap:
     return IdMap([(0, start, size)], [(0, start, size)], f"shift-{start}-{size}")
 
 
+def of_form(form: str, engine: EngineMap) -> IdMap | None:
+    """Return the map that a derived form of layers was made for; None for ``full``, ``flat`` and what is no form."""
+    kind, _, numbers = form.partition("-")
+    first, _, second = numbers.partition("-")
+    if kind not in ("keep", "shift") or not (first.isdecimal() and second.isdecimal()) or engine.size <= 1:
+        return None
+    if kind == "shift":
+        return shifted(int(first), int(second))
+    rest = engine.size - 1
+    return IdMap(_keep(int(first), rest), _keep(int(second), rest), form)
+
+
 def _keep(own: int, rest: int) -> Extents:
     """``own`` inside is the user; the ids around it are his subordinate ones, in order."""
     extents = [(0, 1, min(own, rest))] if own else []

@@ -29,6 +29,14 @@ def stage(
     """
     if not diff_ids or os.path.isdir(patch_dir(layout, diff_ids, form)):
         return False
+    return build(directories, temporary=temporary, spawn=spawn, program=program)
+
+
+def build(
+    directories: Sequence[str], *, temporary: str, spawn: pyrun_tree.Spawn = pyrun_tree.spawn_here,
+    program: str | None = None,
+) -> bool:  # fmt: skip
+    """Build the patch of an image whose layers are ``directories`` as `stage` does, whether it has one or not."""
     directories = directories[::-1]
     wanted = _implied(directories)
     if not wanted:

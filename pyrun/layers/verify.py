@@ -30,10 +30,10 @@ class Difference(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """``differences``: at most a thousand of the ``count`` that there are; ``unpacked``: bytes of the layer's files."""
+    """``differences``: at most a thousand of the ``total`` that there are; ``unpacked``: bytes of the layer's files."""
 
     differences: list[Difference]
-    count: int
+    total: int
     unpacked: int
 
 
@@ -57,6 +57,23 @@ def verify_layer(
         beside.append(Difference("", f"is not marked as one whose whiteouts are attributes: {MARKED_WHITEOUTS}"))
     count = report.number("findings") + len(beside)
     return Verified(differences + beside, count, report.number("bytes"))
+
+
+def verify_tree(
+    archive_fd: int, *, directory: str, maps: Sequence[str], spawn: pyrun_tree.Spawn = pyrun_tree.spawn_here
+) -> list[Difference]:
+    """Compare a directory with a tar that was made here, without a sidecar. Raises: as `verify_layer`."""
+    tree = os.open(f"{directory}/{TREE}", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with _MemoryFile() as told:
+            arguments = ["verify", "--dest-fd", str(tree), *(word for extent in maps for word in ("--map", extent))]
+            job = pyrun_tree.Job(arguments, spawn=spawn, pass_fds=[tree], stdin_fd=archive_fd, stdout_fd=told.fd)
+            report, status = job.wait()
+            if status != 0:
+                raise pyrun_tree.failure(report, status, layer="", path=directory)
+            return _told(told.read())
+    finally:
+        os.close(tree)
 
 
 def verify_bytes(source: Source, *, descriptor: Descriptor) -> None:

@@ -58,6 +58,11 @@ def collect(layout: Layout, before: Callable[[], None] | None = None) -> Collect
     return collected
 
 
+def needed(layout: Layout) -> set[str]:
+    """Return the digests (manifests, blobs, layers) that a collection at this moment would leave."""
+    return _mark(layout)
+
+
 def _mark(layout: Layout) -> set[str]:
     alive = leases.held(layout)
     manifests = manifest_lists.local_manifests(layout)

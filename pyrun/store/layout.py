@@ -49,6 +49,8 @@ ROOT, mode 0700
       overlay-refused        engine.root_choice      the boot in which overlay was refused; why
     partial/HEX              partials.py / the next pull: a half-fetched blob, unverified, swept after a week; OFD lock:
                              exclusive to add bytes, shared once it is whole
+    quarantine/*             quarantine.py / fsck    damaged, taken away by `fsck --repair`; removed on demand
+    repair.lock              OFD lock, never removed: held by `fsck --repair`
     tmp/TOKEN                anything unfinished; swept when its owner is dead
     leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
     trash/*                  being removed; anyone may go on removing it
@@ -106,7 +108,9 @@ class Layout:
         "oci_layout",
         "overlay_refused",
         "partials",
+        "quarantine",
         "refs_log",
+        "repair_lock",
         "root",
         "runtime",
         "runtime_network",
@@ -147,6 +151,8 @@ class Layout:
         self.events = root + "/events/record"
         self.events_older = root + "/events/record.1"
         self.refs_log = root + "/refs.log"
+        self.quarantine = root + "/quarantine"
+        self.repair_lock = root + "/repair.lock"
         self.runtime = runtime
         self.live = runtime + "/live"
         self.sockets = runtime + "/sock"

@@ -45,6 +45,43 @@ def open_store(layout: Layout, *, write: bool = True) -> None:
     _create_runtime(layout)
 
 
+def damaged(layout: Layout) -> list[tuple[str, bytes]]:
+    """Return the files of the skeleton that are not as they were written, each with what it should hold.
+
+    A store that a newer pyrun has upgraded is not for this function: `open_store` refuses it.
+    """
+    found = []
+    for path, content in ((layout.version, _CONTENT), (layout.oci_layout, _OCI_LAYOUT)):
+        try:
+            if _meaning(fsio.read_bytes(path)) == _meaning(content):
+                continue
+        except FileNotFoundError:
+            pass
+        found.append((path, content))
+    return found
+
+
+def is_nonsense(layout: Layout) -> bool:
+    """Whether the version file is damaged: no version of pyrun needs a newer reader or writer than wrote it."""
+    document = _meaning(fsio.read_bytes(layout.version))
+    if not isinstance(document, dict):
+        return True
+    try:
+        return bool(max(document["min_reader"], document["min_writer"]) > document["format"])
+    except (KeyError, TypeError):
+        return True
+
+
+def _meaning(content: bytes) -> object:
+    """Another tool may have written the same document with other spaces."""
+    from pyrun.oci import json
+
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
 def _check_owner(layout: Layout) -> None:
     """Refuse root a user's store (`sudo -E`, `--root`): what root makes there, its owner could not change or remove."""
     uid = os.stat(layout.version).st_uid

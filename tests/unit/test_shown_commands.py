@@ -31,6 +31,8 @@ RUN_BY = {
     "pyrun run IMAGE": (EXAMPLES, "LINES"),
     "pyrun container …": ("tests/conformance/test_showing.py", '"container prune'),
     "pyrun help [VERB]": ("tests/integration/test_docker_scripts.py", "docker help rm"),
+    "pyrun fsck": ("tests/integration/test_fsck.py", '"fsck", "--format", "json"'),
+    "pyrun fsck --drop-quarantine": ("tests/integration/test_fsck.py", '"fsck", "--drop-quarantine"'),
     "pyrun info": ("tests/integration/test_info.py", '"info"'),
     "python -m pyrun.cli.generate_table": ("tests/unit/test_cli_parse.py", "generate_table.generate()"),
     "pip install .": ("scripts/build-venv", "pip install"),

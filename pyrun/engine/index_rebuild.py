@@ -1,0 +1,81 @@
+"""A new index.json, from the images' records and the history of tags, where the old one cannot be read.
+
+It must not know why. What only index.json knew is lost: where images were pulled from, but for what their tags tell.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrun.errors import PyrunError
+from pyrun.images import record as records
+from pyrun.images import resolve
+from pyrun.oci import convert, digest, json
+from pyrun.oci.index import Index
+from pyrun.oci.manifest import decode_manifest
+from pyrun.store import blobs, fsio, index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrun.engine.mending import Mender
+    from pyrun.store.index import Entry
+    from pyrun.store.layout import Layout
+
+
+def rebuild(layout: Layout, mender: Mender) -> str:
+    """Write index.json anew, the old one kept; return what was done. Raises: StorageFullError."""
+    tags = last_tags(layout)
+    with fsio.FileLock(layout.index_lock, exclusive=True):
+        found: list[Entry] = []
+        for name in sorted(os.listdir(layout.images)):
+            try:
+                record = resolve.load_record(layout, name)
+                entry = _entry(layout, record)
+            except (PyrunError, OSError, KeyError, TypeError, ValueError):
+                continue  # its record is damaged, too: `fsck` makes it anew where a tag leads to it
+            here = [tag for tag, manifest in tags.items() if manifest == name]
+            for tag in here or [""]:
+                found = index.put(found, entry, tag)
+        known = {entry["digest"] for entry in found}
+        for tag, manifest in tags.items():
+            if manifest not in known and blobs.exists(layout, manifest):
+                size = os.stat(layout.blob(manifest)).st_size
+                bare = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest, "size": size}
+                found = index.put(found, bare, tag)
+        document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found}
+        mender.file(layout.index, json.dumps(document).encode("ascii"), "index.json", mode=0o644)
+    return f"made again from {len(known)} images and the history of tags, the damaged one is in {layout.quarantine}"
+
+
+def last_tags(layout: Layout) -> dict[str, str]:
+    """Return where each tag pointed last, from refs.log."""
+    tags: dict[str, str] = {}
+    try:
+        lines = fsio.read_bytes(layout.refs_log).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return tags
+    for line in lines:
+        words = line.split(" ")
+        if len(words) != 4:
+            continue
+        if digest.is_well_formed(words[3]):
+            tags[words[1]] = words[3]
+        else:
+            tags.pop(words[1], None)
+    return tags
+
+
+def _entry(layout: Layout, record: dict[str, object]) -> Entry:
+    manifest = str(record["manifest"])
+    extra: dict[str, str] = {}
+    keep = record["keep"]
+    assert isinstance(keep, list)
+    for other in keep:
+        if other in (manifest, record["image_id"]) or not blobs.exists(layout, other):
+            continue
+        document = decode_manifest(blobs.read(layout, other))
+        if isinstance(document, Index):
+            extra[index.SOURCE_INDEX] = other
+        elif convert.to_oci(document)[0].digest == manifest:
+            extra[index.ORIGINAL] = other
+    return records.index_entry(record, os.stat(layout.blob(manifest)).st_size, repo_digests=[], extra=extra)
