@@ -151,17 +151,34 @@ class NameInUseError(ConflictError):
 
 
 class ImageInUseError(ConflictError):
-    """An image cannot be removed because a container uses it."""
+    """An image cannot be removed because a container uses it. The sentences are docker's."""
 
-    def __init__(self, name: str, container_id: str, *, running: bool) -> None:
-        status = "running" if running else "stopped"
+    def __init__(self, message: str, container_id: str, container_name: str, *, running: bool) -> None:
+        option = "-f " if running else ""
         super().__init__(
-            f"cannot remove image: {name}: used by {status} container {container_id[:12]}",
-            hint=f"remove the container first: `pyrun rm {'-f ' if running else ''}{container_id[:12]}`",
+            message,
+            hint=f"the container is {container_name}: remove it first, with `pyrun rm {option}{container_name}`",
         )
-        self.name = name
         self.container_id = container_id
+        self.container_name = container_name
         self.running = running
+
+    @classmethod
+    def by_reference(
+        cls, reference: str, container_id: str, container_name: str, image_id: str, *, running: bool
+    ) -> ImageInUseError:
+        """It is the last name that was to go."""
+        what = f'conflict: unable to remove repository reference "{reference}" (must force)'
+        why = f"container {container_id[:12]} is using its referenced image {image_id.partition(':')[2][:12]}"
+        return cls(f"{what} - {why}", container_id, container_name, running=running)
+
+    @classmethod
+    def by_id(cls, image_id: str, container_id: str, container_name: str, *, running: bool) -> ImageInUseError:
+        """It was asked for by its id."""
+        how, status = ("cannot be forced", "running") if running else ("must be forced", "stopped")
+        what = f"conflict: unable to delete {image_id.partition(':')[2][:12]} ({how})"
+        why = f"image is being used by {status} container {container_id[:12]}"
+        return cls(f"{what} - {why}", container_id, container_name, running=running)
 
 
 class WrongStatusError(ConflictError):

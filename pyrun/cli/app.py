@@ -93,7 +93,7 @@ CONTAINER_VERBS = {
 }
 IMAGE_VERBS = {
     "import": "import_image", "inspect": "image_inspect", "list": "images", "load": "load", "ls": "images",
-    "pull": "pull", "push": "push", "rm": "rmi", "save": "save", "tag": "tag",
+    "prune": "image_prune", "pull": "pull", "push": "push", "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
 }  # fmt: skip
 MANIFEST_VERBS = {
     "add": "manifest_add", "annotate": "manifest_annotate", "create": "manifest_create", "exists": "manifest_exists",

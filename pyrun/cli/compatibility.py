@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from pyrun.cli.app import CONTAINER_VERBS, SYSTEM_VERBS, VERBS, VOLUME_VERBS, define
+from pyrun.cli.app import CONTAINER_VERBS, IMAGE_VERBS, SYSTEM_VERBS, VERBS, VOLUME_VERBS, define
 from pyrun.cli.definitions import Unsupported
 from pyrun.cli.docker_flags import FLAGS
 from pyrun.cli.podman_differences import section as podman_section
 
 TARGET = Path(__file__).with_name("COMPATIBILITY.md")
-_GROUPS = {"container": CONTAINER_VERBS, "system": SYSTEM_VERBS, "volume": VOLUME_VERBS}
+_GROUPS = {"container": CONTAINER_VERBS, "image": IMAGE_VERBS, "system": SYSTEM_VERBS, "volume": VOLUME_VERBS}
 _NOT_YET = "not yet"
 # Why a flag answers 125 with its name.
 _REASONS = {

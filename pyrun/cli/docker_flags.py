@@ -65,6 +65,8 @@ FLAGS: dict[str, str] = {
         --cpuset-cpus --cpuset-mems -m/--memory --memory-reservation --memory-swap --pids-limit --restart
     """,
     "container wait": "",
+    "image prune": "-a/--all --filter -f/--force",
+    "image rm": "-f/--force --no-prune --platform",
     "inspect": "-f/--format -s/--size --type",
     "login": "-p/--password --password-stdin -u/--username",
     "logout": "",

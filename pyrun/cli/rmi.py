@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag, unsupported
 from pyrun.cli.errors import report
-from pyrun.errors import ImageNotFoundError, PyrunError
+from pyrun.errors import ImageNotFoundError, InvalidInputError
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -17,29 +17,39 @@ def command() -> Verb:
     return Verb(
         "rmi", execute, usage="IMAGE [IMAGE...]", summary="Remove one or more images",
         params=[
+            flag("-a --all", "Remove all images"),
             flag("-f --force", "Force removal of the image"),
-            *unsupported("--no-prune", "--platform"),
-            argument("images", rest=True),
+            flag("-i --ignore", "Ignore images that do not exist"),
+            flag("--no-prune", "Do not delete untagged parents"),
+            *unsupported("", "--platform"),
+            argument("images", required=False, rest=True),
         ],
     )  # fmt: skip
 
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Remove each image; a failure of one does not stop the others."""
-    from pyrun.engine.rmi import remove_image
+    from pyrun.engine import rmi
 
     names = params["images"]
+    if not names and not params["all"]:
+        raise InvalidInputError("'pyrun rmi' requires at least 1 argument", hint="see `pyrun rmi --help`")
+    if names and params["all"]:
+        raise InvalidInputError("--all takes no images: leave out the names, or --all")
+    if params["all"]:
+        names = rmi.all_ids(session.layout)
     code = 0
-    for name in names:
-        try:
-            removed = remove_image(session.layout, name, force=params["force"])
-        except PyrunError as error:
-            is_forgiven = params["force"] and isinstance(error, ImageNotFoundError)
-            if len(names) == 1 and not is_forgiven:
-                raise
-            failed = report(error, verb="rmi", debug=bool(session.debug))
-            code = code if is_forgiven else failed
-        else:
-            for line in removed.lines:
-                print(line)
+    outcomes = rmi.remove_images(session.layout, names, force=params["force"], prune=not params["no_prune"])
+    for _, removed, error in outcomes:
+        if error is None:
+            print(*removed.lines, sep="\n")
+            continue
+        is_missing = isinstance(error, ImageNotFoundError)
+        if is_missing and params["ignore"]:
+            continue
+        is_forgiven = is_missing and params["force"]
+        if len(names) == 1 and not is_forgiven:
+            raise error
+        failed = report(error, verb="rmi", debug=bool(session.debug))
+        code = code if is_forgiven else failed
     return code

@@ -11,9 +11,10 @@ from pyrun.engine import configuration, events, idmap
 from pyrun.engine.spec import Mounts
 from pyrun.engine.users import User, look_up, wanted
 from pyrun.errors import ImageNotFoundError
+from pyrun.images import resolve
 from pyrun.oci import json
 from pyrun.runtime import engine_ns, state
-from pyrun.store import containers, fsio, new_container
+from pyrun.store import containers, leases, new_container
 from pyrun.store.containers import Created
 
 TYPE_CHECKING = False
@@ -68,19 +69,29 @@ def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
 
         options.secret = secrets.settled(options.secret)
     engine = engine_ns.engine_map()
-    builder = Builder(layout, options, engine, image_of(layout, options, engine))
-    if options.replace:
-        from pyrun.engine import rm
+    image, lease = leased_image(layout, options, engine)
+    with lease:
+        builder = Builder(layout, options, engine, image)
+        if options.replace:
+            from pyrun.engine import rm
 
-        rm.remove_namesake(layout, options.name)
-    builder.stays = stays
-    return builder.create()
+            rm.remove_namesake(layout, options.name)
+        builder.stays = stays
+        return builder.create()
+
+
+def leased_image(layout: Layout, options: RunOptions, engine: EngineMap) -> tuple[dict[str, Any], leases.Lease]:
+    """Return the image's record, and a lease that keeps it until its container is there. Raises: as `image_of`."""
+    while True:
+        image = image_of(layout, options, engine)
+        lease = leases.acquire(layout, [image["manifest"]])
+        if resolve.is_whole(layout, image, engine.form):
+            return image, lease
+        lease.release()  # removed since it was found: it is pulled again, or there is no such image
 
 
 def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str, Any]:
     """Return the image's record, pulled first if it must be, with its layers in the form that the engine needs."""
-    from pyrun.images import resolve
-
     if options.pull != "always":
         try:
             record = resolve.resolve_image(layout, options.image)
@@ -176,7 +187,6 @@ class Builder:
 
     def _write(self, args: list[str], decided_mounts: Mounts) -> Created:
         from pyrun.engine import networking
-        from pyrun.images import resolve
 
         options, image = self.options, self.image
         network = networking.decide(options, image, self.layout.socket(self.id) + ".net", starts=not self.stays)
@@ -193,12 +203,8 @@ class Builder:
         if self.stays:
             files[containers.STAYS] = b""
         files |= self.restart
-        # A collector (rmi, prune) has either not begun or has finished: the container holds the image from here on.
-        with fsio.FileLock(self.layout.gc_lock, exclusive=False):
-            if not resolve.has_layers(self.layout, image, self.map.form):
-                raise ImageNotFoundError(options.image, hint="it was removed just now; `pyrun pull` fetches it again")
-            put = new_container.create if options.name else new_container.create_unnamed
-            put(self.layout, record, files)
+        put = new_container.create if options.name else new_container.create_unnamed
+        put(self.layout, record, files)
         events.container(self.layout, "create", record)
         return Created(self.id, self.directory, record, (config, rootfs))
 

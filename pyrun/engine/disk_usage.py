@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from pyrun.store.layout import Layout
 
-_AT_ONCE = 500  # paths of one helper: execve(2) takes 2 MB of arguments, or a quarter of the stack's limit
-
 
 class Usage(NamedTuple):
     """Bytes."""
@@ -29,8 +27,8 @@ def measure(layout: Layout, paths: Sequence[str]) -> list[Usage]:
     from pyrun.layers import pyrun_tree
 
     found: list[Usage] = []
-    for first in range(0, len(paths), _AT_ONCE):
-        part = paths[first : first + _AT_ONCE]
+    for first in range(0, len(paths), namespace.AT_ONCE):
+        part = paths[first : first + namespace.AT_ONCE]
         report = pyrun_tree.run(["usage", *part], spawn=namespace.spawner(layout), what=part[0])
         found += [Usage(report.number(f"{place}.disk"), report.number(f"{place}.size")) for place in range(len(part))]
     return found

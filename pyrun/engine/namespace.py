@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 
+AT_ONCE = 500  # paths of one helper: execve(2) takes 2 MB of arguments, or a quarter of the stack's limit
+
+
 def register(layout: Layout) -> None:
     """Let the store remove, from now on, what this process itself may not."""
-    trees.register_remover(lambda path: remove(layout, path))
+    trees.register_remover(lambda paths: remove(layout, paths))
 
 
-def remove(layout: Layout, path: str) -> None:
-    """Remove a tree in the engine namespace. Raises: SyscallError."""
+def remove(layout: Layout, paths: Sequence[str]) -> None:
+    """Remove trees in the engine namespace. Raises: SyscallError."""
     from pyrun.layers import pyrun_tree
 
-    pyrun_tree.run(["remove", path], spawn=spawner(layout), what=path)
+    for first in range(0, len(paths), AT_ONCE):
+        pyrun_tree.run(["remove", *paths[first : first + AT_ONCE]], spawn=spawner(layout), what=paths[first])
 
 
 def copy(layout: Layout, source: str, target: str, *options: str) -> None:

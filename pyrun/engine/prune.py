@@ -6,7 +6,7 @@ what came into use meanwhile stays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrun.engine import events
 from pyrun.engine.disk_usage import measure, writable_sizes
@@ -17,6 +17,7 @@ from pyrun.errors import ConflictError, NotFoundError, StoreBusyError, StoreCorr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
 
@@ -89,52 +90,65 @@ def prune_volumes(layout: Layout, conditions: Conditions, *, all: bool) -> Prune
 
 
 def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned:
-    """Remove the images without a name, or ``all`` that no container was made of. ``removed``: as rmi's lines.
+    """Remove the images without a tag, or ``all``, that no container is made of. ``removed``: as rmi's lines.
 
-    With ``all`` also the blobs that are half fetched and nobody is fetching now.
+    With it goes whatever crashes have left; with ``all`` and no other condition also the blobs that are half fetched
+    and that nobody is fetching now. The bytes are those of the disk, measured before they go.
     """
-    from pyrun.engine.image_inspect import image_inspect
-    from pyrun.engine.images import list_images
-    from pyrun.engine.rmi import remove_image
-    from pyrun.store import partials
+    from pyrun.engine import image_removal, namespace
+    from pyrun.store import partials, sweep, trees
 
-    before = _images_disk(layout)
-    used = _used_manifests(layout)
-    removed: list[str] = []
-    for image in list_images(layout):
-        if image.manifest in used or not (all or not image.tag):
-            continue
-        labels: dict[str, Any] = image_inspect(layout, image.id)["Config"]["Labels"] or {} if conditions.labels else {}
-        if not conditions.hold(image.created, labels):
-            continue
-        try:
-            name = f"{image.repository}:{image.tag}" if image.tag else image.id
-            lines = remove_image(layout, name).lines
-        except (NotFoundError, ConflictError):
-            continue
-        removed += [f"{line[0].lower()}{line[1:]}" for line in lines]
+    namespace.register(layout)
+    outcome: list[image_removal.Removed] = []
+
+    def choose(found: list[Entry], users: image_removal.Users) -> tuple[list[Entry], list[image_removal.Removed]]:
+        outcome.clear()
+        for same in _by_manifest(found):
+            if (image_removal.tags(same) and not all) or users.of({same[0]["digest"]}):
+                continue
+            if _is_meant(layout, same[0], conditions):
+                outcome.append(image_removal.Removed(image_removal.image_id(same[0])))
+                found = image_removal.delete(layout, found, same, outcome[-1])
+        return found, outcome
+
+    collected = image_removal.take(layout, choose)
+    gone = [*sweep.leftovers(layout), *(partials.idle(layout) if all and conditions == Conditions() else ())]
+    reclaimed = sum(usage.disk for usage in measure(layout, gone))
+    trees.remove_all(collected.graves)
+    sweep.sweep(layout)
     if all and conditions == Conditions():
         partials.prune(layout)
-    return _told(layout, "image", Pruned(removed, max(before - _images_disk(layout), 0)))
+    removed = [f"{line[0].lower()}{line[1:]}" for item in outcome for line in item.lines]
+    named = {layer for item in outcome for layer in item.layers}
+    removed += [f"deleted: {layer}" for layer in collected.layers if layer not in named]
+    return _told(layout, "image", Pruned(removed, reclaimed))
+
+
+def _by_manifest(found: list[Entry]) -> list[list[Entry]]:
+    """Return the entries of each image, newest image first."""
+    from pyrun.store import index
+
+    groups: dict[str, list[Entry]] = {}
+    for entry in found:
+        groups.setdefault(entry["digest"], []).append(entry)
+    return sorted(groups.values(), key=lambda same: index.notes_of(same[0]).get(index.CREATED, ""), reverse=True)
+
+
+def _is_meant(layout: Layout, entry: Entry, conditions: Conditions) -> bool:
+    from pyrun.errors import ImageNotFoundError
+    from pyrun.images.resolve import load_record
+    from pyrun.store import index
+
+    labels: dict[str, str] = {}
+    if conditions.labels or conditions.no_labels:
+        try:
+            labels = load_record(layout, entry["digest"])["labels"]
+        except (ImageNotFoundError, StoreCorruptError):
+            return False  # what cannot be read cannot be judged
+    return conditions.hold(index.notes_of(entry).get(index.CREATED, ""), labels)
 
 
 def _told(layout: Layout, kind: str, pruned: Pruned) -> Pruned:
     """Record docker's event of a prune, whether anything went or not."""
     events.emit(layout, kind, "prune", "", {"reclaimed": str(pruned.reclaimed)})
     return pruned
-
-
-def _images_disk(layout: Layout) -> int:
-    return sum(usage.disk for usage in measure(layout, [layout.layers, layout.blobs, layout.images, layout.partials]))
-
-
-def _used_manifests(layout: Layout) -> set[str]:
-    from pyrun.store import containers
-
-    used = set()
-    for _, directory in containers.list(layout):
-        try:
-            used.add(containers.load_listed(directory)["manifest"])
-        except (NotFoundError, StoreCorruptError, KeyError):
-            continue
-    return used

@@ -1,133 +1,200 @@
-"""The verb rmi: take a name from an image, and the image with its last one.
+"""The verb rmi: take a name from an image, and the image with its last one, by docker's rules.
 
-It must not know how garbage is found (`store/gc.py`). Check and change happen under the exclusive gc.lock, so that no
-container can appear in between. Cold.
+It must not know how garbage is found, nor print. Several images are one collection: what they need is looked at once.
 """
 
 from __future__ import annotations
 
-import os
-
-from pyrun.engine import events, namespace
-from pyrun.errors import (
-    ConflictError,
-    ContainerNotFoundError,
-    ImageInUseError,
-    StorageFullError,
-    StoreCorruptError,
-)
+from pyrun.engine import image_removal, namespace
+from pyrun.engine.image_removal import Removed
+from pyrun.errors import ConflictError, ImageInUseError, InvalidReferenceError, PyrunError
 from pyrun.images import resolve
 from pyrun.oci import reference as references
 from pyrun.runtime import state
-from pyrun.store import containers, gc, index, trees
+from pyrun.store import index, trees
 from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyrun.engine.image_removal import Users
+    from pyrun.engine.together import Outcome
     from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
 
-class RemovedImage:
-    """What rmi did, as docker prints it: ``Untagged: NAME`` for each name, ``Deleted: DIGEST`` for what is gone."""
+def remove_image(layout: Layout, text: str, *, force: bool = False, prune: bool = True) -> Removed:
+    """Remove a tag; with it the image, if no other name has it. By id: the image and its only name.
 
-    __slots__ = ("deleted", "image_id", "untagged")
-
-    def __init__(self) -> None:
-        self.image_id = ""
-        self.untagged: list[str] = []
-        self.deleted: list[str] = []
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines to print, in order."""
-        return [f"Untagged: {name}" for name in self.untagged] + [f"Deleted: {digest}" for digest in self.deleted]
+    Raises: as `remove_images` reports.
+    """
+    ((_, removed, error),) = remove_images(layout, [text], force=force, prune=prune)
+    if error is not None:
+        raise error
+    assert isinstance(removed, Removed)
+    return removed
 
 
-def remove_image(layout: Layout, text: str, *, force: bool = False) -> RemovedImage:
-    """Remove a tag; with it the image, if no other tag has it. By id: the image and its only tag.
+def remove_images(layout: Layout, texts: Sequence[str], *, force: bool = False, prune: bool = True) -> list[Outcome]:
+    """Remove each; return for each what went (`Removed`) or why it stays.
 
-    Raises: ImageNotFoundError; ImageInUseError (a stopped container too; with ``force`` only a running one);
-    ConflictError (an id with tags in several repositories, without ``force``).
+    ``prune``: with an image also those below it that have no name, no container and nothing else above them.
+    Errors: ImageNotFoundError; InvalidInputError (ambiguous id); ImageInUseError (a stopped container too; with
+    ``force`` only a running one, asked by id); ConflictError (an id with several names, without ``force``).
     """
     namespace.register(layout)
-    result = RemovedImage()
+    outcomes: list[Outcome] = []
 
-    def check_and_untag() -> None:
-        index.update(layout, lambda found: _without(layout, found, text, force, result))
+    def choose(found: list[Entry], users: Users) -> tuple[list[Entry], list[Removed]]:
+        outcomes.clear()
+        for text in texts:
+            one = _Removal(layout, found, text, users, force=force, prune=prune)
+            try:
+                found = one.left()
+                outcomes.append((text, one.removed, None))
+            except PyrunError as error:
+                outcomes.append((text, None, error))
+        return found, [removed for _, removed, _ in outcomes if removed is not None]
 
-    image_ids = {entry["digest"]: index.notes_of(entry).get(index.CONFIG, "") for entry in index.entries(layout)}
-    try:
-        collected = gc.collect(layout, check_and_untag)
-    except StorageFullError:
-        # Who wants to free space must not need some: the caches may go at any time.
-        for name in os.listdir(layout.cache):
-            trees.remove_tree(f"{layout.cache}/{name}")
-        result.untagged.clear()
-        collected = gc.collect(layout, check_and_untag)
-    # docker names an image by its config here, too.
-    gone = [image_ids.get(manifest) or manifest for manifest in collected.images]
-    result.deleted += [*gone, *collected.layers]
-    for _ in result.untagged:
-        events.image(layout, "untag", result.image_id, result.image_id)
-    for image_id in gone:
-        events.image(layout, "delete", image_id, image_id)
+    collected = image_removal.take(layout, choose)
+    trees.remove_all(collected.graves)
     sweep(layout)
-    return result
+    return outcomes
 
 
-def _without(
-    layout: Layout,
-    found: list[Entry],
-    text: str,
-    force: bool,
-    result: RemovedImage,
-) -> list[Entry]:
-    """Return the index without what ``text`` names. Raises: as `remove_image`."""
-    entry = resolve.find_in(found, text)
-    result.image_id = index.notes_of(entry).get(index.CONFIG) or entry["digest"]
-    same = [other for other in found if other["digest"] == entry["digest"]]
-    name = _name_meant(text, entry)
-    if name and len(same) > 1:
-        result.untagged.append(references.parse_normalized(name).familiar)
-        return index.remove_tag(found, name)
-    if not name and not force:
-        _refuse_many_names(text, same)
-    _refuse_used(layout, text, entry["digest"], force)
-    for other in same:
-        if index.ref_name(other):
-            result.untagged.append(references.parse_normalized(index.ref_name(other)).familiar)
-    for item in index.notes_of(entry).get(index.REPO_DIGESTS, "").split():
-        result.untagged.append(references.parse_normalized(item).familiar)
-    return [other for other in found if other["digest"] != entry["digest"]]
+def all_ids(layout: Layout) -> list[str]:
+    """Return the ids of all images, once each."""
+    return [*dict.fromkeys(map(image_removal.image_id, index.entries(layout)))]
 
 
-def _name_meant(text: str, entry: Entry) -> str:
-    """Return the tag that ``text`` is, or nothing if it is an id or a digest."""
+class _Removal:
+    """One argument: what it names in the index, and what is left without it."""
+
+    def __init__(
+        self, layout: Layout, found: list[Entry], text: str, users: Users, *, force: bool, prune: bool
+    ) -> None:
+        self._layout = layout
+        self._found = found
+        self._text = text
+        self._users = users
+        self._force = force
+        self._prune = prune
+        self.removed = Removed("")
+
+    def left(self) -> list[Entry]:
+        """Return the index without what is named. Raises: as `remove_images` reports."""
+        entry = resolve.find_in(self._found, self._text)
+        main = self.removed = Removed(image_removal.image_id(entry))
+        tag, digest = _name_meant(self._text, entry)
+        if not tag and not digest:
+            same = [other for other in self._found if image_removal.image_id(other) == main.image_id]
+            self._check_id(same, main.image_id)
+            return self._without(same)
+        same = [other for other in self._found if other["digest"] == entry["digest"]]
+        user = self._first_user(same)
+        if user and not self._force and _is_single(image_removal.tags(same), image_removal.digests(same)):
+            raise ImageInUseError.by_reference(self._text, user[0], user[1], main.image_id, running=_is_up(user))
+        rest = self._untag(same, tag, digest)
+        if image_removal.tags(rest) or image_removal.digests(rest):
+            return self._with(rest)
+        # docker: a forced removal takes the last name also from what runs; the image itself stays, without one.
+        if any(_is_up(user) for user in self._users.of({entry["digest"]})):
+            return self._with(rest)
+        return self._without(rest)
+
+    def _check_id(self, same: list[Entry], image_id: str) -> None:
+        """Refuse what docker refuses: it runs; or, without force, it has several names or a stopped container."""
+        tags, digests = image_removal.tags(same), image_removal.digests(same)
+        users = self._users.of({entry["digest"] for entry in same})
+        for user in users:
+            if _is_up(user):
+                raise ImageInUseError.by_id(image_id, user[0], user[1], running=True)
+        if (tags or digests) and not self._force and not _is_single(tags, digests):
+            names = ", ".join(map(image_removal.familiar, sorted([*tags, *digests])))
+            raise ConflictError(
+                f"conflict: unable to delete {_short(image_id)} (must be forced)"
+                " - image is referenced in multiple repositories",
+                hint=f"its names are {names}: remove one of them, or all with -f",
+            )
+        if users and not self._force:
+            raise ImageInUseError.by_id(image_id, users[0][0], users[0][1], running=False)
+
+    def _first_user(self, same: list[Entry]) -> tuple[str, str, str] | None:
+        return next(iter(self._users.of({entry["digest"] for entry in same})), None)
+
+    def _untag(self, same: list[Entry], tag: str, digest: str) -> list[Entry]:
+        """Return an image's entries without a tag, or without the digests of a repository.
+
+        With the last tag of a repository its digests go as well.
+        """
+        tags, digests = image_removal.tags(same), image_removal.digests(same)
+        lost = [tag] if tag else []
+        repository = tag.rpartition(":")[0] or digest.partition("@")[0]
+        if digest or not any(name.rpartition(":")[0] == repository for name in tags if name != tag):
+            lost += [item for item in digests if item.partition("@")[0] == repository]
+        self.removed.untagged += map(image_removal.familiar, lost)
+        kept = " ".join(item for item in digests if item not in lost)
+        rest = index.remove_tag(same, tag) if tag else same
+        return [_with_digests(entry, kept) for entry in rest]
+
+    def _with(self, rest: list[Entry]) -> list[Entry]:
+        digest = rest[0]["digest"]
+        return [*(entry for entry in self._found if entry["digest"] != digest), *rest]
+
+    def _without(self, same: list[Entry]) -> list[Entry]:
+        layers = [image_removal.diff_ids(self._layout, entry["digest"]) for entry in same]
+        left = image_removal.delete(self._layout, self._found, same, self.removed)
+        if self._prune and any(not index.ref_name(entry) for entry in left):
+            left = self._without_parents(left, max(layers, key=len, default=[]))
+        return left
+
+    def _without_parents(self, left: list[Entry], layers: list[str]) -> list[Entry]:
+        """Remove the images without any name on whose layers the removed one was built, if nothing else needs them."""
+        of = {entry["digest"]: image_removal.diff_ids(self._layout, entry["digest"]) for entry in left}
+        below = [entry for entry in left if _is_below(of[entry["digest"]], layers)]
+        for parent in sorted(below, key=lambda entry: len(of[entry["digest"]]), reverse=True):
+            own = of[parent["digest"]]
+            has_name = index.ref_name(parent) or image_removal.digests([parent])
+            has_child = any(_is_below(own, of[entry["digest"]]) for entry in left)
+            if has_name or has_child or self._users.of({parent["digest"]}):
+                break  # docker goes up from child to parent and ends at the first that stays
+            self.removed.parents.append(Removed(image_removal.image_id(parent)))
+            left = image_removal.delete(self._layout, left, [parent], self.removed.parents[-1])
+        return left
+
+
+def _name_meant(text: str, entry: Entry) -> tuple[str, str]:
+    """Return the tag, or the NAME@DIGEST, that ``text`` is; two empty strings if it is an id, or its beginning."""
     name = index.ref_name(entry)
-    return name if name and resolve.is_named(text, name) else ""
+    try:
+        wanted = references.parse_normalized(text)
+    except InvalidReferenceError:
+        return "", ""  # 64 hexadecimal digits
+    if wanted.digest:
+        whole = f"{wanted.name}@{wanted.digest}"
+        return "", whole if whole in image_removal.digests([entry]) else ""
+    return (name, "") if name and resolve.is_named(text, name) else ("", "")
 
 
-def _refuse_many_names(text: str, same: list[Entry]) -> None:
-    repositories = {index.ref_name(other).rpartition(":")[0] for other in same if index.ref_name(other)}
-    if len(repositories) > 1 or len([other for other in same if index.ref_name(other)]) > 1:
-        raise ConflictError(
-            f"cannot remove image: {text}: it has several names: "
-            + ", ".join(sorted(references.parse_normalized(index.ref_name(other)).familiar for other in same)),
-            hint="remove one name, or all of them with -f",
-        )
+def _is_single(tags: Sequence[str], digests: Sequence[str]) -> bool:
+    """Say whether all names of an image are in one repository, and at most one of them is a tag: docker's rule."""
+    repositories = {item.partition("@")[0] for item in digests} | {name.rpartition(":")[0] for name in tags}
+    return len(tags) <= 1 and len(repositories) == 1
 
 
-def _refuse_used(layout: Layout, text: str, manifest: str, force: bool) -> None:
-    stopped = ""
-    for container_id, path in containers.list(layout):
-        try:
-            if containers.load(path).get("manifest") != manifest:
-                continue
-        except (ContainerNotFoundError, StoreCorruptError):
-            continue  # removed meanwhile, or unreadable: `rm -f` is what it waits for
-        if state.status(path).is_up:
-            raise ImageInUseError(text, container_id, running=True)
-        stopped = stopped or container_id
-    if stopped and not force:
-        raise ImageInUseError(text, stopped, running=False)
+def _is_below(layers: Sequence[str], others: Sequence[str]) -> bool:
+    return len(layers) < len(others) and [*others[: len(layers)]] == [*layers]
+
+
+def _is_up(user: tuple[str, str, str]) -> bool:
+    return state.status(user[2]).is_up
+
+
+def _with_digests(entry: Entry, digests: str) -> Entry:
+    notes = {key: value for key, value in index.notes_of(entry).items() if key != index.REPO_DIGESTS}
+    return {**entry, "annotations": notes | ({index.REPO_DIGESTS: digests} if digests else {})}
+
+
+def _short(image_id: str) -> str:
+    return image_id.partition(":")[2][:12]

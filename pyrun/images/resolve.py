@@ -55,6 +55,11 @@ def has_layers(layout: Layout, record: dict[str, Any], form: str) -> bool:
     return all(os.path.isdir(layout.layer(layer["diff_id"], form)) for layer in record["layers"])
 
 
+def is_whole(layout: Layout, record: dict[str, Any], form: str) -> bool:
+    """Say whether an image's record and all its layers in a form are (still) there."""
+    return os.path.exists(layout.image(record["manifest"])) and has_layers(layout, record, form)
+
+
 def find_entry(layout: Layout, text: str) -> Entry:
     """Return the entry of index.json that ``text`` names. Raises: as `resolve_image`."""
     return find_in(index.entries(layout), text)

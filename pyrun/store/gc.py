@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import PyrunError, is_no_answer
+from pyrun.errors import ContainerNotFoundError, StoreCorruptError, is_no_answer
 from pyrun.oci import json
 from pyrun.store import containers, fsio, index, leases, manifest_lists, owner, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from pyrun.store.layout import Layout
 
@@ -22,14 +23,15 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 
 class Collected:
-    """What a collection took: digests of manifests, of blobs and layers (diff_ids)."""
+    """What a collection took: digests of manifests, of blobs and layers (diff_ids); ``graves``: where it is now."""
 
-    __slots__ = ("blobs", "images", "layers")
+    __slots__ = ("blobs", "graves", "images", "layers")
 
     def __init__(self) -> None:
         self.images: list[str] = []
         self.blobs: list[str] = []
         self.layers: list[str] = []
+        self.graves: list[str] = []
 
 
 def collect(layout: Layout, before: Callable[[], None] | None = None) -> Collected:
@@ -37,8 +39,15 @@ def collect(layout: Layout, before: Callable[[], None] | None = None) -> Collect
 
     Crash-safe at any instant: a half-done sweep leaves garbage that the next one finds.
     """
+    collected = bury(layout, before)
+    trees.remove_all(collected.graves)
+    return collected
+
+
+def bury(layout: Layout, before: Callable[[], None] | None = None) -> Collected:
+    """Do as `collect`, and leave what was taken in trash/, to be measured and removed by the caller."""
     collected = Collected()
-    graves: list[str] = []
+    graves = collected.graves
     with fsio.FileLock(layout.gc_lock, exclusive=True):
         if before is not None:
             before()
@@ -53,8 +62,6 @@ def collect(layout: Layout, before: Callable[[], None] | None = None) -> Collect
         for path, digest in _digests_below(layout.blobs):
             if digest not in alive:
                 _bury(layout, path, graves, collected.blobs, digest)
-    for grave in graves:
-        trees.remove_tree(grave)
     return collected
 
 
@@ -64,6 +71,7 @@ def needed(layout: Layout) -> set[str]:
 
 
 def _mark(layout: Layout) -> set[str]:
+    # Leases before containers: whoever makes one releases the lease when it is in place.
     alive = leases.held(layout)
     manifests = manifest_lists.local_manifests(layout)
     for entry in index.entries(layout):
@@ -72,9 +80,11 @@ def _mark(layout: Layout) -> set[str]:
         alive.update(notes[key] for key in (index.ORIGINAL, index.SOURCE_INDEX, index.CONFIG) if key in notes)
     for _, path in containers.list(layout):
         try:
-            manifests.add(containers.load(path).get("manifest") or "")
-        except PyrunError:
-            continue  # removed meanwhile, or unreadable: its lower directories cannot be known
+            manifests.add(containers.load_listed(path).get("manifest") or "")
+        except ContainerNotFoundError:
+            continue  # removed meanwhile
+        except StoreCorruptError:
+            alive.update(_layers_of_bundle(layout, path))
     # A lease may name manifests too: what they need is needed.
     for manifest in manifests | alive:
         alive.add(manifest)
@@ -95,17 +105,45 @@ def _needs(layout: Layout, manifest: str) -> set[str]:
     except OSError as error:
         if is_no_answer(error):
             raise  # what it needs would be taken for garbage
+    document = _document(layout, manifest)
     try:
-        if os.stat(layout.blob(manifest)).st_size > MAX_MANIFEST_BYTES:
-            return set()  # a layer that a lease names
-        document = json.loads(fsio.read_bytes(layout.blob(manifest)))
-        return {item["digest"] for item in [document["config"], *document["layers"]]}
-    except (ValueError, KeyError, TypeError):
+        found = {item["digest"] for item in [document["config"], *document["layers"]]}
+        config = _document(layout, document["config"]["digest"])
+    except (KeyError, TypeError):
+        return set()  # a layer that a lease names
+    try:
+        found.update(config["rootfs"]["diff_ids"])
+    except (KeyError, TypeError):
+        pass  # another kind of artifact: it has no layers that are unpacked
+    return found
+
+
+def _document(layout: Layout, digest: str) -> Any:
+    """Return a small blob that is JSON, else None."""
+    try:
+        if os.stat(layout.blob(digest)).st_size > MAX_MANIFEST_BYTES:
+            return None
+        return json.loads(fsio.read_bytes(layout.blob(digest)))
+    except ValueError:
+        return None
+    except OSError as error:
+        if is_no_answer(error):
+            raise
+        return None
+
+
+def _layers_of_bundle(layout: Layout, container: str) -> set[str]:
+    """Return the layers that a container with a damaged record is mounted from: it may be running."""
+    try:
+        lowerdirs = json.loads(fsio.read_bytes(f"{container}/rootfs.json"))["lowerdirs"]
+        names = [path.removeprefix(f"{layout.layers}/").split("/") for path in lowerdirs]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return set()
     except OSError as error:
         if is_no_answer(error):
             raise
         return set()
+    return {":".join(name[:2]) for name in names}
 
 
 def _digests_below(parent: str) -> list[tuple[str, str]]:

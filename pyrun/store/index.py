@@ -57,15 +57,18 @@ def ref_name(entry: Entry) -> str:
     return notes_of(entry).get(REF_NAME, "")
 
 
-def update(layout: Layout, change: Callable[[list[Entry]], list[Entry]]) -> None:
+def update(layout: Layout, change: Callable[[list[Entry]], list[Entry] | None]) -> None:
     """Re-read, change, write and rename under the lock; ``change`` may alter the list it gets and returns the new one.
 
-    Where tags moved is appended to refs.log. Raises: StorageFullError; whatever ``change`` raises (nothing is written).
+    None: nothing is to be written. Where tags moved is appended to refs.log.
+    Raises: StorageFullError; whatever ``change`` raises (nothing is written).
     """
     with fsio.FileLock(layout.index_lock, exclusive=True):
         before = entries(layout)
         old = _tags(before)
         after = change(before)
+        if after is None:
+            return
         document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": after}
         data = json.dumps(document).encode("ascii")
         fsio.write_atomic(layout.index, data, temporary=f"{layout.tmp}/{owner.token()}", mode=0o644)

@@ -131,17 +131,28 @@ def sweep(layout: Layout) -> None:
     _remove(layout, lambda path, digest: _age(path) > STALE_SECONDS or blobs.exists(layout, digest))
 
 
+def idle(layout: Layout) -> list[str]:
+    """Return the paths of those that nobody is at work on."""
+    found = []
+    for name in _names(layout):
+        path = f"{layout.partials}/{name}"
+        try:
+            fd = fsio.try_lock(path)
+        except FileNotFoundError:
+            continue
+        if fd >= 0:
+            os.close(fd)
+            found.append(path)
+    return found
+
+
 def prune(layout: Layout) -> None:
     """Remove all that nobody is at work on."""
     _remove(layout, lambda path, digest: True)
 
 
 def _remove(layout: Layout, is_to_go: Callable[[str, str], bool]) -> None:
-    try:
-        names = os.listdir(layout.partials)
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in _names(layout):
         path = f"{layout.partials}/{name}"
         if not is_to_go(path, f"sha256:{name}"):
             continue
@@ -153,6 +164,13 @@ def _remove(layout: Layout, is_to_go: Callable[[str, str], bool]) -> None:
             if _is_named(fd, path):
                 fsio.unlink_quietly(path)
             os.close(fd)
+
+
+def _names(layout: Layout) -> list[str]:
+    try:
+        return os.listdir(layout.partials)
+    except FileNotFoundError:
+        return []  # a store of before
 
 
 def _open(path: str) -> int:

@@ -43,6 +43,14 @@ def sweep(layout: Layout) -> list[PyrunError]:
     return failures
 
 
+def leftovers(layout: Layout) -> list[str]:
+    """Return the files and trees that `sweep` removes now, other than containers and volumes: trash, dead work."""
+    found = [f"{layout.trash}/{name}" for name in _names_in(layout.trash)]
+    for parent in (layout.tmp, layout.leases):
+        found += [f"{parent}/{name}" for name in _names_in(parent) if owner.is_dead(name)]
+    return found
+
+
 def _remove(path: str, failures: list[PyrunError]) -> None:
     try:
         trees.remove_tree(path)

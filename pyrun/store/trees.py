@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyrun.store.layout import Layout
 
-_remover: Callable[[str], None] | None = None
+_remover: Callable[[Sequence[str]], None] | None = None
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # How deep this process goes: each level takes a descriptor and two frames. A container makes its directories as deep as
 # it likes; the registered remover has no such limit.
@@ -26,8 +26,8 @@ _DEPTH = 100
 _THREADS = 8
 
 
-def register_remover(remover: Callable[[str], None] | None) -> None:
-    """Say how to remove a tree that this process may not: ``remover(path)`` removes it whole or raises."""
+def register_remover(remover: Callable[[Sequence[str]], None] | None) -> None:
+    """Say how to remove trees that this process may not: ``remover(paths)`` removes them whole or raises."""
     global _remover
     _remover = remover
 
@@ -49,7 +49,28 @@ def remove_tree(path: str) -> None:
                 path=path,
                 hint="it holds files of subordinate ids, or very deep directories; remove it as root",
             ) from error
-        _remover(path)
+        _remover([path])
+
+
+def remove_all(paths: Sequence[str]) -> None:
+    """Remove files and large trees: the trees with the registered remover, which is native, all at once.
+
+    Raises: as `remove_tree`, for the first that stays.
+    """
+    if _remover is None:
+        for path in paths:
+            remove_tree(path)
+        return
+    directories = []
+    for path in paths:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            directories.append(path)
+    if directories:
+        _remover(directories)
 
 
 def remove_trees(paths: Sequence[str]) -> None:

@@ -47,6 +47,11 @@ SETUPS = {
     "paused": (("run", "-d", "--name", "victim", *NONE, "IMAGE", "sleep", MARKER), ("pause", "victim")),
     "exited": (("run", "--name", "victim", *NONE, "IMAGE", "true"),),
     "tagged": (("tag", "IMAGE", "other:1"),),
+    "dangling": (
+        ("run", "--name", "victim", *NONE, "IMAGE", "touch", "/new"),
+        ("commit", "victim"),
+        ("rm", "victim"),
+    ),
     "volume": (("volume", "create", "other"),),
 }
 WRITE = 6  # what changes something is killed so much more often
@@ -70,6 +75,7 @@ CASES = {
     "cp out": Case(("cp", "victim:/etc", "TARGET"), "exited", ("exited",)),
     "tag": Case(("tag", "IMAGE", "other:1"), "", ("",), (0,), WRITE),
     "rmi": Case(("rmi", "other:1"), "tagged", ("",), (0, 1), WRITE),
+    "image prune": Case(("image", "prune", "-f"), "dangling", ("",), (0,), WRITE),
     "container prune": Case(("container", "prune", "-f"), "exited", ("", "exited"), (0,), WRITE),
     "system prune": Case(("system", "prune", "-f", "--volumes"), "exited", ("", "exited"), (0,), WRITE),
     "volume create": Case(("volume", "create", "other"), "", ("",), (0,), WRITE),
@@ -97,9 +103,16 @@ CASES = {
     "image-inspect": Case(("image-inspect", "IMAGE"), "", ("",)),
     "info": Case(("info",), "", ("",)),
 }  # fmt: skip
-GROUPS = {"container": app.CONTAINER_VERBS, "system": app.SYSTEM_VERBS, "volume": app.VOLUME_VERBS}
+GROUPS = {
+    "container": app.CONTAINER_VERBS,
+    "image": app.IMAGE_VERBS,
+    "system": app.SYSTEM_VERBS,
+    "volume": app.VOLUME_VERBS,
+}
 # pull: test_kill_instants.py. container_inspect: as inspect. The others know no container and no image.
 NOT_HERE = {"pull", "container_inspect", "login", "logout", "version"}
+# These talk to a registry alone, or read and write archives, where they publish as `pull` does.
+NOT_HERE |= {"search", "push", "save", "load", "import_image"}
 
 
 def test_every_verb_is_killed() -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +25,9 @@ from pyrun.store import containers, fsio, names, new_container, owner, record_ch
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
 from pyrun.store.version import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @pytest.fixture
@@ -434,7 +438,7 @@ def test_deep_directories_are_left_to_the_remover(tmp_path: Path) -> None:
     tree = str(tmp_path / "tree")
     _deep_tree(tree, 2000)
     seen: list[str] = []
-    trees.register_remover(seen.append)
+    trees.register_remover(seen.extend)
     try:
         trees.remove_tree(tree)
     finally:
@@ -446,7 +450,7 @@ def test_deep_directories_are_left_to_the_remover(tmp_path: Path) -> None:
 
 
 def test_sweep_goes_on_where_a_tree_cannot_be_removed(layout: Layout) -> None:
-    def refuse(path: str) -> None:
+    def refuse(paths: Sequence[str]) -> None:
         raise FeatureMissingError("user namespaces", "forbidden since")
 
     _deep_tree(f"{layout.trash}/deep", 300)
