@@ -11,60 +11,30 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from contextlib import closing
 
-from pyrun.errors import DigestMismatchError, IntegrityError, PyrunError, SizeMismatchError, StoreError
-from pyrun.layers import patch, unpack
-from pyrun.oci import digest as digests
-from pyrun.store import blobs, fsio, owner, partials, trees
+from pyrun.engine.fetch_layer import CancelledError, LayerStage, Staged
+from pyrun.errors import StoreError
+from pyrun.layers import patch
+from pyrun.store import blobs, fsio, owner, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
-    from typing import Protocol, Self
+    from typing import Self
 
+    from pyrun.engine.fetch_layer import Source
     from pyrun.layers.pyrun_tree import Spawn
     from pyrun.oci.descriptor import Descriptor
     from pyrun.store.layout import Layout
-    from pyrun.store.partials import Partial
 
     Progress = Callable[[str, str, int], None]
 
-    class Source(Protocol):
-        """Where blobs come from: a registry, or another layout."""
-
-        def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
-            """Give the bytes of a blob from ``offset`` on; the reader verifies them."""
-
+__all__ = ["Fetch", "Staged"]
 
 WORKERS = 4  # two keep two cores busy with inflating; four hide the latency of a registry that is far away
-CHUNK_BYTES = 1 << 18
-WAIT_SECONDS = (
-    0.02  # between two looks at a blob that another pull is fetching: fcntl(2) cannot be told to stop waiting
-)
-
-
-class CancelledError(Exception):
-    """Another layer failed: this one stops."""
-
-
-class Staged:
-    """One layer without a name: ``tree`` and ``blob`` are below tmp/, a blob that is fetched is ``partial``.
-
-    Each is empty where the store has it already.
-    """
-
-    __slots__ = ("blob", "descriptor", "diff_id", "is_told", "partial", "tree", "unpacked_bytes")
-
-    def __init__(self, descriptor: Descriptor, diff_id: str) -> None:
-        self.descriptor = descriptor
-        self.diff_id = diff_id
-        self.blob = ""
-        self.tree = ""
-        self.partial: Partial | None = None
-        self.unpacked_bytes = 0
-        self.is_told = False  # that it waits
+# Between two looks at a blob that another pull is fetching: fcntl(2) cannot be told to stop waiting.
+WAIT_SECONDS = 0.02
 
 
 class Fetch:
@@ -79,8 +49,8 @@ class Fetch:
         self._source = source
         self._form = form
         self._spawn = spawn
-        self._progress = progress
         self._cancelled = threading.Event()
+        self._layers = LayerStage(layout, source, form, spawn, progress, self._cancelled)
         self._lock = threading.Lock()
         self._errors: list[BaseException] = []
         self._staged: list[Staged] = []
@@ -119,7 +89,7 @@ class Fetch:
             for worker in workers:
                 worker.join()
         except BaseException:  # Ctrl-C: nobody may write below tmp/ when it is removed
-            self._cancelled.set()
+            self._cancel()
             for worker in workers:
                 if worker.ident is not None:  # else it could not be started: the limit of processes
                     worker.join()
@@ -184,6 +154,12 @@ class Fetch:
             trees.remove_tree(layer.tree)
         layer.tree = ""
 
+    def _cancel(self) -> None:
+        """Let the workers end: those that wait for a slow registry, too."""
+        self._cancelled.set()
+        if self._source is not None:
+            self._source.abort()
+
     def _work(self, waiting: list[Staged]) -> None:
         while not self._cancelled.is_set():
             with self._lock:
@@ -191,7 +167,7 @@ class Fetch:
                     return
                 layer = waiting.pop()
             try:
-                if not self._stage_layer(layer):
+                if not self._layers.stage(layer):
                     with self._lock:
                         waiting.insert(0, layer)  # the others first
                     self._cancelled.wait(WAIT_SECONDS)
@@ -201,116 +177,5 @@ class Fetch:
                 found = fsio.full_or(error, self._layout.root) if isinstance(error, OSError) else error
                 with self._lock:
                     self._errors.append(found)
-                self._cancelled.set()
+                self._cancel()
                 return
-
-    def _stage_layer(self, layer: Staged) -> bool:
-        """Bring one layer; False: try again, as somebody else is fetching it, or what was kept is bad."""
-        digest, size = layer.descriptor.digest, layer.descriptor.size
-        digests.require_sha256(digest)
-        if layer.diff_id:
-            digests.require_sha256(layer.diff_id)
-        if not blobs.exists(self._layout, digest) and self._source is not None:
-            layer.partial = partials.claim(self._layout, digest, size)
-            if layer.partial is None:
-                if not layer.is_told:
-                    self._progress("waiting", digest, size)
-                layer.is_told = True
-                return False
-        has_blob = blobs.exists(self._layout, digest)
-        if has_blob and layer.partial is not None:  # whoever fetched it was done just before it was ours
-            layer.partial.remove()
-            layer.partial = None
-        has_tree = not layer.diff_id or os.path.isdir(self._layout.layer(layer.diff_id, self._form))
-        if has_blob and has_tree:
-            self._progress("exists", digest, size)
-            return True
-        self._progress("start", digest, size)
-        if not self._stage_parts(layer, has_tree=has_tree):
-            return False
-        self._progress("done", digest, size)
-        return True
-
-    def _stage_parts(self, layer: Staged, *, has_tree: bool) -> bool:
-        try:
-            if has_tree:
-                self._verify_blob(layer)
-            else:
-                self._unpack(layer)
-        except IntegrityError:
-            if layer.partial is None:
-                raise
-            is_fresh = not layer.partial.kept
-            layer.partial.remove()
-            layer.partial = None
-            distrust = getattr(self._source, "distrust", None)  # a source of several places
-            if is_fresh and not (distrust and distrust(layer.descriptor)):
-                raise
-            # Once more, all of it: another place may have the right bytes, or what an earlier pull has left is what is
-            # wrong, as a power failure leaves zeros.
-            if layer.tree:
-                trees.remove_tree(layer.tree)
-                layer.tree = ""
-            return False
-        if layer.partial is not None:
-            layer.partial.share()
-        return True
-
-    def _chunks(self, layer: Staged) -> Generator[bytes, None, None]:
-        descriptor, remote = layer.descriptor, self._source
-        if layer.partial is None or remote is None:
-            source = _file_chunks(self._layout.blob(descriptor.digest))
-        else:
-            source = layer.partial.chunks(lambda offset: remote.chunks(descriptor, offset))
-        # Closed by hand: the traceback of an error would keep the source, and its connection, alive.
-        with closing(source):
-            for chunk in source:
-                if self._cancelled.is_set():
-                    raise CancelledError
-                self._progress("bytes", descriptor.digest, len(chunk))
-                yield chunk
-
-    def _verify_blob(self, layer: Staged) -> None:
-        """Fetch a blob whose layer is unpacked already (from another compression of the same tar)."""
-        state, count = digests.hasher(layer.descriptor.digest), 0
-        with closing(self._chunks(layer)) as chunks:
-            for chunk in chunks:
-                state.update(chunk)
-                count += len(chunk)
-        what, expected = f"layer {layer.descriptor.digest}", layer.descriptor
-        if count != expected.size:
-            raise SizeMismatchError(what, expected=expected.size, actual=count)
-        if f"sha256:{state.hexdigest()}" != expected.digest:
-            raise DigestMismatchError(what, expected=expected.digest, actual=f"sha256:{state.hexdigest()}")
-
-    def _unpack(self, layer: Staged) -> None:
-        chunks = self._chunks(layer)
-        try:
-            layer.tree = f"{self._layout.tmp}/{owner.token()}"
-            os.mkdir(layer.tree, 0o700)
-            report = unpack.unpack_stream(
-                chunks,
-                media_type=layer.descriptor.media_type,
-                descriptor=layer.descriptor,
-                diff_id=layer.diff_id,
-                dest_dir=layer.tree,
-                form=self._form,
-                spawn=self._spawn,
-            )
-        except PyrunError as error:
-            if layer.partial is None and isinstance(error, (DigestMismatchError, SizeMismatchError)):
-                error.hint = f"the store's copy is damaged: remove {self._layout.blob(layer.descriptor.digest)}"
-            raise
-        finally:
-            chunks.close()
-        layer.unpacked_bytes = report.file_bytes
-        self._progress("unpacked", layer.descriptor.digest, layer.unpacked_bytes)
-
-
-def _file_chunks(path: str) -> Generator[bytes, None, None]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while chunk := os.read(fd, CHUNK_BYTES):
-            yield chunk
-    finally:
-        os.close(fd)

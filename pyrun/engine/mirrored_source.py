@@ -82,6 +82,11 @@ class MirroredSource:
         self._down |= liars
         return bool(liars)
 
+    def abort(self) -> None:
+        """End all requests, from another thread than theirs."""
+        for place in self._places:
+            place.abort()
+
     def close(self) -> None:
         """Close the connections."""
         for place in self._places:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         def manifest(self, descriptor: Descriptor) -> bytes: ...
         def blob(self, descriptor: Descriptor) -> bytes: ...
         def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]: ...
+        def abort(self) -> None: ...
         def close(self) -> None: ...
 
 
@@ -160,6 +161,10 @@ class RegistrySource:
         with self._client.blob(self._repository, descriptor, offset) as blob:
             yield from blob
 
+    def abort(self) -> None:
+        """End all requests, from another thread than theirs."""
+        self._client.abort()
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -231,6 +236,9 @@ class LayoutSource:
                     yield chunk
         except FileNotFoundError:
             raise ManifestUnknownError(f"no such blob: {descriptor.digest}", registry=self._domain) from None
+
+    def abort(self) -> None:
+        """Nothing waits for long."""
 
     def close(self) -> None:
         """Nothing is open between calls."""

@@ -55,5 +55,8 @@ class StoreSource:
         blobs.read(self._layout, descriptor.digest)
         yield b""
 
+    def abort(self) -> None:
+        """Nothing waits for long."""
+
     def close(self) -> None:
         """Nothing is open."""

@@ -71,6 +71,9 @@ class ArchivedImage:
         """Give the bytes of a layer, unverified: this is a source for `engine.fetch`."""
         return self.archive.chunks(self.members[descriptor.digest], offset)
 
+    def abort(self) -> None:
+        """Nothing waits for long here."""
+
     def finish(self, descriptor: Descriptor, manifest: Manifest, config_data: bytes) -> None:
         """Take a manifest of the OCI's kind with its configuration. Raises: InvalidConfigError."""
         self.descriptor, self.manifest = descriptor, manifest

@@ -197,6 +197,10 @@ class RegistryClient:
         """Ask for a path with a query; give the successful answer, to be closed. Raises as ``resolve``."""
         return self._requests.send("GET", target, {}, repository=repository, what=what)
 
+    def abort(self) -> None:
+        """End all requests, from another thread than theirs; the client is of no use afterwards."""
+        self._requests.abort()
+
     def close(self) -> None:
         """Close the idle connections."""
         self._requests.close()

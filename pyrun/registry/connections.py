@@ -6,14 +6,17 @@ It must not know what is sent on them.
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 
+from pyrun.registry.steady import Steady
 from pyrun.registry.unreachable import CONNECT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from typing import Any
 
     from pyrun.registry.proxy import Proxy
     from pyrun.registry.url import Url
@@ -23,6 +26,14 @@ def unconnected(
     url: Url, proxy: Proxy | None, context_of: Callable[[str], ssl.SSLContext]
 ) -> http.client.HTTPConnection:
     """Make a connection that is still to be connected; ``context_of`` gives the TLS settings for a host and port."""
+    connection = _unconnected(url, proxy, context_of)
+    connection.response_class = _ProxiedResponse if proxy and url.scheme == "https" else _SteadyResponse
+    return connection
+
+
+def _unconnected(
+    url: Url, proxy: Proxy | None, context_of: Callable[[str], ssl.SSLContext]
+) -> http.client.HTTPConnection:
     host, port = (proxy.host, proxy.port) if proxy else (url.host, url.port)
     if url.scheme == "http":
         if proxy and proxy.is_secure:
@@ -38,7 +49,6 @@ def unconnected(
     if proxy:
         authorization = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
         secure.set_tunnel(url.host, url.port, authorization)
-        secure.response_class = _ProxiedResponse
     return secure
 
 
@@ -64,7 +74,15 @@ class _ThroughTls(http.client.HTTPSConnection):
         self.sock = InnerTls(self.sock, self._inner, self._tunnel_host)  # type: ignore[attr-defined]
 
 
-class _ProxiedResponse(http.client.HTTPResponse):
+class _SteadyResponse(http.client.HTTPResponse):
+    """Ends where its bytes come too slowly: of its head as of its body."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp = io.BufferedReader(Steady(self.fp.detach()), 1 << 16)
+
+
+class _ProxiedResponse(_SteadyResponse):
     """Closes itself where a proxy refuses the tunnel: before 3.12, http.client leaves it and its socket open."""
 
     def _read_status(self) -> tuple[str, int, str]:

@@ -48,6 +48,10 @@ class Requests:
         """Close the idle connections."""
         self._transport.close()
 
+    def abort(self) -> None:
+        """End all requests, from another thread than theirs."""
+        self._transport.abort()
+
     def send(
         self,
         method: str,

@@ -7,8 +7,10 @@ It stands on ``http.client``: with urllib3 the bytes cost the same CPU (10 ms fo
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 
+from pyrun.errors import RegistryUnreachableError
 from pyrun.registry import connections
 from pyrun.registry.proxy import Proxy, proxy_for
 from pyrun.registry.trust import Trust
@@ -101,12 +103,14 @@ class Response:
 class Transport:
     """Connections by origin; ``trust`` says whose certificates are not verified."""
 
-    __slots__ = ("_contexts", "_idle", "_lock", "_trust", "user_agent")
+    __slots__ = ("_busy", "_contexts", "_idle", "_is_aborted", "_lock", "_trust", "user_agent")
 
     def __init__(self, user_agent: str, trust: Trust) -> None:
         self.user_agent = user_agent
         self._trust = trust
         self._lock = threading.Lock()
+        self._busy: dict[http.client.HTTPConnection, socket.socket | None] = {}
+        self._is_aborted = False
         self._idle: dict[Key, list[http.client.HTTPConnection]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
 
@@ -137,22 +141,45 @@ class Transport:
                     answer.will_close = True  # a part of the body is missing: nothing can follow on this connection
                 return Response(self, connection, answer, url)
             except (OSError, http.client.HTTPException) as error:
-                connection.close()
+                self._end(connection)
                 if is_refused_by_tls(error):  # by TLS 1.3 our certificate is judged only after the handshake
                     raise unreachable(error, url, proxy) from error
                 if is_reused and (body is None or isinstance(body, bytes)):
                     continue  # the server closed it while it was idle (RFC 9112 section 9.3.1); ours can be repeated
                 raise DroppedError(reason_of(error)) from error
             except BaseException:
-                connection.close()
+                self._end(connection)
                 raise
+
+    def abort(self) -> None:
+        """End all requests, from another thread than theirs, and refuse new ones: nobody needs an answer any more."""
+        with self._lock:
+            self._is_aborted = True
+            for sock in self._busy.values():
+                try:
+                    if sock is not None:
+                        sock.shutdown(socket.SHUT_RDWR)  # wakes who waits in recv(2)
+                except (OSError, AttributeError):
+                    continue  # closed by its server, or TLS within TLS
+
+    def _begin(self, connection: http.client.HTTPConnection, url: Url) -> None:
+        with self._lock:
+            if self._is_aborted:
+                raise RegistryUnreachableError(f"stopped: {url.authority}", registry=url.authority)
+            self._busy[connection] = connection.sock
+
+    def _end(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            self._busy.pop(connection, None)
+        connection.close()
 
     def give_back(self, connection: http.client.HTTPConnection, url: Url, *, reusable: bool) -> None:
         """Take a connection back from a response."""
         if not reusable:
-            connection.close()
+            self._end(connection)
             return
         with self._lock:
+            self._busy.pop(connection, None)
             self._idle.setdefault(url.origin, []).append(connection)
 
     def close(self) -> None:

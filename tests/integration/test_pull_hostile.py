@@ -114,6 +114,9 @@ def test_a_failure_stops_the_other_layers_and_starts_no_more(layout: Layout, mon
                 told.append(fetching._cancelled.wait(5))
                 yield image.layers[1][100:]
 
+        def abort(self) -> None:
+            return
+
     monkeypatch.setattr(fetch_module, "WORKERS", 2)
     fetching = fetch_module.Fetch(layout, Place(), FORM, pyrun_tree.spawn_here, lambda *_: None)
     with pytest.raises(PyrunError, match=bad.digest):

@@ -5,19 +5,23 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pyrun.engine import namespace
 from pyrun.engine.system_df import system_df
 from pyrun.errors import DigestMismatchError, RegistryUnreachableError, SizeMismatchError
 from pyrun.registry.retry import Retry
 from pyrun.store import partials
 from pyrun.store.layout import Layout
 from pyrun.store.sweep import sweep
+from tests.support.command_line import CommandLine
 from tests.support.registry_hostile import Answer, Handler, HostileRegistry, blob, digest_of, document, status
 from tests.support.store_images import FORM, Image, contents, fetch, new_layout, read_layer, tar_of
 
@@ -205,7 +209,7 @@ def half_is_kept(layout: Layout) -> Callable[[], bool]:
     return lambda: os.path.exists(path) and os.stat(path).st_size >= len(BIG) // 2 - partials.CHUNK_BYTES
 
 
-def pull_beside(layout: Layout, reference: str) -> tuple[threading.Thread, threading.Event, list[str]]:
+def pull_beside(layout: Layout, reference: str, **options: Any) -> tuple[threading.Thread, threading.Event, list[str]]:
     """Pull in a thread; the event is set when it waits for another pull."""
     waits, events = threading.Event(), list[str]()
 
@@ -215,7 +219,7 @@ def pull_beside(layout: Layout, reference: str) -> tuple[threading.Thread, threa
             if event == "waiting":
                 waits.set()
 
-    thread = threading.Thread(target=fetch, args=(layout, reference), kwargs={"progress": hear})
+    thread = threading.Thread(target=fetch, args=(layout, reference), kwargs={"progress": hear, **options})
     thread.start()
     return thread, waits, events
 
@@ -266,6 +270,26 @@ def test_shared_layers_in_different_order_do_not_block(registry: HostileRegistry
     for layer in Image(*tars).layers:
         assert len(registry.asked(digest_of(layer))) == 1
     assert os.listdir(layout.partials) == []
+
+
+def test_an_interrupt_leaves_the_other_pull_alone(registry: HostileRegistry, pyrun: CommandLine) -> None:
+    """Ctrl-C ends a pull whose registry says nothing for a while; what has come is kept, who waited goes on with it."""
+    gate = Gate(BIG)
+    first, second = serve(registry, big=gate), serve(registry, name="y")
+    layout = Layout.default(environ=pyrun.environment)
+    process = pyrun.popen("pull", first)
+    assert gate.reached.wait(60)
+    thread, waits, _ = pull_beside(layout, second, form=namespace.form(), spawn=namespace.spawner(layout))
+    assert waits.wait(60)
+    wait_for(half_is_kept(layout))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130  # a registry may be silent for 60 seconds
+    thread.join()
+    gate.opened.set()
+    assert len(registry.asked(BIG_DIGEST)) == 2
+    assert int((ranges(registry)[1] or "")[6:].partition("-")[0]) >= len(BIG) // 2 - partials.CHUNK_BYTES
+    assert os.listdir(layout.tmp) == os.listdir(layout.partials) == []
+    pyrun.ok("rmi", second)
 
 
 # What is kept

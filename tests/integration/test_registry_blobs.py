@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +17,11 @@ from pyrun.errors import (
 )
 from pyrun.oci import media_types
 from pyrun.oci.descriptor import Descriptor
+from pyrun.registry import steady, transport
 from pyrun.registry.client import RegistryClient
 from pyrun.registry.retry import Retry
-from tests.support.registry_asking import ANONYMOUS, DATA, LAYER, PATH, fetch
-from tests.support.registry_hostile import HostileRegistry, blob, digest_of, status
+from tests.support.registry_asking import ANONYMOUS, DATA, LAYER, PATH, fetch, reference
+from tests.support.registry_hostile import Answer, Handler, HostileRegistry, blob, digest_of, status
 
 
 @pytest.fixture
@@ -132,3 +134,77 @@ def test_blobs_in_parallel(registry: HostileRegistry, client: RegistryClient) ->
         thread.join()
     assert found == [DATA] * 8
     assert len(registry.connections) <= 8
+
+
+# Standing still
+
+
+def drop_by_drop(data: bytes) -> Answer:
+    """Send whole bytes, one at a time, for as long as somebody reads."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.close_connection = True
+        for at in range(len(data)):
+            handler.write(data[at : at + 1])
+            if handler.is_broken:
+                return
+
+    return answer
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute is over at once, and each byte is one."""
+    monkeypatch.setattr(steady, "WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(steady, "LEAST_BYTES", 1 << 40)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_body_that_drips(registry: HostileRegistry, client: RegistryClient, pauses: list[float]) -> None:
+    registry.on(PATH, drop_by_drop(DATA))
+    with pytest.raises(RegistryUnreachableError, match=r"\d+ bytes came in \d+ seconds \(5 tries\)"):
+        fetch(client)
+    assert len(pauses) == 4
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_head_that_drips(registry: HostileRegistry, client: RegistryClient, pauses: list[float]) -> None:
+    def head(handler: Handler) -> None:
+        handler.close_connection = True
+        for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60_000:
+            handler.write(bytes([byte]))
+
+    registry.on("/v2/app/manifests/1", head)
+    with pytest.raises(RegistryUnreachableError, match="bytes came in"):
+        client.resolve(reference(registry))
+    assert len(pauses) == 4
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_manifest_that_drips(registry: HostileRegistry, client: RegistryClient, pauses: list[float]) -> None:
+    registry.on("/v2/app/manifests/1", drop_by_drop(DATA))
+    with pytest.raises(RegistryUnreachableError, match="bytes came in"):
+        client.resolve(reference(registry))
+
+
+def test_silence(registry: HostileRegistry, client: RegistryClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = threading.Event()
+    monkeypatch.setattr(transport, "READ_SECONDS", 0.05)
+
+    def nothing(handler: Handler) -> None:
+        heard.wait(60)
+
+    registry.on(PATH, nothing)
+    with pytest.raises(RegistryUnreachableError, match="no answer for"):
+        fetch(client)
+    heard.set()
+
+
+def test_many_bytes_in_a_long_time_are_not_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10**9, 1000))
+    monkeypatch.setattr(steady, "monotonic", lambda: next(clock) // 1000 * 0.001)
+    reader = io.BufferedReader(steady.Steady(io.FileIO("/dev/zero")), 4096)
+    assert sum(len(reader.read(4096)) for _ in range(100_000)) == 4096 * 100_000
