@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from benchlib import memory, rows_files, rows_many, tools
+from benchlib import memory, rows_archives, rows_files, rows_many, tools
 from benchlib.row import Row
 from benchlib.scene import Scene
 from benchlib.timing import Command, run
@@ -239,6 +239,10 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "diff": rows_files.diff_large,
     "pull-tmpfs": pull_memory,
     "pull-disk": pull_disk,
+    "save": rows_archives.save_docker,
+    "save-oci": rows_archives.save_oci,
+    "load": rows_archives.load_docker,
+    "load-oci": rows_archives.load_oci,
     "size": image_size,
     "memory": memory_of_detached,
 }
@@ -257,6 +261,10 @@ SAMPLES = {
     "diff": 10,
     "pull-tmpfs": 7,
     "pull-disk": 5,
+    "save": 7,
+    "save-oci": 5,
+    "load": 7,
+    "load-oci": 7,
     "size": 50,
     "memory": 1,
 }
