@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     output = params["output"] or ""
     if not output and params["format"] not in DIRECTORIES and sys.stdout.isatty():
         raise InvalidInputError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    # Else what is half written would stay.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     directory = os.path.dirname(os.path.abspath(output))
     if not os.path.isdir(directory):
         raise InvalidInputError(f'failed to save image: invalid output path: directory "{directory}" does not exist')

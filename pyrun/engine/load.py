@@ -71,13 +71,14 @@ def load(
     namespace.register(layout)
     obituary.write_all(layout)
     sweep(layout)
-    # Around the lease, which keeps what a failure leaves without a tag.
-    undone = publication.undone_on_failure(layout, (PyrunError, OSError, KeyboardInterrupt))
-    with undone, leases.acquire(layout, []) as lease, _opened(layout, path, input_fd, lease) as found:
+    with leases.acquire(layout, []) as lease, _opened(layout, path, input_fd, lease) as found:
         images = archive_images.images_in(found, wanted)
-        form, spawn = form or namespace.form(), spawn or namespace.spawner(layout)
-        entries = [_bring(layout, image, lease, _Unpack(form, spawn, progress or _deaf)) for image in images]
-        return _tag(layout, images, entries)
+        how = _Unpack(form or namespace.form(), spawn or namespace.spawner(layout), progress or _deaf)
+        # The lease ends first: it would keep what is to be undone.
+        with publication.undone_on_failure(layout, (PyrunError, OSError, KeyboardInterrupt)), lease:
+            known = known_sizes(layout)
+            entries = [_bring(layout, image, lease, how, known) for image in images]
+            return _tag(layout, images, entries)
 
 
 @contextmanager
@@ -127,19 +128,23 @@ class _Unpack(NamedTuple):
     progress: Progress
 
 
-def _bring(layout: Layout, image: ArchivedImage, lease: leases.Lease, how: _Unpack) -> index.Entry:
-    """Publish what is missing of an image; return its entry for index.json, without a tag."""
+def _bring(
+    layout: Layout, image: ArchivedImage, lease: leases.Lease, how: _Unpack, sizes: dict[str, int]
+) -> index.Entry:
+    """Publish what is missing of an image; return its entry for index.json, without a tag.
+
+    ``sizes``: of the files of each layer that is unpacked, by diff_id; what is unpacked here is added.
+    """
     if not image.is_described and (there := _same_image(layout, image.image_id, lease, how.form)):
         return there
     lease.add([image.descriptor.digest, *image.documents])
     lease.add([item for layer, diff_id in image.layers for item in (layer.digest, diff_id)])
-    known = known_sizes(layout)
     _publish_kept(layout, image)
     with Fetch(layout, image, *how, resumes=False) as fetch:
         fetch.stage(image.layers)
-        unpacked = {**known, **fetch.unpacked()}
+        sizes.update(fetch.unpacked())
         keep = sorted(image.documents)
-        record = records.build(image.descriptor.digest, image.manifest, image.config, unpacked=unpacked, keep=keep)
+        record = records.build(image.descriptor.digest, image.manifest, image.config, unpacked=sizes, keep=keep)
         publication.publish(layout, fetch, image.documents, record)
     return records.index_entry(record, image.descriptor.size, repo_digests=[], extra=image.extra)
 

@@ -54,7 +54,7 @@ class Archive:
     def add(self, name: str, member: Member) -> None:
         """Add a member. Raises: InvalidInputError: the name is taken; which of the two it means nobody can know."""
         if name in self._members:
-            raise invalid(f"an entry is there twice: {name[:200]}")
+            raise invalid(f"an entry is there twice: {name[:200]!r}")
         self._members[name] = member
 
     def __contains__(self, name: str) -> bool:
@@ -66,17 +66,17 @@ class Archive:
         for _ in range(_MAX_LINKS):
             member = self._members.get(tar_stream.plain(wanted))
             if member is None:
-                raise invalid(f"a file is missing: {name[:200]}")
+                raise invalid(f"a file is missing: {name[:200]!r}")
             if not member.link:
                 return member
             wanted = member.link
-        raise invalid(f"a link leads nowhere: {name[:200]}")
+        raise invalid(f"a link leads nowhere: {name[:200]!r}")
 
     def read(self, name: str, limit: int) -> bytes:
         """Return a small file whole. Raises: InvalidInputError: it is missing, or larger than ``limit``."""
         member = self.find(name)
         if member.size > limit:
-            raise invalid(f"{name[:200]}: {member.size} bytes are more than the limit of {limit}")
+            raise invalid(f"{name[:200]!r}: {member.size} bytes are more than the limit of {limit}")
         return b"".join(self.chunks(member))
 
     def chunks(self, member: Member, offset: int = 0) -> Generator[bytes, None, None]:

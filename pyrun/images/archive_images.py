@@ -242,7 +242,8 @@ def _names(notes: dict[str, str]) -> list[str]:
     The image-spec's ref.name may be no more than a tag ("1") or anything else: then it is none.
     """
     whole, word = notes.get(CONTAINERD_NAME, ""), notes.get(index.REF_NAME, "")
-    if whole:
+    # umoci gives a new image the old one's annotations but for ref.name: then the other is not its name.
+    if whole and word in ("", whole, whole.rpartition(":")[2]):
         return [_name(whole)]
     try:
         return [_name(word)] if "/" in word or ":" in word else []
@@ -303,10 +304,12 @@ def _of_saved(archive: Archive, saved: _Saved) -> ArchivedImage:
     config_digest = digests.of(config_data)
     named = saved.config.removesuffix(".json").rpartition("/")[2].removeprefix("sha256:")
     if digests.is_well_formed(f"sha256:{named}") and f"sha256:{named}" != config_digest:
-        raise DigestMismatchError(f"image config {saved.config}", expected=f"sha256:{named}", actual=config_digest)
+        raise DigestMismatchError(
+            f"image config {saved.config[:200]!r}", expected=f"sha256:{named}", actual=config_digest
+        )
     diff_ids = decode_config(config_data).rootfs.diff_ids
     if len(diff_ids) != len(saved.layers):
-        raise invalid(f"{saved.config} has {len(diff_ids)} diff_ids for {len(saved.layers)} layers")
+        raise invalid(f"{saved.config[:200]!r} has {len(diff_ids)} diff_ids for {len(saved.layers)} layers")
     layers = []
     for name, diff_id in zip(saved.layers, diff_ids, strict=True):
         member = archive.find(name)
@@ -330,7 +333,7 @@ def _layer(archive: Archive, name: str, member: Member, diff_id: str) -> Descrip
     if kind == "none":
         return Descriptor(media_types.OCI_LAYER, diff_id, member.size)
     if kind not in _LAYER_TYPES:
-        raise invalid(f"layer {name[:200]} is packed with {kind}, which no image may be")
+        raise invalid(f"layer {name[:200]!r} is packed with {kind}, which no image may be")
     return Descriptor(_LAYER_TYPES[kind], member.digest or _digest(archive, member), member.size)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,11 +21,11 @@ from pyrun.store import index
 from tests.support import archives
 from tests.support.features import requires
 from tests.support.registry_hostile import digest_of
+from tests.support.small_disk import small_disk
 from tests.support.store_images import FORM, Image, contents, directories, new_layout, read_layer, tar_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pyrun.store.layout import Layout
     from tests.support.boxes import Box
@@ -59,11 +61,8 @@ def pipe_of(data: bytes) -> Iterator[int]:
     read_end, write_end = os.pipe()
 
     def write() -> None:
-        with os.fdopen(write_end, "wb") as pipe, pytest.MonkeyPatch.context():
-            try:
-                pipe.write(data)
-            except BrokenPipeError:
-                return
+        with suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe:
+            pipe.write(data)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -252,3 +251,32 @@ def test_the_command_line(shared_box: Box, tmp_path: Path) -> None:
     assert "no such file or directory" in pyrun.fails(1, "load", "-i", f"{path}-none")
     assert "it is empty" in pyrun.fails(1, "load")
     pyrun.ok("rmi", "-f", "one:1", "localhost/one", "localhost:5000/two:2", digest_of(Image(OTHER).config))
+
+
+@requires("userns", "overlay")
+def test_a_full_disk(tmp_path: Path) -> None:
+    """8 MB: the archive of a layer that does not fit, by each way, leaves nothing but what was there."""
+    path = tmp_path / "archive"
+    with (
+        tempfile.TemporaryDirectory(prefix="pyrun-", dir="/var/tmp") as directory,
+        small_disk(Path(directory)) as pyrun,
+    ):
+        path.write_bytes(archives.tar(archives.layout((Image(TOP), ["small:1"]))))
+        pyrun.ok("load", "-i", str(path))
+        before = sizes(pyrun.disk)
+        big = archives.tar(
+            archives.layout((Image(TOP), ["one:1"]), (Image(tar_of(big=os.urandom(9 << 20))), ["big:1"]))
+        )
+        # In a file, what is free is known before it is unpacked; a pipe is kept first.
+        for pack, words in (("plain", "bytes that are free"), ("gzip", "no space left")):
+            path.write_bytes(archives.PACKERS[pack](big))
+            assert words in pyrun.fails(1, "load", "-i", str(path))
+            assert sizes(pyrun.disk) == before
+        assert pyrun.ok("images", "--format", "{{.Repository}}") == "small"
+
+
+def sizes(disk: Path) -> dict[str, int]:
+    """Return the files of a store but its locks and its record of events."""
+    left_out = ("events", "refs.log")
+    found = {path.relative_to(disk): path.lstat().st_size for path in disk.rglob("*") if not path.is_dir()}
+    return {str(path): size for path, size in found.items() if not str(path).startswith(left_out)}

@@ -82,8 +82,8 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: archives.tar([*changed(DOCKER, docker_layer(), None), (docker_layer() + "/", b"")]),
         "a file is missing",
     ),
-    "a missing layer": (lambda: archives.tar(changed(OCI, LAYER, None)), "a file is missing: " + LAYER),
-    "a missing config": (lambda: archives.tar(changed(OCI, CONFIG, None)), "a file is missing: " + CONFIG),
+    "a missing layer": (lambda: archives.tar(changed(OCI, LAYER, None)), "a file is missing: '" + LAYER),
+    "a missing config": (lambda: archives.tar(changed(OCI, CONFIG, None)), "a file is missing: '" + CONFIG),
     "a missing manifest": (lambda: archives.tar(changed(OCI, MANIFEST, None)), "names no image that it has"),
     "another layer": (lambda: archives.tar(changed(OCI, LAYER, flipped(IMAGE.layers[0]))), "digest"),
     "another layer in docker's": (
@@ -110,6 +110,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "an entry twice": (lambda: archives.tar([*OCI, OCI[2]]), "an entry is there twice"),
     "fewer layers than diff_ids": (lambda: archives.tar(docker_saved(Layers=[])), "1 diff_ids for 0 layers"),
+    "a name of two lines": (lambda: archives.tar(docker_saved(Config="a\nb")), "a file is missing: 'a\\nb'"),
     "a config outside": (lambda: archives.tar(docker_saved(Config="../../etc/passwd")), "leads out of it"),
     "a tag that is none": (lambda: archives.tar(docker_saved(RepoTags=["Ünicode"])), "invalid image reference"),
     "a tag with a digest": (
