@@ -1,6 +1,7 @@
-/* The verb `remove`: rm -rf that follows no link and crosses no mount, whatever the modes of the directories are.
+/* Removes trees: rm -rf that follows no link and crosses no mount, whatever the modes of the directories are.
  *
- * Another process may remove the same tree at the same time. Depth is bounded by moving what is deep to the top. */
+ * Another process may remove the same tree at the same time: so several of ours do, each a part of it, and then one goes
+ * through what is left. Depth is bounded by moving what is deep to the top. */
 #include "tree.h"
 
 #include <dirent.h>
@@ -12,11 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEPTH = 100, PASSES = 16 };
+/* SHARED: how deep all workers look: full/tree/usr/share/doc below a layer is the first that is one worker's whole. */
+enum { DEPTH = 100, PASSES = 16, SHARED = 5 };
 
 struct removal {
     int top_fd;                    /* where deep directories are moved to; not ours to close */
     unsigned moved;                /* how many were */
+    unsigned workers, mine;        /* 0: all is ours; else we are the one of that number, and what fails is not the last word */
     int error;                     /* the first that was not ENOENT */
     char failed[300];
 };
@@ -95,9 +98,31 @@ static void remove_name(struct removal *removal, int parent_fd, const char *name
     }
 }
 
+static bool is_shared(const struct removal *removal, int depth)
+{
+    return removal->workers > 1 && depth < SHARED;
+}
+
+static bool is_ours(const struct removal *removal, uint64_t number)
+{
+    return (number * 0x9e3779b97f4a7c15u >> 32) % removal->workers == removal->mine;
+}
+
+/* Whether a name of a shared directory is for this worker: files go with their directory. */
+static bool is_for_us(const struct removal *removal, const struct dirent *entry, bool takes_files, int depth)
+{
+    if (entry->d_type != DT_DIR) {
+        return takes_files;
+    }
+    return is_shared(removal, depth + 1) || is_ours(removal, entry->d_ino);
+}
+
 /* One pass over a directory's names; false if it found none. */
 static bool empty(struct removal *removal, int fd, int depth)
 {
+    struct stat status = {0};
+    bool shared = is_shared(removal, depth);
+    bool takes_files = !shared || (fstat(fd, &status) == 0 && is_ours(removal, status.st_ino));
     bool found = false;
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     DIR *directory = copy < 0 ? NULL : fdopendir(copy);
@@ -112,7 +137,8 @@ static bool empty(struct removal *removal, int fd, int depth)
     }
     rewinddir(directory);
     while ((one = readdir(directory)) != NULL) {
-        if (strcmp(one->d_name, ".") != 0 && strcmp(one->d_name, "..") != 0) {
+        if (strcmp(one->d_name, ".") != 0 && strcmp(one->d_name, "..") != 0 &&
+            (!shared || is_for_us(removal, one, takes_files, depth))) {
             found = true;
             remove_name(removal, fd, one->d_name, one->d_type, depth + 1);
         }
@@ -165,6 +191,11 @@ static void remove_directory(struct removal *removal, int parent_fd, const char 
         close(fd);
         return;
     }
+    if (is_shared(removal, depth)) {
+        empty(removal, fd, depth);
+        close(fd);
+        return;
+    }
     for (int pass = 0; pass < PASSES; pass++) {
         bool found = empty(removal, fd, depth);
 
@@ -188,6 +219,7 @@ static void remove_all(struct removal *removal, int dir_fd, const char *name)
 
     removal->top_fd = dir_fd;
     remove_name(removal, dir_fd, name, DT_UNKNOWN, 0);
+    removal->workers = 0;          /* what we have moved is ours alone */
     for (unsigned i = 0; i < removal->moved; i++) {
         snprintf(moved, sizeof moved, ".pyrun-remove-%d-%u", (int)getpid(), i);
         remove_name(removal, dir_fd, moved, DT_DIR, 0);
@@ -204,9 +236,9 @@ void remove_at(int dir_fd, const char *name)
     }
 }
 
-static int remove_path(const char *path)
+int remove_path(const char *path, unsigned workers, unsigned mine)
 {
-    struct removal removal = {0};
+    struct removal removal = {.workers = workers, .mine = mine};
     char *copy = must_alloc(strlen(path) + 3);
     char *end, *slash;
     int fd;
@@ -230,33 +262,10 @@ static int remove_path(const char *path)
         return errno == ENOENT ? 0 : errno;
     }
     remove_all(&removal, fd, last);
-    if (removal.error != 0) {
+    if (removal.error != 0 && workers == 0) {
         dprintf(STDERR_FILENO, "pyrun-tree: remove: %s: %s: %s\n", path, removal.failed, strerror(removal.error));
     }
     close(fd);
     free(copy);
     return removal.error;
-}
-
-int verb_remove(int argc, char **argv)
-{
-    int first_error = 0;
-
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--report-fd") == 0 && i + 1 < argc) {
-            report.fd = (int)option_number(argv[++i]);
-            continue;
-        }
-        int error = remove_path(argv[i]);
-
-        if (error != 0 && first_error == 0) {
-            first_error = error;
-            report_entry = argv[i];
-        }
-    }
-    if (first_error != 0) {
-        fail_errno("unlinkat", first_error);
-    }
-    report_finish();
-    return 0;
 }

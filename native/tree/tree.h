@@ -214,6 +214,8 @@ const char *first_link(const struct stat *found, const char *path);
 
 /* remove.c */
 void remove_at(int dir_fd, const char *name);
+/* Removes one worker's part of a tree, 0 of 0 all that is there; returns errno, and says why it failed. */
+int remove_path(const char *path, unsigned workers, unsigned mine);
 
 /* view.c */
 void enter_user_namespace(int fd);
