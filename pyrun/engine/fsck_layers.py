@@ -119,6 +119,25 @@ def _check_layer(check: Check, layer: Layer) -> None:
             judged = []
 
 
+def measure(check: Check, image: Image, known: dict[str, int]) -> dict[str, int]:
+    """Return the unpacked bytes of an image's layers, reading the archives of those that nothing is known of."""
+    for descriptor, diff_id in image.layers:
+        for form in forms_of(check, diff_id):
+            if diff_id in known or diff_id in check.sizes or not is_judged(form):
+                continue
+            try:
+                _differences(check, diff_id, form, descriptor)
+            except (*verify.DAMAGE, FileNotFoundError):
+                continue
+    return {**known, **check.sizes}
+
+
+def is_judged(form: str) -> bool:
+    """Whether a form can be compared here: owners of other ids look alike where there are no subordinate ids."""
+    engine = engine_ns.engine_map()
+    return form in (engine_ns.FORM_FLAT, engine.form) or idmap.of_form(form, engine) is not None
+
+
 def _has_blob(check: Check, descriptor: Descriptor, places: list[str]) -> bool:
     path = check.layout.blob(descriptor.digest)
     try:
@@ -129,7 +148,8 @@ def _has_blob(check: Check, descriptor: Descriptor, places: list[str]) -> bool:
         if size == descriptor.size:
             return True
         problem = f"is damaged: it has {size} bytes, not {descriptor.size}"
-    return check.findings.add("blob", descriptor.digest, problem, lambda: check.mender.blob(descriptor, places))
+    check.findings.add("blob", descriptor.digest, problem, lambda: check.mender.blob(descriptor, places))
+    return check.options.repair and blobs.exists(check.layout, descriptor.digest)
 
 
 def _verify_blob(check: Check, descriptor: Descriptor, places: list[str]) -> None:
@@ -149,9 +169,7 @@ def _tell_damaged(check: Check, descriptor: Descriptor, places: list[str]) -> bo
 
 
 def _can_judge(check: Check, layer: Layer, form: str) -> bool:
-    """Whether a form can be compared here: owners of other ids look alike where there are no subordinate ids."""
-    engine = engine_ns.engine_map()
-    if form in (engine_ns.FORM_FLAT, engine.form) or idmap.of_form(form, engine) is not None:
+    if is_judged(form):
         return True
     if form == engine_ns.FORM_FULL or form.startswith(("keep-", "shift-")):
         check.findings.add("note", f"{layer.diff_id}/{form}", "is not checked: it wants subordinate ids")
@@ -172,7 +190,8 @@ def _verify_form(check: Check, diff_id: str, form: str, descriptor: Descriptor, 
         if _is_of_tar(error, diff_id):
             check.findings.add("blob", descriptor.digest, f"holds another layer than its image says: {error}")
             return False
-        if not _tell_damaged(check, descriptor, places):
+        # With --force it may have been taken away for nothing.
+        if not _tell_damaged(check, descriptor, places) or not blobs.exists(check.layout, descriptor.digest):
             return False
         problems = _differences(check, diff_id, form, descriptor)
     except FileNotFoundError:

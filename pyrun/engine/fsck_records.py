@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pyrun.engine import index_rebuild
+from pyrun.engine import fsck_layers, index_rebuild
 from pyrun.errors import ImageNotFoundError, InvalidReferenceError, StoreCorruptError
 from pyrun.images import record as records
 from pyrun.images import resolve
@@ -66,9 +66,8 @@ def _derive(check: Check, image: Image, found: dict[str, Any]) -> dict[str, Any]
         keep_now = kept
     else:
         keep_now = sorted(filter(None, keep))
-    built = records.build(
-        image.digest, image.manifest, image.config, unpacked={**_sizes(found), **check.sizes}, keep=keep_now
-    )
+    sizes = fsck_layers.measure(check, image, _sizes(found))
+    built = records.build(image.digest, image.manifest, image.config, unpacked=sizes, keep=keep_now)
     right: dict[str, Any] = json.loads(json.dumps(built))
     return right
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import msgspec
 
-from pyrun.oci import json
 from pyrun.oci.config import ContainerConfig, ImageConfig, layers_of
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.manifest import Manifest
 from pyrun.oci.platform import Platform
-from pyrun.store import fsio, index, owner
+from pyrun.store import fsio, index, owner, sealed
 from pyrun.store.layout import Layout
 
 UNKNOWN_TIME = "0001-01-01T00:00:00Z"  # what docker shows of an image that does not say when it was made
@@ -72,7 +71,7 @@ def _layer(layer: Descriptor, diff_id: str, unpacked: int) -> dict[str, Any]:
 def stage(layout: Layout, record: dict[str, Any]) -> str:
     """Write a record below tmp/; return the path, to be given to `publish` after the sync."""
     path = f"{layout.tmp}/{owner.token()}"
-    fsio.write_new(path, json.dumps(record).encode("ascii"))
+    fsio.write_new(path, sealed.seal(record))
     return path
 
 

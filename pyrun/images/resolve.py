@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, StoreCorruptError
-from pyrun.oci import json, reference
+from pyrun.oci import reference
 from pyrun.store import fsio, index
 from pyrun.store.layout import registries_cache
 
@@ -36,17 +36,21 @@ def load_record(layout: Layout, manifest_digest: str) -> dict[str, Any]:
 
     Raises: ImageNotFoundError if there is none; StoreCorruptError if it does not parse.
     """
+    from pyrun.store import sealed
+
     path = layout.image(manifest_digest)
     try:
-        record = json.loads(fsio.read_bytes(path))
+        record = sealed.unseal(fsio.read_bytes(path))
     except FileNotFoundError:
         raise ImageNotFoundError(manifest_digest, hint="pull the image again") from None
     except ValueError as error:
         raise StoreCorruptError(
-            f"cannot read image record: {path}: {error}", path=path, hint="pull the image again"
+            f"cannot read image record: {path}: {error}", path=path, hint="`pyrun fsck --repair` makes it again"
         ) from error
     if not isinstance(record, dict):
         raise StoreCorruptError(f"cannot read image record: {path}: not an object", path=path)
+    if record.get("manifest") != manifest_digest:
+        raise StoreCorruptError(f"cannot read image record: {path}: it is another image's", path=path)
     return record
 
 

@@ -10,7 +10,7 @@ import os
 
 from pyrun.errors import ContainerNotFoundError, StoreCorruptError, is_no_answer
 from pyrun.oci import json
-from pyrun.store import containers, fsio, index, leases, manifest_lists, owner, trees
+from pyrun.store import containers, fsio, index, leases, manifest_lists, owner, sealed, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _mark(layout: Layout) -> set[str]:
 def _needs(layout: Layout, manifest: str) -> set[str]:
     """Return config, layers and diff_ids of an image: from its record, else (foreign tools) from the manifest."""
     try:
-        record = json.loads(fsio.read_bytes(layout.image(manifest)))
+        record = sealed.unseal(fsio.read_bytes(layout.image(manifest)))
         found = {record["image_id"], *record.get("keep", ())}
         for layer in record["layers"]:
             found.update((layer["digest"], layer["diff_id"]))

@@ -16,7 +16,7 @@ ROOT, mode 0700
       index.json             index.py / images.resolve / index.lock, by rename; readers lock nothing          JSON
       blobs/sha256/HEX       blobs.py / layers       no lock: one rename of a verified file; read-only after
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
-    images/DIGEST            images.record / run     no lock: one rename; what `run` needs, pre-digested      JSON
+    images/DIGEST            images.record / run     no lock: one rename; what `run` needs; store/sealed.py      JSON
     lists/NAME               manifest_lists.py       index.lock, by rename; NAME as in a URL         JSON
     containers/ID/           new_container.py        built in tmp/, appears by one rename once its files are on disk
       container.json         new_container.py / ps   fsynced; record_change.py: by rename under names.lock    JSON
