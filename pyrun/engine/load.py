@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pyrun.engine.fetch import Progress
     from pyrun.images.archive import Archive
-    from pyrun.images.archive_images import ArchivedImage
+    from pyrun.images.archived_image import ArchivedImage
     from pyrun.layers.pyrun_tree import Spawn
     from pyrun.store.layout import Layout
 

@@ -7,79 +7,24 @@ containers-transports(5).
 
 from __future__ import annotations
 
-import hashlib
-
-import msgspec
-
-from pyrun.errors import DigestMismatchError, InvalidReferenceError, NoMatchingPlatformError
+from pyrun.errors import InvalidReferenceError, NoMatchingPlatformError
+from pyrun.images import archive_docker
+from pyrun.images.archived_image import MAX_IMAGES, ArchivedImage, as_oci, whole_name
 from pyrun.images.tar_header import invalid
-from pyrun.layers import compression
 from pyrun.oci import convert, media_types
 from pyrun.oci import digest as digests
-from pyrun.oci import reference as references
-from pyrun.oci.config import ImageConfig, decode_config, layers_of
 from pyrun.oci.descriptor import Descriptor, decode_image_layout
-from pyrun.oci.document import decode
 from pyrun.oci.index import Index, decode_index
 from pyrun.oci.limits import MAX_DOCUMENT_BYTES
-from pyrun.oci.manifest import Manifest, decode_manifest
+from pyrun.oci.manifest import decode_manifest
 from pyrun.oci.platform import Platform, acceptable, best_match, host
 from pyrun.store import index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from pyrun.images.archive import Archive, Member
+    from pyrun.images.archive import Archive
 
 CONTAINERD_NAME = "io.containerd.image.name"  # whole names; docker reads and writes it
-MAX_IMAGES = 1000
-_LAYER_TYPES = {
-    "none": media_types.OCI_LAYER, "gzip": media_types.OCI_LAYER_GZIP, "zstd": media_types.OCI_LAYER_ZSTD,
-}  # fmt: skip
-
-
-class ArchivedImage:
-    """One image: its OCI manifest, what must be kept of its documents, where its layers are.
-
-    ``is_described``: the archive has a manifest, and so a digest; else it was made of the configuration.
-    """
-
-    __slots__ = (
-        "archive", "config", "descriptor", "documents", "extra", "is_described", "layers", "manifest", "members",
-        "names",
-    )  # fmt: skip
-
-    def __init__(self, archive: Archive, *, is_described: bool) -> None:
-        self.archive = archive
-        self.is_described = is_described
-        self.names: list[str] = []
-        self.documents: dict[str, bytes] = {}
-        self.extra: dict[str, str] = {}
-        self.members: dict[str, Member] = {}  # of the layers, by digest
-        self.descriptor: Descriptor
-        self.manifest: Manifest
-        self.config: ImageConfig
-        self.layers: list[tuple[Descriptor, str]]
-
-    @property
-    def image_id(self) -> str:
-        """The configuration's digest."""
-        return self.manifest.config.digest
-
-    def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
-        """Give the bytes of a layer, unverified: this is a source for `engine.fetch`."""
-        return self.archive.chunks(self.members[descriptor.digest], offset)
-
-    def abort(self) -> None:
-        """Nothing waits for long here."""
-
-    def finish(self, descriptor: Descriptor, manifest: Manifest, config_data: bytes) -> None:
-        """Take a manifest of the OCI's kind with its configuration. Raises: InvalidConfigError."""
-        self.descriptor, self.manifest = descriptor, manifest
-        self.documents[manifest.config.digest] = config_data
-        self.config = decode_config(config_data)
-        self.layers = layers_of(manifest, self.config)
 
 
 def images_in(archive: Archive, platform: Platform | None) -> list[ArchivedImage]:
@@ -93,7 +38,7 @@ def images_in(archive: Archive, platform: Platform | None) -> list[ArchivedImage
     elif "manifest.json" in archive and "version" in archive:
         found = [_of_skopeo_directory(archive, platform)]
     elif "manifest.json" in archive:
-        found = _of_docker(archive)
+        found = archive_docker.images_in(archive)
     elif "repositories" in archive:
         raise invalid("it is of a docker before 1.10, without manifest.json; load and save it with a newer docker")
     else:
@@ -188,7 +133,7 @@ class _Described:
         image.documents[entry.digest] = data
         if media_types.DOCKER_MANIFEST in (entry.media_type, document.media_type):
             image.extra[index.ORIGINAL] = entry.digest
-            document, entry = _as_oci(image, document)
+            document, entry = as_oci(image, document)
         config_data = self._document(document.config, self._blob_name)
         for layer in document.layers:
             member = self._archive.find(self._blob_name.format(digests.require_sha256(layer.digest)))
@@ -224,14 +169,6 @@ class _Described:
         return entry
 
 
-def _as_oci(image: ArchivedImage, document: Manifest) -> tuple[Manifest, Descriptor]:
-    descriptor, data = convert.to_oci(document)
-    image.documents[descriptor.digest] = data
-    converted = decode_manifest(data, descriptor.media_type)
-    assert isinstance(converted, Manifest)
-    return converted, descriptor
-
-
 def _is_attestation(entry: Descriptor) -> bool:
     return entry.platform is not None and "unknown" in (entry.platform.os, entry.platform.architecture)
 
@@ -244,18 +181,11 @@ def _names(notes: dict[str, str]) -> list[str]:
     whole, word = notes.get(CONTAINERD_NAME, ""), notes.get(index.REF_NAME, "")
     # umoci gives a new image the old one's annotations but for ref.name: then the other is not its name.
     if whole and word in ("", whole, whole.rpartition(":")[2]):
-        return [_name(whole)]
+        return [whole_name(whole)]
     try:
-        return [_name(word)] if "/" in word or ":" in word else []
+        return [whole_name(word)] if "/" in word or ":" in word else []
     except InvalidReferenceError:
         return []
-
-
-def _name(text: str) -> str:
-    reference = references.parse_normalized(text)
-    if reference.digest:
-        raise InvalidReferenceError(text, "an archive may name an image by a tag only")
-    return reference.with_default_tag().string
 
 
 def _restore_original(image: ArchivedImage, digest: str) -> None:
@@ -271,74 +201,3 @@ def _restore_original(image: ArchivedImage, digest: str) -> None:
         raise invalid(f"manifest {image.descriptor.digest} was not made of {digest}, as it says")
     image.documents[digest] = data
     image.extra[index.ORIGINAL] = digest
-
-
-# -- Docker's archive: manifest.json names files
-
-
-class _Saved(msgspec.Struct, frozen=True, rename="pascal"):
-    """One image of docker's manifest.json."""
-
-    config: str
-    layers: list[str]
-    repo_tags: list[str] | None = None
-
-
-def _of_docker(archive: Archive) -> list[ArchivedImage]:
-    saved = decode(archive.read("manifest.json", MAX_DOCUMENT_BYTES), list[_Saved], "manifest.json")
-    if not saved:
-        raise invalid("its manifest.json names no image")
-    if len(saved) > MAX_IMAGES:
-        raise invalid(f"it has more than {MAX_IMAGES} images")
-    return [_of_saved(archive, item) for item in saved]
-
-
-def _of_saved(archive: Archive, saved: _Saved) -> ArchivedImage:
-    """Make a manifest of what docker's archive says: of the same archive always the same one.
-
-    A layer is kept as it is there: packed anew, its digest would depend on who packs it.
-    """
-    image = ArchivedImage(archive, is_described=False)
-    image.names = [_name(text) for text in saved.repo_tags or ()]
-    config_data = archive.read(saved.config, MAX_DOCUMENT_BYTES)
-    config_digest = digests.of(config_data)
-    named = saved.config.removesuffix(".json").rpartition("/")[2].removeprefix("sha256:")
-    if digests.is_well_formed(f"sha256:{named}") and f"sha256:{named}" != config_digest:
-        raise DigestMismatchError(
-            f"image config {saved.config[:200]!r}", expected=f"sha256:{named}", actual=config_digest
-        )
-    diff_ids = decode_config(config_data).rootfs.diff_ids
-    if len(diff_ids) != len(saved.layers):
-        raise invalid(f"{saved.config[:200]!r} has {len(diff_ids)} diff_ids for {len(saved.layers)} layers")
-    layers = []
-    for name, diff_id in zip(saved.layers, diff_ids, strict=True):
-        member = archive.find(name)
-        layer = _layer(archive, name, member, diff_id)
-        image.members[layer.digest] = member
-        layers.append(layer)
-    config = Descriptor(media_types.OCI_CONFIG, config_digest, len(config_data))
-    manifest, descriptor = _as_oci(image, Manifest(2, config, layers, media_type=media_types.OCI_MANIFEST))
-    image.finish(descriptor, manifest, config_data)
-    return image
-
-
-def _layer(archive: Archive, name: str, member: Member, diff_id: str) -> Descriptor:
-    head = b""
-    chunks = archive.chunks(member)
-    for chunk in chunks:
-        head = chunk[: compression.MAGIC_SIZE]
-        break
-    chunks.close()
-    kind = compression.detect(head)
-    if kind == "none":
-        return Descriptor(media_types.OCI_LAYER, diff_id, member.size)
-    if kind not in _LAYER_TYPES:
-        raise invalid(f"layer {name[:200]!r} is packed with {kind}, which no image may be")
-    return Descriptor(_LAYER_TYPES[kind], member.digest or _digest(archive, member), member.size)
-
-
-def _digest(archive: Archive, member: Member) -> str:
-    state = hashlib.sha256()
-    for chunk in archive.chunks(member):
-        state.update(chunk)
-    return f"sha256:{state.hexdigest()}"

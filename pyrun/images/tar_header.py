@@ -56,8 +56,6 @@ def decode(block: bytes) -> Header | None:
     if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
         name = f"{prefix}/{name}"
     kind = _KINDS.get(flag, OTHER)
-    if kind == FILE and name.endswith("/"):
-        kind = DIRECTORY  # before POSIX
     has_content = kind in (FILE, OTHER) or flag in EXTENSIONS
     return Header(name, kind, size=_number(block[124:136]) if has_content else 0, link=link, flag=flag)
 
@@ -73,6 +71,10 @@ def extended(header: Header, records: dict[str, str]) -> Header:
         if not (text.isascii() and text.isdecimal() and len(text) < 20):
             raise invalid(f"a pax header says size {text[:40]!r}")
         header.size = int(text)
+    if header.kind == FILE and header.name.endswith("/"):
+        header.kind = (
+            DIRECTORY  # before POSIX; a name that is cut short, before its pax header is heeded, may end so too
+        )
     return header
 
 
