@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from pyrun.engine import events, output_file
+from pyrun.engine import events, output_file, save_platform
 from pyrun.errors import InvalidInputError, InvalidReferenceError, NoMatchingPlatformError
 from pyrun.images import archive_writer, resolve
 from pyrun.images.archive_images import CONTAINERD_NAME
@@ -49,13 +49,14 @@ class Options:
 
 
 class Chosen:
-    """An image to be saved, under none, one or several tags."""
+    """An image to be saved, under none, one or several tags. ``documents``: those that are no blobs of the store."""
 
-    __slots__ = ("entry", "record", "tags")
+    __slots__ = ("documents", "entry", "record", "tags")
 
-    def __init__(self, entry: index.Entry, record: dict[str, Any]) -> None:
+    def __init__(self, entry: index.Entry, record: dict[str, Any], documents: dict[str, bytes]) -> None:
         self.entry = entry
         self.record = record
+        self.documents = documents
         self.tags: list[Reference] = []
 
     @property
@@ -96,11 +97,9 @@ def choose(layout: Layout, names: Sequence[str], platform: str | None, lease: le
     chosen: dict[str, Chosen] = {}
     for text in names:
         for entry, by_name in _named(found, text):
-            digest = entry["digest"]
-            lease.add([digest])
-            image = chosen.get(digest) or Chosen(entry, resolve.load_record(layout, digest))
-            chosen[digest] = image
-            _check_platform(image, text, wanted)
+            lease.add([entry["digest"]])
+            image = _image(layout, entry, text, wanted)
+            image = chosen.setdefault(image.entry["digest"], image)
             if by_name and all(tag.string != index.ref_name(entry) for tag in image.tags):
                 image.tags.append(references.parse_normalized(index.ref_name(entry)))
     return [*chosen.values()]
@@ -125,13 +124,18 @@ def _is_repository(text: str) -> bool:
     return not (wanted.tag or wanted.digest)
 
 
-def _check_platform(image: Chosen, text: str, wanted: Platform | None) -> None:
-    there = Platform(image.record["os"], image.record["architecture"], image.record["variant"])
-    if wanted is not None and there not in acceptable(wanted):
+def _image(layout: Layout, entry: index.Entry, text: str, wanted: Platform | None) -> Chosen:
+    record = resolve.load_record(layout, entry["digest"])
+    there = Platform(record["os"], record["architecture"], record["variant"])
+    if wanted is None or there in acceptable(wanted):
+        return Chosen(entry, record, {})
+    other = save_platform.find(layout, entry, wanted)
+    if other is None:
         raise NoMatchingPlatformError(
             f"no image for {wanted}: {text}: the one that is here is for {there}", registry="",
             hint=f"`pyrun pull --platform {wanted} {text}` brings it",
         )  # fmt: skip
+    return Chosen(other.entry, other.record, other.documents)
 
 
 @contextmanager
@@ -155,7 +159,8 @@ def _write_layout(layout: Layout, images: list[Chosen], writer: Writer, *, is_do
         layers = [layer["digest"] for layer in image.record["layers"]]
         digests.update((image.record["manifest"], image.record["image_id"], *layers))
         digests.update([image.original] if image.original else [])
-    for digest in sorted(digests):  # before anything is written
+    made = {digest: data for image in images for digest, data in image.documents.items()}
+    for digest in sorted(digests - made.keys()):  # before anything is written
         archive_writer.check_blob(layout.blob(digest), digest)
     writer.document("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     writer.document("index.json", _encode(_index(images)))
@@ -165,7 +170,11 @@ def _write_layout(layout: Layout, images: list[Chosen], writer: Writer, *, is_do
     writer.directory("blobs")
     writer.directory("blobs/sha256")
     for digest in sorted(digests):
-        writer.blob(f"blobs/{digest.replace(':', '/', 1)}", layout.blob(digest), digest)
+        name = f"blobs/{digest.replace(':', '/', 1)}"
+        if digest in made:
+            writer.document(name, made[digest])
+        else:
+            writer.blob(name, layout.blob(digest), digest)
     writer.end()
 
 

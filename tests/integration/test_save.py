@@ -18,8 +18,8 @@ from tests.integration.test_load import BASE, ONE, TOP, TWO, do
 from tests.integration.test_load import layout as layout  # the fixture
 from tests.support import archives
 from tests.support.features import requires
-from tests.support.registry_hostile import digest_of
-from tests.support.store_images import new_layout
+from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document
+from tests.support.store_images import Image, fetch, new_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,6 +175,40 @@ def test_ids_and_platforms(filled: Layout, tmp_path: Path) -> None:
     with pytest.raises(NoMatchingPlatformError, match="the one that is here is for linux/amd64"):
         saved(filled, tmp_path / "wrong", "one:1", platform="linux/arm64")
     assert not (tmp_path / "wrong").exists()
+
+
+def test_another_platform_of_an_index(layout: Layout, tmp_path: Path) -> None:
+    """Of an image that was pulled with all of its platforms: each can be saved, also one with a schema 2 manifest."""
+    arm, s390 = (Image(TOP, architecture=name) for name in ("arm64", "s390x"))
+    theirs = json.loads(archives.schema_2(s390))
+    with HostileRegistry() as registry:
+        entries = []
+        for document_, architecture in ((ONE.manifest, "amd64"), (arm.manifest, "arm64"), (theirs, "s390x")):
+            digest, answer = document(document_, document_["mediaType"])
+            registry.on(f"/v2/x/manifests/{digest}", answer)
+            entries.append({"mediaType": document_["mediaType"], "digest": digest,
+                            "size": len(json.dumps(document_)),
+                            "platform": {"os": "linux", "architecture": architecture}})  # fmt: skip
+        both = {"schemaVersion": 2, "mediaType": f"{archives.OCI}index.v1+json", "manifests": entries}
+        digest, answer = document(both, f"{archives.OCI}index.v1+json")
+        registry.on("/v2/x/manifests/1", answer)
+        registry.on(f"/v2/x/manifests/{digest}", answer)
+        for image in (ONE, arm, s390):
+            for data in (image.config, *image.layers):
+                registry.on(f"/v2/x/blobs/{digest_of(data)}", blob(data))
+        name = f"{registry.domain}/x:1"
+        fetch(layout, name, platform="linux/amd64", all_platforms=True)
+    for image, platform in ((arm, "linux/arm64"), (s390, "linux/s390x"), (ONE, "linux/amd64")):
+        path = tmp_path / platform.rpartition("/")[2]
+        saved(layout, path, name, platform=platform)
+        (tmp_path / f"{path.name}-store").mkdir()
+        other = new_layout(tmp_path / f"{path.name}-store")
+        (loaded,) = do(other, path)
+        assert (loaded.image_id, loaded.names) == (digest_of(image.config), [name])
+        (entry,) = index.entries(other)
+        assert (index.ORIGINAL in index.notes_of(entry)) == (image is s390)
+    with pytest.raises(NoMatchingPlatformError):
+        saved(layout, tmp_path / "none", name, platform="linux/riscv64")
 
 
 def test_a_full_disk(filled: Layout) -> None:

@@ -1,0 +1,76 @@
+"""An image of another platform than the one that is unpacked: `save --platform` of what was pulled with all of them.
+
+It must not know what is written of it. Of such an image the store has the blobs, and no record.
+"""
+
+from __future__ import annotations
+
+from pyrun.oci import convert, media_types
+from pyrun.oci.config import decode_config, layers_of
+from pyrun.oci.descriptor import Descriptor
+from pyrun.oci.index import Index
+from pyrun.oci.manifest import Manifest, decode_manifest
+from pyrun.oci.platform import Platform, best_match
+from pyrun.store import blobs, index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.store.layout import Layout
+
+
+class OtherPlatform:
+    """What `save` needs to know of it; ``documents``: what the store has not, by digest."""
+
+    __slots__ = ("documents", "entry", "record")
+
+    def __init__(self, entry: index.Entry, record: dict[str, Any], documents: dict[str, bytes]) -> None:
+        self.entry = entry
+        self.record = record
+        self.documents = documents
+
+
+def find(layout: Layout, entry: index.Entry, wanted: Platform) -> OtherPlatform | None:
+    """Return the image for a platform from the index that ``entry`` came from; None where not all of it is here.
+
+    Raises: StoreCorruptError; InvalidConfigError.
+    """
+    source = index.notes_of(entry).get(index.SOURCE_INDEX, "")
+    if not source or not blobs.exists(layout, source):
+        return None
+    document = decode_manifest(blobs.read(layout, source))
+    if not isinstance(document, Index):
+        return None
+    found = best_match([item for item in document.manifests if blobs.exists(layout, item.digest)], wanted)
+    manifest = decode_manifest(blobs.read(layout, found.digest), found.media_type) if found is not None else None
+    if found is None or not isinstance(manifest, Manifest):
+        return None
+    if not all(blobs.exists(layout, item.digest) for item in (manifest.config, *manifest.layers)):
+        return None
+    return _described(layout, found, manifest)
+
+
+def _described(layout: Layout, found: Descriptor, manifest: Manifest) -> OtherPlatform:
+    config = decode_config(blobs.read(layout, manifest.config.digest))
+    notes, documents = {}, {}
+    descriptor = found
+    if media_types.DOCKER_MANIFEST in (found.media_type, manifest.media_type):
+        notes[index.ORIGINAL] = found.digest
+        descriptor, data = convert.to_oci(manifest)
+        documents[descriptor.digest] = data
+    platform = Platform.of(config)
+    record = {
+        "manifest": descriptor.digest, "image_id": manifest.config.digest,
+        "os": config.os, "architecture": config.architecture, "variant": config.variant or "",
+        "layers": [
+            {"digest": layer.digest, "diff_id": diff_id, "size": layer.size, "media_type": layer.media_type}
+            for layer, diff_id in layers_of(manifest, config)
+        ],
+    }  # fmt: skip
+    fields = {"architecture": platform.architecture, "os": platform.os, "variant": platform.variant}
+    entry = {
+        "mediaType": media_types.OCI_MANIFEST, "digest": descriptor.digest, "size": descriptor.size,
+        "annotations": notes, "platform": {key: value for key, value in fields.items() if value},
+    }  # fmt: skip
+    return OtherPlatform(entry, record, documents)
