@@ -33,6 +33,8 @@ _CACHE_HEADINGS = {
     "ID": "CACHE ID", "CacheType": "CACHE TYPE", "Size": "SIZE", "CreatedSince": "CREATED",
     "LastUsedSince": "LAST USED", "UsageCount": "USAGE", "Shared": "SHARED",
 }  # fmt: skip
+_PLACES = "table {{.Path}}\t{{.Size}}\t{{.Reason}}"
+_PLACES_HEADINGS = {"Path": "PATH", "Reason": "WHAT IT IS", "Size": "SIZE"}
 
 
 def command() -> Verb:
@@ -59,7 +61,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         _show_tables(usage)
     else:
         of_images, of_containers, of_volumes = _rows(usage, no_trunc=True)
-        parts = {"Images": of_images, "Containers": of_containers, "Volumes": of_volumes, "BuildCache": []}
+        parts = {
+            "Images": of_images, "Containers": of_containers, "Volumes": of_volumes, "BuildCache": [],
+            "Store": _places(usage),
+        }  # fmt: skip
         print(Template("{{json .}}" if template == "json" else template).render(Struct(parts)))
     return 0
 
@@ -84,6 +89,17 @@ def _show_tables(usage: DiskUsage) -> None:
     show_rows(_VOLUMES, of_volumes, volume_ls.HEADINGS)
     print("\nBuild cache usage: 0B\n")
     show_rows(_CACHE, [], _CACHE_HEADINGS)
+    print("\nOther space of the store:\n")
+    show_rows(_PLACES, _places(usage), _PLACES_HEADINGS)
+
+
+def _places(usage: DiskUsage) -> list[Row]:
+    """Return what takes room, and what is left over even if it takes none."""
+    return [
+        Row({"Path": place.path, "Reason": place.why, "Size": units.human_size(place.size, 4)})
+        for place in usage.places
+        if place.size or place.is_left
+    ]
 
 
 def _rows(usage: DiskUsage, *, no_trunc: bool) -> tuple[list[Row], list[Row], list[Row]]:

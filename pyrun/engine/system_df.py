@@ -1,15 +1,18 @@
 """The verb system df: what images, containers and volumes take, measured; together what du(1) says of the store.
 
-It must not know how sizes are shown. What belongs to no container and no volume is the images': layers, blobs, caches.
+It must not know how sizes are shown. What belongs to no container and no volume is the images': layers, blobs, caches;
+`store_places` says which part of that no image has, and why it is there.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrun.engine import ps
 from pyrun.engine.disk_usage import measure
 from pyrun.engine.images import ImageSummary, list_images
+from pyrun.engine.store_places import Place, places
 from pyrun.errors import ImageNotFoundError, StoreCorruptError
 from pyrun.images.resolve import load_record
 from pyrun.volumes import store as volumes
@@ -49,12 +52,13 @@ class Total(NamedTuple):
 
 
 class DiskUsage(NamedTuple):
-    """``containers``: each with the bytes of its directory."""
+    """``containers``: each with the bytes of its directory; ``places``: what belongs to nothing that is listed here."""
 
     totals: list[Total]
     images: list[ImageUsage]
     containers: list[tuple[Container, int]]
     volumes: list[VolumeUsage]
+    places: list[Place]
 
 
 def system_df(layout: Layout) -> DiskUsage:
@@ -64,12 +68,14 @@ def system_df(layout: Layout) -> DiskUsage:
     of_containers, of_volumes = outside[0].disk + outside[1].disk, outside[2].disk
     found = ps.list_containers(layout, all=True)
     sizes = [usage.disk for usage in measure(layout, [container.directory for container in found])]
-    images, unused = _images(layout, found)
+    images, unused, of_images = _images(layout, found)
     mounted = _volumes(layout)
     active = [container for container in found if container.state.is_up]
     idle = sum(size for container, size in zip(found, sizes, strict=True) if not container.state.is_up)
     used = [item for item in mounted if item.links]
-    unused += measure(layout, [layout.partials])[0].disk  # half-fetched blobs: no image has them yet
+    listed = {*of_images, *(each.directory for each in found), *(layout.volume(v.volume["name"]) for v in mounted)}
+    others = places(layout, listed)
+    unused += sum(place.size for place in others if place.is_left)
     free = sum(item.size for item in mounted if not item.links)
     is_used = sum(1 for item in images if item.containers)
     totals = [
@@ -78,16 +84,17 @@ def system_df(layout: Layout) -> DiskUsage:
         Total("Local Volumes", len(mounted), len(used), of_volumes, free),
         Total("Build Cache", 0, 0, 0, 0),
     ]
-    return DiskUsage(totals, images, list(zip(found, sizes, strict=True)), mounted)
+    return DiskUsage(totals, images, list(zip(found, sizes, strict=True)), mounted, others)
 
 
-def _images(layout: Layout, found: list[Container]) -> tuple[list[ImageUsage], int]:
-    """Return the images, and the bytes of what no container is made of."""
+def _images(layout: Layout, found: list[Container]) -> tuple[list[ImageUsage], int, set[str]]:
+    """Return the images, the bytes of what no container is made of, and the paths of all that they have."""
     summaries = list({image.manifest: image for image in reversed(list_images(layout))}.values())[::-1]
     needs = {image.manifest: _paths(layout, image.manifest) for image in summaries}
     everything = sorted({path for paths in needs.values() for path in paths})
     disk = dict(zip(everything, (usage.disk for usage in measure(layout, everything)), strict=True))
-    users = [container.record["manifest"] for container in found]
+    users = Counter(container.record["manifest"] for container in found)
+    owners = Counter(path for paths in needs.values() for path in paths)
 
     def size_of(paths: Iterable[str]) -> int:
         return sum(disk[path] for path in paths)
@@ -95,10 +102,10 @@ def _images(layout: Layout, found: list[Container]) -> tuple[list[ImageUsage], i
     images = []
     for image in summaries:
         own = needs[image.manifest]
-        others = {path for manifest, paths in needs.items() if manifest != image.manifest for path in paths}
-        images.append(ImageUsage(image, size_of(own), size_of(own & others), users.count(image.manifest)))
+        shared = (path for path in own if owners[path] > 1)
+        images.append(ImageUsage(image, size_of(own), size_of(shared), users[image.manifest]))
     in_use = {path for image in images if image.containers for path in needs[image.image.manifest]}
-    return images, size_of(set(everything) - in_use)
+    return images, size_of(set(everything) - in_use), set(everything)
 
 
 def _paths(layout: Layout, manifest: str) -> set[str]:

@@ -88,11 +88,11 @@ def _mark(layout: Layout) -> set[str]:
     # A lease may name manifests too: what they need is needed.
     for manifest in manifests | alive:
         alive.add(manifest)
-        alive.update(_needs(layout, manifest))
+        alive.update(needs(layout, manifest))
     return alive
 
 
-def _needs(layout: Layout, manifest: str) -> set[str]:
+def needs(layout: Layout, manifest: str) -> set[str]:
     """Return config, layers and diff_ids of an image: from its record, else (foreign tools) from the manifest."""
     try:
         record = sealed.unseal(fsio.read_bytes(layout.image(manifest)))

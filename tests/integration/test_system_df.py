@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pyrun.store import owner
 
 if TYPE_CHECKING:
     from tests.support.boxes import Box
@@ -54,6 +57,42 @@ def test_df_adds_up_to_what_du_says(box: Box, images: Catalogue) -> None:
     # A template gets whole ids, as docker's.
     ids = box.pyrun.ok("system", "df", "-v", "--format", "{{range .Containers}}{{println .ID}}{{end}}").split()
     assert sorted(ids) == sorted(box.pyrun.ok("ps", "-aq", "--no-trunc").split())
+
+
+def test_everything_on_the_disk_is_told_with_its_reason(box: Box, images: Catalogue) -> None:
+    """Also what a crash has left: unfinished work, a lease, layers and blobs that nothing needs."""
+    pyrun, parts = box.pyrun, owner.token().split("-")
+    box.start("user")
+    pyrun.ok("pull", "-q", images.rich)
+    pyrun.ok("rmi", "-f", box.image)  # running: the image stays, without a name
+    dead = "-".join([*parts[:4], "1", parts[5]])
+    left = {
+        f"tmp/{dead}": f"unfinished work of pid {parts[3]} (dead)",
+        f"leases/{dead}": f"lease of pid {parts[3]} (dead)",
+        f"layers/sha256/{'a' * 64}": "nothing needs it",
+        f"oci/blobs/sha256/{'b' * 64}": "nothing needs it",
+        "trash/old": "being removed",
+    }
+    for path in left:
+        (pyrun.root / path).write_bytes(os.urandom(50_000))
+    lease = pyrun.root / f"leases/{owner.token()}"
+    lease.write_text("sha256:" + "b" * 64)
+    told = json.loads(pyrun.ok("system", "df", "-v", "--format", "json"))
+    reasons = {row["Path"]: row["Reason"] for row in told["Store"]}
+    left[f"oci/blobs/sha256/{'b' * 64}"] = f"leased by pid {parts[3]}"
+    assert {path: reasons.get(path) for path in left} == left
+    assert not [path for path, reason in reasons.items() if "unknown" in reason]
+    rows = [*told["Containers"], *told["Volumes"], *told["Store"]]
+    images_once = max(number(row["SharedSize"]) for row in told["Images"])
+    images_once += sum(number(row["UniqueSize"]) for row in told["Images"])
+    du = ["unshare", "--map-root-user", "--map-auto", "du", "-s", "--block-size=1", str(pyrun.root)]
+    whole = int(subprocess.run(du, capture_output=True, text=True, check=True).stdout.split()[0])
+    assert sum(number(row["Size"]) for row in rows) + images_once == pytest.approx(whole, rel=0.01)
+    pyrun.ok("image", "prune", "-f")
+    told = json.loads(pyrun.ok("system", "df", "-v", "--format", "json"))
+    assert {row["Path"] for row in told["Store"]} & {*left} == {f"oci/blobs/sha256/{'b' * 64}"}
+    lease.unlink()
+    assert "Total reclaimed space: 53.25kB" in pyrun.ok("image", "prune", "-f")
 
 
 def test_what_a_container_has_written(box: Box) -> None:

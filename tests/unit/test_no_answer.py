@@ -52,7 +52,7 @@ else:
         "lifecycle.open_process(os.getpid(), 1)",
         "restart_policy.read(directory)",
         "processes.read(os.getpid())",
-        "gc._needs(layout, 'sha256:' + 'b' * 64)",
+        "gc.needs(layout, 'sha256:' + 'b' * 64)",
     ],
 )
 def test_without_a_descriptor(tmp_path: Path, question: str) -> None:
