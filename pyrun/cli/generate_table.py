@@ -32,6 +32,7 @@ HOT = (
     "port",
     "ps",
     "pull",
+    "push",
     "rename",
     "restart",
     "rm",

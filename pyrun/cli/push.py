@@ -1,22 +1,24 @@
-"""`pyrun push`: docker's lines, its flags, and podman's for where to and how compressed."""
+"""`pyrun push`: docker's lines, its flags, and podman's for where to and how compressed. HOT."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, flag, integer, text, tls_verify
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
     from pyrun.engine.push import Pushed
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, flag, integer, text, tls_verify
+
     return Verb(
         "push", execute, usage="NAME[:TAG] [DESTINATION]", summary="Upload an image to a registry",
         params=[

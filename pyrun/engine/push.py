@@ -146,7 +146,9 @@ def _push(
         )  # fmt: skip
         sender.push(content.blobs)
         if options.compression is not None:
-            content.rewrite(options.kind or media_types.OCI_MANIFEST)
+            from pyrun.engine import push_documents
+
+            push_documents.rewrite(content, options.kind or media_types.OCI_MANIFEST)
         *parts, top = content.documents
         for part in parts:
             client.put_manifest(path, part.digest, part.media_type, part.data)

@@ -12,7 +12,6 @@ import threading
 from pyrun.engine.push_content import Blob, check_size
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError, StoreCorruptError, StoreError
 from pyrun.oci import media_types
-from pyrun.oci.descriptor import Descriptor
 from pyrun.registry.upload import Placed
 from pyrun.store import fsio, owner
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from pyrun.engine.mount_sources import MountSources
+    from pyrun.oci.descriptor import Descriptor
     from pyrun.registry.client import RegistryClient
     from pyrun.store.layout import Layout
 
@@ -150,6 +150,7 @@ class BlobPush:
 
     def _packed(self, blob: Blob, path: str) -> Descriptor:
         from pyrun.layers import recompress
+        from pyrun.oci.descriptor import Descriptor
 
         assert self._compression is not None
         check_size(self._layout, blob.descriptor, self._pull)

@@ -1,28 +1,40 @@
-"""What of an image goes to a registry: the documents, byte for byte as they came where nothing else was asked for.
+"""What of an image goes to a registry: documents and blobs, byte for byte as they came where nothing else is asked for.
 
 It must not know registries. A whole index where the store has all of it, else the manifest of one platform: the
-original where it was converted for the store.
+original where it was converted for the store. HOT: all but an image's own manifest is push_documents.py's.
 """
 
 from __future__ import annotations
 
 import os
 
-from pyrun.engine import index_parts
-from pyrun.errors import InvalidConfigError, InvalidInputError, NoMatchingPlatformError, StoreCorruptError
-from pyrun.oci import convert, media_types
+from pyrun.errors import ImageNotFoundError, InvalidInputError, StoreCorruptError
+from pyrun.images import resolve
 from pyrun.oci import digest as digests
-from pyrun.oci.config import decode_config, layers_of
-from pyrun.oci.descriptor import Descriptor
-from pyrun.oci.index import Index
-from pyrun.oci.manifest import Manifest, decode_manifest
-from pyrun.oci.platform import Platform, acceptable, best_match
-from pyrun.store import blobs, index
+from pyrun.oci import json, media_types
+from pyrun.store import blobs, fsio, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Protocol
+
+    from pyrun.oci.platform import Platform
     from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
+
+    class Described(Protocol):
+        """A descriptor, of the typed documents or not."""
+
+        @property
+        def media_type(self) -> str: ...
+        @property
+        def digest(self) -> str: ...
+        @property
+        def size(self) -> int: ...
+        @property
+        def annotations(self) -> dict[str, str] | None: ...
+
 
 FORMATS = {"oci": media_types.OCI_MANIFEST, "v2s2": media_types.DOCKER_MANIFEST}
 _FOREIGN = frozenset(
@@ -54,7 +66,7 @@ class Blob:
 
     __slots__ = ("descriptor", "diff_id", "is_layer", "label")
 
-    def __init__(self, descriptor: Descriptor, *, diff_id: str = "", is_layer: bool = True) -> None:
+    def __init__(self, descriptor: Described, *, diff_id: str = "", is_layer: bool = True) -> None:
         self.descriptor = descriptor
         self.diff_id = diff_id
         self.is_layer = is_layer
@@ -66,15 +78,26 @@ class Blob:
         return self.descriptor.media_type in _FOREIGN
 
 
+class Pointer:
+    """A descriptor as a manifest has it, for the plain case."""
+
+    __slots__ = ("annotations", "digest", "media_type", "size")
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.media_type: str = document["mediaType"]
+        self.digest: str = document["digest"]
+        self.size: int = document["size"]
+        self.annotations: dict[str, str] | None = None
+
+
 class Content:
-    """Blobs, then documents, the last of which is what the tag will name. ``manifest``: set where there is but one."""
+    """Blobs, then documents, the last of which is what the tag will name."""
 
-    __slots__ = ("blobs", "documents", "manifest")
+    __slots__ = ("blobs", "documents")
 
-    def __init__(self, documents: list[Document], blobs: list[Blob], manifest: Manifest | None = None) -> None:
+    def __init__(self, documents: list[Document], blobs: list[Blob]) -> None:
         self.documents = documents
         self.blobs = blobs
-        self.manifest = manifest
 
     @property
     def digests(self) -> list[str]:
@@ -84,18 +107,6 @@ class Content:
             names += [blob.descriptor.digest, *([blob.diff_id] if blob.diff_id else [])]
         return names
 
-    def rewrite(self, kind: str) -> None:
-        """Write the manifest anew, of a media type, with the blobs' descriptors as they are now."""
-        import msgspec
-
-        assert self.manifest is not None
-        layers = [blob.descriptor for blob in self.blobs if blob.is_layer]
-        manifest = msgspec.structs.replace(self.manifest, layers=layers)
-        descriptor, data = (
-            convert.to_docker(manifest) if kind == media_types.DOCKER_MANIFEST else convert.to_oci(manifest)
-        )
-        self.documents = [Document(descriptor.media_type, data)]
-
 
 def content_of(layout: Layout, entry: Entry, name: str, *, platform: Platform | None, kind: str, anew: bool) -> Content:
     """Return what to push of the image that ``entry`` is, ``name`` for the user.
@@ -103,84 +114,45 @@ def content_of(layout: Layout, entry: Entry, name: str, *, platform: Platform | 
     ``kind``: the media type of the manifest, or empty: as it is. ``anew``: its layers will be compressed anew.
     Raises: NoMatchingPlatformError; StoreCorruptError where a document is missing; InvalidInputError.
     """
+    if platform is None and not kind and not anew:
+        plain = _plain(layout, entry)
+        if plain is not None:
+            return plain
+    from pyrun.engine import push_documents
+
+    return push_documents.content_of(layout, entry, name, platform=platform, kind=kind, anew=anew)
+
+
+def _plain(layout: Layout, entry: Entry) -> Content | None:
+    """Return an image's own manifest and its blobs; None where a whole index may go instead, or it is not ours."""
     notes = index.notes_of(entry)
-    listed = notes.get(index.SOURCE_INDEX, "")
-    if listed and platform is None and not kind and not anew:
-        whole = _whole_index(layout, listed)
-        if whole is not None:
-            return whole
-    chosen = entry["digest"] if anew else notes.get(index.ORIGINAL) or entry["digest"]
-    if platform is not None:
-        chosen = _for_platform(layout, entry, listed, name, platform) or chosen
-    document, manifest = _manifest(layout, chosen)
-    content = Content([document], _blobs(layout, manifest), manifest)
-    if kind and kind != document.media_type:
-        content.rewrite(kind)
-    return content
-
-
-def _whole_index(layout: Layout, listed: str) -> Content | None:
-    """Return an index with all that it names; None where the store does not have every manifest and config."""
-    if not blobs.exists(layout, listed):
+    if index.SOURCE_INDEX in notes and _may_be_whole(layout, notes[index.SOURCE_INDEX]):
         return None
-    data = blobs.read(layout, listed)
-    document = decode_manifest(data)
-    assert isinstance(document, Index)
-    found = index_parts.parts(document, lambda item: index_parts.stored(layout, item))
-    if found is None or not all(blobs.exists(layout, config.digest) for config in found.configs):
+    try:
+        record = resolve.load_record(layout, entry["digest"])
+    except ImageNotFoundError:
         return None
-    content = Content([], [])
-    for part in reversed([*found.manifests.values()]):  # what is named before what names it
-        inner = decode_manifest(part)
-        content.documents.append(Document(_kind(inner), part))
-        if isinstance(inner, Manifest):
-            content.blobs += _blobs(layout, inner)
-    content.documents.append(Document(_kind(document), data))
-    return content
+    original = notes.get(index.ORIGINAL, "")
+    data = blobs.read(layout, original or entry["digest"])
+    manifest = json.loads(data)  # read with care when it was pulled, and its digest is what it was
+    diff_ids = {layer["digest"]: layer["diff_id"] for layer in record["layers"]}
+    layers = [Blob(Pointer(item), diff_id=diff_ids.get(item["digest"], "")) for item in manifest["layers"]]
+    kind = media_types.DOCKER_MANIFEST if original else media_types.OCI_MANIFEST
+    return Content([Document(kind, data)], [*layers, Blob(Pointer(manifest["config"]), is_layer=False)])
 
 
-def _kind(document: Manifest | Index) -> str:
-    is_index = isinstance(document, Index)
-    return document.media_type or (media_types.OCI_INDEX if is_index else media_types.OCI_MANIFEST)
+def _may_be_whole(layout: Layout, listed: str) -> bool:
+    """Whether the store has an index and each manifest that it names."""
+    try:
+        found = json.loads(fsio.read_bytes(layout.blob(listed)))["manifests"]
+        return all(blobs.exists(layout, item["digest"]) for item in found)
+    except FileNotFoundError:
+        return False
+    except (ValueError, LookupError, TypeError):
+        return True  # it is damaged: who reads it with care says so
 
 
-def _for_platform(layout: Layout, entry: Entry, listed: str, name: str, wanted: Platform) -> str:
-    """Return the digest of the manifest for a platform; empty: it is the entry's own."""
-    there = entry.get("platform") or {}
-    own = Platform(there.get("os", ""), there.get("architecture", ""), there.get("variant", ""))
-    if own == wanted:
-        return ""
-    if listed and blobs.exists(layout, listed):
-        document = decode_manifest(blobs.read(layout, listed))
-        assert isinstance(document, Index)
-        best = best_match((item for item in document.manifests if blobs.exists(layout, item.digest)), wanted)
-        if best is not None and best.platform is not None:
-            return best.digest
-    if own in acceptable(wanted):
-        return ""
-    message = f"no image for {wanted}: {name}: there is {own} in the store"
-    raise NoMatchingPlatformError(message, registry="", hint=f"`pyrun pull --platform {wanted} {name}` fetches it")
-
-
-def _manifest(layout: Layout, digest: str) -> tuple[Document, Manifest]:
-    data = blobs.read(layout, digest)
-    found = decode_manifest(data)
-    if not isinstance(found, Manifest):
-        raise InvalidConfigError("image manifest", "/mediaType", f"{digest} is an index")
-    return Document(_kind(found), data), found
-
-
-def _blobs(layout: Layout, manifest: Manifest) -> list[Blob]:
-    """Return layers and config, each once."""
-    diff_ids: dict[str, str] = {}
-    if manifest.is_image and blobs.exists(layout, manifest.config.digest):
-        config = decode_config(blobs.read(layout, manifest.config.digest))
-        diff_ids = {layer.digest: diff_id for layer, diff_id in layers_of(manifest, config)}
-    layers = [Blob(layer, diff_id=diff_ids.get(layer.digest, "")) for layer in manifest.layers]
-    return [*layers, Blob(manifest.config, is_layer=False)]
-
-
-def check_size(layout: Layout, descriptor: Descriptor, pull: str) -> None:
+def check_size(layout: Layout, descriptor: Described, pull: str) -> None:
     """Make sure that a blob is in the store, as long as it should be; ``pull`` is a name to fetch it again by.
 
     Raises: StoreCorruptError.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pyrun.oci.descriptor import Descriptor
     from pyrun.oci.reference import Reference
-    from pyrun.registry.upload import Hear, OpenAt
+    from pyrun.registry.upload import Hear, OpenAt, Sized
 
 _ACCEPT = {"Accept": media_types.ACCEPT}
 
@@ -120,20 +120,18 @@ class RegistryClient:
         digest.verify(data, descriptor.digest, what)
         return data
 
-    def has_blob(self, repository: str, descriptor: Descriptor) -> bool:
+    def has_blob(self, repository: str, descriptor: Sized) -> bool:
         """Ask whether a repository has a blob, as one who wants to push it. Raises as ``resolve``."""
         return self.upload(repository, descriptor).is_there()
 
-    def upload(
-        self, repository: str, descriptor: Descriptor, *, chunk_bytes: int = 0, hear: Hear | None = None
-    ) -> Upload:
+    def upload(self, repository: str, descriptor: Sized, *, chunk_bytes: int = 0, hear: Hear | None = None) -> Upload:
         """Give the upload of a blob, nothing of it done yet: ``is_there``, ``mount``, ``send``, ``cancel``."""
         return Upload(self._requests, repository, descriptor, chunk_bytes=chunk_bytes, hear=hear)
 
     def put_blob(
         self,
         repository: str,
-        descriptor: Descriptor,
+        descriptor: Sized,
         open_at: OpenAt,
         *,
         mount_from: Iterable[str] = (),

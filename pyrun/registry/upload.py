@@ -20,14 +20,23 @@ from pyrun.registry.transport import DroppedError, Response
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Protocol
 
-    from pyrun.oci.descriptor import Descriptor
     from pyrun.registry.requests import Requests
     from pyrun.registry.url import Url
 
     # Gives a blob's bytes from an offset on. An OSError of it would be taken for the connection's: it raises others.
     OpenAt = Callable[[int], Iterator[bytes | memoryview]]
     Hear = Callable[[int], object]
+
+    class Sized(Protocol):
+        """What is needed of an OCI descriptor."""
+
+        @property
+        def digest(self) -> str: ...
+        @property
+        def size(self) -> int: ...
+
 
 WHOLE_BYTES = 1024 * 1024  # up to here a request less is worth more than going on where a connection broke
 PROGRESS_BYTES = 1024 * 1024  # who comes so much further between two failures may fail again
@@ -63,7 +72,7 @@ class Upload:
         self,
         requests: Requests,
         repository: str,
-        descriptor: Descriptor,
+        descriptor: Sized,
         *,
         chunk_bytes: int = 0,
         hear: Hear | None = None,

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from benchlib import memory, rows_archives, rows_files, rows_many, tools
+from benchlib import memory, rows_archives, rows_files, rows_many, rows_push, tools
 from benchlib.row import Row
 from benchlib.scene import Scene
 from benchlib.timing import Command, run
@@ -243,6 +243,8 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "save-oci": rows_archives.save_oci,
     "load": rows_archives.load_docker,
     "load-oci": rows_archives.load_oci,
+    "push-tmpfs": rows_push.push_memory,
+    "push-again": rows_push.push_again,
     "size": image_size,
     "memory": memory_of_detached,
 }
@@ -265,6 +267,8 @@ SAMPLES = {
     "save-oci": 5,
     "load": 7,
     "load-oci": 7,
+    "push-tmpfs": 7,
+    "push-again": 15,
     "size": 50,
     "memory": 1,
 }

@@ -52,6 +52,9 @@ class Engine:
     def pull_words(self, reference: str) -> Sequence[str]:
         return ("pull", "-q", reference)
 
+    def push_words(self, reference: str, target: str) -> Sequence[str]:
+        return ("push", "-q", reference, target)
+
     def call(self, *words: str) -> str:
         """Run a command that is not timed. Raises: CommandFailedError."""
         run(self.argv(*words), self.environment, self.log)
@@ -98,6 +101,9 @@ class Podman(Engine):
 
     def pull_words(self, reference: str) -> Sequence[str]:
         return ("pull", "-q", "--tls-verify=false", reference)
+
+    def push_words(self, reference: str, target: str) -> Sequence[str]:
+        return ("push", "-q", "--tls-verify=false", reference, target)
 
     def remove(self, names: Sequence[str]) -> None:
         run(self.argv("rm", "-f", "-t", "0", *names), self.environment, self.log)
