@@ -29,6 +29,8 @@ PyrunError
         DigestMismatchError
         SizeMismatchError
         UnsafeLayerError
+        SignatureError
+            PolicyRejectedError
     StoreError
         StoreVersionError
         StoreCorruptError
@@ -254,6 +256,21 @@ class UnsafeLayerError(IntegrityError):
         self.layer = layer
         self.entry = entry
         self.reason = reason
+
+
+class SignatureError(IntegrityError):
+    """No signature says what was asked for."""
+
+
+class PolicyRejectedError(SignatureError):
+    """The signature policy does not accept an image; ``scope`` is the part of ``file`` that decided."""
+
+    def __init__(self, image: str, reason: str, *, scope: str, file: str, hint: str) -> None:
+        super().__init__(f"refused by the signature policy: {image}: {reason} (scope {scope} of {file})", hint=hint)
+        self.image = image
+        self.reason = reason
+        self.scope = scope
+        self.file = file
 
 
 class StoreError(PyrunError):

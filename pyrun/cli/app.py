@@ -93,7 +93,9 @@ CONTAINER_VERBS = {
 }
 IMAGE_VERBS = {
     "import": "import_image", "inspect": "image_inspect", "list": "images", "load": "load", "ls": "images",
-    "prune": "image_prune", "pull": "pull", "push": "push", "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
+    "generate-key-pair": "image_generate_key_pair", "prune": "image_prune", "pull": "pull", "push": "push",
+    "remove": "rmi", "rm": "rmi", "save": "save",
+    "sign": "image_sign", "tag": "tag", "verify": "image_verify",
 }  # fmt: skip
 MANIFEST_VERBS = {
     "add": "manifest_add", "annotate": "manifest_annotate", "create": "manifest_create", "exists": "manifest_exists",

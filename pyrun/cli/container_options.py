@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyrun.cli.definitions import flag, integer, many, text, unsupported
+from pyrun.cli.definitions import flag, integer, many, signature_policy, text, unsupported
 
 if TYPE_CHECKING:
     import click
@@ -88,6 +88,7 @@ def container_options() -> list[click.Parameter]:
         many("--secret", "A secret for the container alone (id=NAME,src=FILE or id=NAME,env=VARIABLE)"),
         many("--security-opt", "Security Options"),
         text("--shm-size", "Size of /dev/shm", metavar="bytes"),
+        signature_policy(),
         text("--stop-signal", "Signal to stop the container"),
         integer("--stop-timeout", "Timeout (in seconds) to stop a container"),
         many("--sysctl", "Sysctl options", metavar="map"),

@@ -182,6 +182,11 @@ def tls_verify() -> click.Option:
     return flag("--tls-verify", "Demand TLS and a trusted certificate; =false does without either", default=None)
 
 
+def signature_policy() -> click.Option:
+    """Define podman's option of the verbs by which images come in."""
+    return text("--signature-policy", "Signature policy to obey instead of policy.json", metavar="file")
+
+
 def unsupported(flags: str, with_value: str) -> list[click.Option]:
     """Define docker's flags that pyrun lacks: `flags` without, `with_value` with a value; "-m/--memory --cpus …"."""
     rows = [(word, True) for word in flags.split()] + [(word, False) for word in with_value.split()]

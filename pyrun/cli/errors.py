@@ -53,6 +53,8 @@ EXIT_CODES: dict[type[errors.PyrunError], int] = {
     errors.DigestMismatchError: CLIENT,
     errors.SizeMismatchError: CLIENT,
     errors.UnsafeLayerError: CLIENT,
+    errors.SignatureError: CLIENT,
+    errors.PolicyRejectedError: CLIENT,
     errors.StoreError: CLIENT,
     errors.StoreVersionError: CLIENT,
     errors.StoreCorruptError: CLIENT,

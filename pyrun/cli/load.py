@@ -7,7 +7,7 @@ import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, flag, text
+from pyrun.cli.definitions import Verb, flag, signature_policy, text
 from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def command() -> Verb:
             text("-i --input", "Read from a tar archive file or a directory, instead of STDIN"),
             text("--platform", 'Load only the given platform (e.g., "linux/amd64")'),
             flag("-q --quiet", "Suppress the load output"),
+            signature_policy(),
         ],
     )  # fmt: skip
 
@@ -40,7 +41,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     is_shown = sys.stdout.isatty() and not params["quiet"]
     shown = bars_on(sys.stdout, "Loading layer", "Loaded") if is_shown else nullcontext()
     with shown as progress:
-        found = load(session.layout, path, platform=params["platform"], progress=progress)
+        found = load(
+            session.layout, path, platform=params["platform"], progress=progress,
+            signature_policy=params["signature_policy"],
+        )  # fmt: skip
     for image in found:
         for name, old in image.renamed:
             moved = parse_normalized(name).familiar

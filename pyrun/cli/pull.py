@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify
+    from pyrun.cli.definitions import Verb, argument, flag, signature_policy, text, tls_verify
 
     return Verb(
         "pull", execute, usage="NAME[:TAG|@DIGEST]", summary="Download an image from a registry",
@@ -26,6 +26,7 @@ def command() -> Verb:
             text("--platform", "Set platform if server is multi-platform capable"),
             text("--policy", "When the registry is asked (always, missing, newer, never)", default="always"),
             flag("-q --quiet", "Suppress verbose output"),
+            signature_policy(),
             tls_verify(),
             argument("image"),
         ],
@@ -35,7 +36,8 @@ def command() -> Verb:
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Pull, then print digest, status and the full reference."""
     _check(params)
-    options = {name: params[name] for name in ("platform", "policy", "tls_verify", "all_platforms")}
+    names = ("platform", "policy", "tls_verify", "all_platforms", "signature_policy")
+    options = {name: params[name] for name in names}
     if params["all_tags"]:
         return _pull_all(session, params["image"], options, quiet=params["quiet"])
     result = _pull(session, params["image"], options, quiet=params["quiet"], stream=sys.stdout)
@@ -70,12 +72,14 @@ def _pull_all(session: Session, image: str, options: dict[str, Any], *, quiet: b
     return 0
 
 
-def fetch_for_run(session: Session, image: str, platform: str | None, policy: str, *, quiet: bool) -> None:
+def fetch_for_run(
+    session: Session, image: str, platform: str | None, policy: str, *, quiet: bool, signature_policy: str | None
+) -> None:
     """Pull for `run` and `create`: everything is said on stderr, stdout is the container's.
 
     Nothing is said of the image that ships with pyrun: it comes from beside us.
     """
-    options = {"platform": platform, "policy": policy}
+    options = {"platform": platform, "policy": policy, "signature_policy": signature_policy}
     if quiet or image.startswith("pyrun.local/"):
         _pull(session, image, options, quiet=True, stream=sys.stderr)
         return

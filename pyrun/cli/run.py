@@ -75,7 +75,10 @@ def with_image(session: Session, params: dict[str, Any], act: Callable[[RunOptio
     if policy in ("missing", "always", "newer"):
         from pyrun.cli.pull import fetch_for_run
 
-        fetch_for_run(session, params["image"], params["platform"], policy, quiet=params["quiet"])
+        fetch_for_run(
+            session, params["image"], params["platform"], policy, quiet=params["quiet"],
+            signature_policy=params["signature_policy"],
+        )  # fmt: skip
     elif policy != "never":
         from pyrun.errors import InvalidInputError
 

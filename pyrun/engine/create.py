@@ -94,12 +94,18 @@ def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str
     """Return the image's record, pulled first if it must be, with its layers in the form that the engine needs."""
     if options.pull != "always":
         try:
-            record = resolve.resolve_image(layout, options.image)
+            entry = resolve.find_entry(layout, options.image)
+            record = resolve.load_record(layout, entry["digest"])
         except ImageNotFoundError:
             if options.pull == "never":
                 raise
         else:
             if _platform_fits(record, options.platform):
+                policy = resolve.policy_file(options.signature_policy)
+                if policy and not resolve.is_accepted(layout, entry, policy):
+                    from pyrun.engine import judgement
+
+                    judgement.check_stored(layout, entry, policy)
                 if not resolve.has_layers(layout, record, engine.form):
                     from pyrun.engine import namespace
                     from pyrun.engine.pull import ensure_form
@@ -110,7 +116,9 @@ def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str
                 raise ImageNotFoundError(f"{options.image} ({options.platform})", hint="`--pull=missing` fetches it")
     from pyrun.engine.pull import pull
 
-    return pull(layout, options.image, platform=options.platform, policy="always").record
+    return pull(
+        layout, options.image, platform=options.platform, policy="always", signature_policy=options.signature_policy
+    ).record
 
 
 def _platform_fits(record: dict[str, Any], platform: str | None) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 
-from pyrun.engine import events, index_parts, publication
+from pyrun.engine import events, index_parts, judgement, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.pull import PullResult
+from pyrun.engine.sources import EMBEDDED_DOMAIN
 from pyrun.errors import ImageNotFoundError, InvalidConfigError, NoMatchingPlatformError
 from pyrun.images import record as records
 from pyrun.images import resolve
@@ -63,8 +64,10 @@ class ImagePull:
         progress: Progress,
         *,
         all_platforms: bool = False,
+        signature_policy: str | None = None,
     ) -> None:
         self._layout = layout
+        self._signature_policy = signature_policy
         self._source = source
         self._reference = reference
         self._platform = platform
@@ -79,6 +82,7 @@ class ImagePull:
         found, data = self._source.resolve(self._reference)
         self._progress("resolved", found.digest, found.size)
         descriptor, manifest = self._manifest(found, data)
+        admitted = self._admit(found.digest, self._extra.get(index.ORIGINAL, descriptor.digest))
         config_data = self._blob(manifest.config)
         config = decode_config(config_data)
         self._check_platform(config)
@@ -95,6 +99,7 @@ class ImagePull:
                 unpacked = {**known, **fetch.unpacked()}
                 keep = sorted({*self._documents, *self._others})
                 record = records.build(descriptor.digest, manifest, config, unpacked=unpacked, keep=keep)
+                admitted.keep(self._layout, descriptor.digest)
                 publication.publish(self._layout, fetch, self._documents, record)
             return self._tag(record, descriptor.size, found.digest)
 
@@ -125,6 +130,15 @@ class ImagePull:
             assert isinstance(document, Manifest)
             self._documents[found.digest] = data
         return found, document
+
+    def _admit(self, digest: str, manifest: str) -> judgement.Admitted:
+        """Obey the signature policy; ``manifest``: the digest of what will run, as the registry has it."""
+        if self._reference.domain == EMBEDDED_DOMAIN:
+            return judgement.Admitted(None, [])  # a part of pyrun
+        return judgement.admit(
+            judgement.Origin.registry(self._reference), manifest, self._source.signatures(manifest),
+            given=self._signature_policy, is_of_index=digest != manifest and index.SOURCE_INDEX in self._extra,
+        )  # fmt: skip
 
     def _take_others(self, document: Index) -> None:
         """Note what belongs to the index but not to this platform, if all of it is wanted, or here already."""

@@ -11,7 +11,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from pyrun.engine import events, namespace, obituary, publication
+from pyrun.engine import events, judgement, namespace, obituary, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.image_pull import known_sizes
 from pyrun.errors import ImageNotFoundError, InvalidInputError, PyrunError, StoreCorruptError
@@ -59,13 +59,14 @@ def load(
     progress: Progress | None = None,
     form: str | None = None,
     spawn: Spawn | None = None,
+    signature_policy: str | None = None,
 ) -> list[Loaded]:
     """Load the images of the archive or directory ``path``, or of what comes from ``input_fd``.
 
-    ``progress``, ``form``, ``spawn``: as for `pull`.
+    ``progress``, ``form``, ``spawn``, ``signature_policy``: as for `pull`.
 
-    Raises: InvalidInputError and its kinds for what is no image archive; IntegrityError; NoMatchingPlatformError;
-    StorageFullError. Then nothing is loaded.
+    Raises: PolicyRejectedError (of one image is enough); InvalidInputError and its kinds for what is no image archive;
+    IntegrityError; NoMatchingPlatformError; StorageFullError. Then nothing is loaded.
     """
     wanted = Platform.parse(platform) if platform else None
     namespace.register(layout)
@@ -74,11 +75,22 @@ def load(
     with leases.acquire(layout, []) as lease, _opened(layout, path, input_fd, lease) as found:
         images = archive_images.images_in(found, wanted)
         how = _Unpack(form or namespace.form(), spawn or namespace.spawner(layout), progress or _deaf)
+        admitted = [_admit(image, path, signature_policy) for image in images]
         # The lease ends first: it would keep what is to be undone.
         with publication.undone_on_failure(layout, (PyrunError, OSError, KeyboardInterrupt)), lease:
             known = known_sizes(layout)
             entries = [_bring(layout, image, lease, how, known) for image in images]
+            for entry, admission in zip(entries, admitted, strict=True):
+                admission.keep(layout, entry["digest"])  # the lease is on it, and nothing has its name yet
             return _tag(layout, images, entries)
+
+
+def _admit(image: ArchivedImage, path: str, signature_policy: str | None) -> judgement.Admitted:
+    """Obey the signature policy: by the kind of the archive, and where it is."""
+    described = "oci" if os.path.isdir(path) else "oci-archive"
+    transport = described if image.is_described else "docker-archive"
+    origin = judgement.Origin.file(transport, path, image.names[0] if image.names else "")
+    return judgement.admit(origin, image.descriptor.digest, given=signature_policy)
 
 
 @contextmanager

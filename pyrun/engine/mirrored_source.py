@@ -10,12 +10,13 @@ from pyrun.errors import IntegrityError, InvalidInputError, RegistryError, Regis
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from typing import TypeVar
 
     from pyrun.engine.sources import RegistrySource
     from pyrun.oci.descriptor import Descriptor
     from pyrun.oci.reference import Reference
+    from pyrun.oci.signature import Signature
 
     Found = TypeVar("Found")
 
@@ -86,6 +87,15 @@ class MirroredSource:
         """End all requests, from another thread than theirs."""
         for place in self._places:
             place.abort()
+
+    def signatures(self, digest: str) -> Iterator[Signature]:
+        """Give the signatures that any of the places has: a mirror may have been made without. Raises: as `resolve`."""
+        notes: list[str] = []
+        for number in self._order():
+            try:
+                yield from self._places[number].signatures(digest)
+            except FAILURES as error:
+                self._failed(number, error, notes)
 
     def close(self) -> None:
         """Close the connections."""

@@ -22,6 +22,7 @@ _TEXTS = (
     "name", "workdir", "user", "entrypoint", "hostname", "network", "userns", "platform", "stop_signal", "cidfile",
     "detach_keys", "debug", "restart", "log_driver", "pid", "ipc", "uts", "cgroupns", "domainname", "mac_address",
     "shm_size", "health_cmd", "health_interval", "health_timeout", "health_start_period", "health_start_interval",
+    "signature_policy",
 )  # fmt: skip
 
 
@@ -102,6 +103,7 @@ class RunOptions:
         domainname: str | None
         mac_address: str | None
         shm_size: str | None
+        signature_policy: str | None
 
     def __init__(self, image: str, **values: Any) -> None:
         self.image = image

@@ -12,6 +12,7 @@ from pyrun.errors import (
     InvalidInputError,
     ManifestUnknownError,
     NoMatchingPlatformError,
+    PolicyRejectedError,
     RegistryError,
 )
 from pyrun.images import resolve
@@ -67,6 +68,7 @@ def pull(
     source: ImageSource | None = None,
     tls_verify: bool | None = None,
     all_platforms: bool = False,
+    signature_policy: str | None = None,
 ) -> PullResult:
     """Make an image available, layers unpacked in ``form`` (default: what this user's namespace can own).
 
@@ -74,8 +76,9 @@ def pull(
     only for what is not here, ``never`` not at all. ``all_platforms``: all of an index, of other platforms the blobs.
     ``progress(event, what, number)`` is called from several threads: ``from`` (reference), ``resolved`` (digest), then
     per layer (its blob's digest) ``waiting``, ``start`` (size), ``bytes`` (more bytes), ``unpacked`` (bytes on disk),
-    ``done``, or ``exists``.
-    Raises: ImageNotFoundError (policy never), RegistryError and its kinds, IntegrityError, StorageFullError.
+    ``done``, or ``exists``. ``signature_policy``: a policy.json to obey instead of the user's or the system's.
+    Raises: ImageNotFoundError (policy never), RegistryError and its kinds, IntegrityError, StorageFullError;
+    PolicyRejectedError, then nothing has come in.
     """
     if policy not in POLICIES:
         raise InvalidInputError(f"invalid pull policy: {policy!r}", hint=f"it is one of {', '.join(POLICIES)}")
@@ -85,17 +88,22 @@ def pull(
     spawn = spawn or namespace.spawner(layout)
     namespace.register(layout)
     if policy in ("missing", "never"):
-        found = _local(layout, text, wanted, policy, form=form, spawn=spawn)
+        found = _local(layout, text, wanted, policy, form=form, spawn=spawn, signature_policy=signature_policy)
         if found is not None:
             return found
     try:
         reference, remote = _place(text, source, tls_verify)
         try:
-            return _from(layout, remote, reference, wanted, form, spawn, hear, all_platforms=all_platforms)
+            return _from(
+                layout, remote, reference, wanted, form, spawn, hear,
+                all_platforms=all_platforms, signature_policy=signature_policy,
+            )  # fmt: skip
         finally:
             remote.close()
     except RegistryError:
-        found = _local(layout, text, wanted, policy, form=form, spawn=spawn) if policy == "newer" else None
+        if policy != "newer":
+            raise
+        found = _local(layout, text, wanted, policy, form=form, spawn=spawn, signature_policy=signature_policy)
         if found is None:
             raise
         return found
@@ -152,10 +160,11 @@ def _from(
     hear: Progress,
     *,
     all_platforms: bool,
+    signature_policy: str | None,
 ) -> PullResult:
     wanted = platform or host(with_variant=True)
     hear("from", reference.string, 0)
-    current = _current(layout, remote, reference, wanted, form, all_platforms=all_platforms)
+    current = _current(layout, remote, reference, wanted, form, all_platforms, signature_policy)
     if current is not None:
         hear("resolved", current.digest, 0)
         labels = current.record.get("labels")
@@ -167,13 +176,25 @@ def _from(
 
     obituary.write_all(layout)
     sweep(layout)
-    return ImagePull(layout, remote, reference, wanted, form, spawn, hear, all_platforms=all_platforms).run()
+    return ImagePull(
+        layout, remote, reference, wanted, form, spawn, hear,
+        all_platforms=all_platforms, signature_policy=signature_policy,
+    ).run()  # fmt: skip
 
 
 def _current(
-    layout: Layout, remote: ImageSource, reference: Reference, wanted: Platform, form: str, *, all_platforms: bool
+    layout: Layout,
+    remote: ImageSource,
+    reference: Reference,
+    wanted: Platform,
+    form: str,
+    all_platforms: bool,
+    signature_policy: str | None,
 ) -> PullResult | None:
-    """Return what is here, whole, if the registry still names it by the reference: one request, without a body."""
+    """Return what is here, whole, if the registry still names it by the reference: one request, without a body.
+
+    None as well if the signature policy does not accept it as it came in: the registry may have signatures now.
+    """
     try:
         entry = resolve.find_exact(index.entries(layout), reference)
         record = resolve.load_record(layout, entry["digest"]) if entry is not None else None
@@ -187,7 +208,19 @@ def _current(
     digest = remote.head(reference)
     if digest not in resolve.digests_of(entry) or not _is_choice(layout, entry, record, digest, wanted):
         return None
+    try:
+        _check(layout, entry, signature_policy)
+    except PolicyRejectedError:
+        return None
     return PullResult(reference, record, digest, up_to_date=True)
+
+
+def _check(layout: Layout, entry: Entry, signature_policy: str | None) -> None:
+    path = resolve.policy_file(signature_policy)
+    if path and not resolve.is_accepted(layout, entry, path):
+        from pyrun.engine import judgement
+
+        judgement.check_stored(layout, entry, path)
 
 
 def _is_whole(layout: Layout, record: dict[str, Any], form: str) -> bool:
@@ -210,7 +243,14 @@ def _fits(record: dict[str, Any], wanted: Platform) -> bool:
 
 
 def _local(
-    layout: Layout, text: str, wanted: Platform | None, policy: str, *, form: str, spawn: Spawn
+    layout: Layout,
+    text: str,
+    wanted: Platform | None,
+    policy: str,
+    *,
+    form: str,
+    spawn: Spawn,
+    signature_policy: str | None,
 ) -> PullResult | None:
     try:
         entry = resolve.find_entry(layout, text)
@@ -221,6 +261,7 @@ def _local(
         return None
     reference = references.parse_any(text).with_default_tag()
     if wanted is None or _fits(record, wanted):
+        _check(layout, entry, signature_policy)
         ensure_form(layout, record, form, spawn=spawn)
         return PullResult(reference, record, record["manifest"], up_to_date=True)
     if index.notes_of(entry).get(index.ALL_PLATFORMS):
@@ -228,7 +269,14 @@ def _local(
         from pyrun.engine.store_source import StoreSource
 
         source = StoreSource(layout, index.notes_of(entry)[index.SOURCE_INDEX])
-        return ImagePull(layout, source, reference, wanted, form, spawn, _deaf).run()
+        try:
+            return ImagePull(
+                layout, source, reference, wanted, form, spawn, _deaf, signature_policy=signature_policy
+            ).run()
+        except PolicyRejectedError:
+            if policy == "never":
+                raise
+            return None  # the signatures of that platform were never asked for
     if policy == "never":
         raise NoMatchingPlatformError(
             f"image is for another platform: {text}: it is {record['platform']}, asked for {wanted}",

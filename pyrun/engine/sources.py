@@ -15,10 +15,11 @@ from pyrun.store.layout import registries_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Iterator
     from typing import Protocol, Self
 
     from pyrun.oci.descriptor import Descriptor
+    from pyrun.oci.signature import Signature
     from pyrun.registry.client import RegistryClient
     from pyrun.registry.config import Configuration
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         def blob(self, descriptor: Descriptor) -> bytes: ...
         def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]: ...
         def abort(self) -> None: ...
+        def signatures(self, digest: str) -> Iterator[Signature]: ...
         def close(self) -> None: ...
 
 
@@ -165,6 +167,12 @@ class RegistrySource:
         """End all requests, from another thread than theirs."""
         self._client.abort()
 
+    def signatures(self, digest: str) -> Iterator[Signature]:
+        """Give the signatures beside a manifest, unverified. Raises: RegistryError where they cannot be asked for."""
+        from pyrun.registry import signatures
+
+        return signatures.of(self._client, self._repository, digest)
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -239,6 +247,10 @@ class LayoutSource:
 
     def abort(self) -> None:
         """Nothing waits for long."""
+
+    def signatures(self, digest: str) -> Iterator[Signature]:
+        """Give none: it is a part of pyrun, and as much trusted."""
+        return iter(())
 
     def close(self) -> None:
         """Nothing is open between calls."""

@@ -11,9 +11,10 @@ from pyrun.store import blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from pyrun.oci.reference import Reference
+    from pyrun.oci.signature import Signature
     from pyrun.store.layout import Layout
 
 
@@ -57,6 +58,12 @@ class StoreSource:
 
     def abort(self) -> None:
         """Nothing waits for long."""
+
+    def signatures(self, digest: str) -> Iterator[Signature]:
+        """Give those by which the platform's manifest has come in before."""
+        from pyrun.engine import judgement
+
+        return iter(judgement.kept_signatures(self._layout, digest))
 
     def close(self) -> None:
         """Nothing is open."""

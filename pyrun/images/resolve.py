@@ -1,6 +1,7 @@
-"""Find an image in the store by what a user wrote, and read its pre-digested record.
+"""Find an image in the store by what a user wrote, read its record, and see whether a policy has accepted it.
 
-It must not know how an image is pulled. Hot: `run` comes here; one read of index.json, one of the record.
+It must not know how an image is pulled, nor what a policy says. Hot: `run` comes here; one read of index.json, one of
+the record, and a stat or two where there is no policy.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, StoreCorruptError
-from pyrun.oci import reference
+from pyrun.oci import json, reference
 from pyrun.store import fsio, index
 from pyrun.store.layout import registries_cache
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _HEX = "0123456789abcdef"
+SYSTEM_POLICY = "/etc/containers/policy.json"
 
 
 def resolve_image(layout: Layout, text: str) -> dict[str, Any]:
@@ -107,6 +109,63 @@ def entries_of_id(found: list[Entry], text: str) -> list[Entry]:
     prefix = "sha256:" + prefix
     by_config = [entry for entry in found if index.notes_of(entry).get(index.CONFIG, "").startswith(prefix)]
     return by_config or [entry for entry in found if any(digest.startswith(prefix) for digest in digests_of(entry))]
+
+
+def policy_file(given: str | None = None) -> str:
+    """Return the policy that is in force: ``given`` (--signature-policy), the user's, the system's, or "" for none.
+
+    Raises: StoreError where it cannot be known whether there is one.
+    """
+    if given:
+        return given
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    # XDG base directory specification: a relative path is to be ignored.
+    config = config if config.startswith("/") else f"{os.environ.get('HOME', '')}/.config"
+    for path in (f"{config}/containers/policy.json", SYSTEM_POLICY):
+        try:
+            os.lstat(path)  # a link to nowhere is a policy that cannot be read, not: none
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            from pyrun.errors import StoreError
+
+            raise StoreError(
+                f"cannot look for the signature policy: {path}: {(error.strerror or '').lower()}",
+                path=path,
+                hint="mend the directory's mode, or HOME and XDG_CONFIG_HOME: nothing runs while it is not known",
+            ) from error
+        return path
+    return ""
+
+
+def verdict_path(layout: Layout, entry: Entry) -> str:
+    """Return where the last verdict on an image is kept."""
+    return layout.image_signatures(entry["digest"]) + ".verdict"
+
+
+def names_of(entry: Entry) -> str:
+    """Return all that a verdict depends on but files: the tag, and what it was pulled as."""
+    return f"{index.ref_name(entry)} {index.notes_of(entry).get(index.REPO_DIGESTS, '')}"
+
+
+def stamp(path: str) -> list[str | int]:
+    """Describe a file so that a change of it shows. Raises: OSError."""
+    status = os.stat(path)
+    return [path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino]
+
+
+def is_accepted(layout: Layout, entry: Entry, path: str) -> bool:
+    """Say whether the policy at ``path`` is known to accept an image; if not, `engine.judgement` finds out."""
+    try:
+        verdict = json.loads(fsio.read_bytes(verdict_path(layout, entry)))
+        files = verdict["files"]  # the policy, and the keys that it named
+        return (
+            files[0][0] == path
+            and names_of(entry) in verdict["names"]
+            and all(stamp(recorded[0]) == recorded for recorded in files)
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False  # none yet, or not ours, or a file has gone: it is judged anew
 
 
 def _by_reference(found: list[Entry], text: str) -> Entry | None:

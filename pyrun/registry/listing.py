@@ -46,15 +46,22 @@ def search(client: RegistryClient, term: str, limit: int) -> list[dict[str, Any]
     return found
 
 
-def _pages(client: RegistryClient, target: str, key: str, repository: str, what: str) -> Iterator[str]:
+def documents(client: RegistryClient, target: str, repository: str, what: str) -> Iterator[dict[str, Any]]:
+    """Give the JSON object at a path, and those of the pages that follow it. Raises: RegistryError and its kinds."""
     seen: set[str] = set()
     while target:
         if target in seen or len(seen) > _MAX_PAGES:
             raise RegistryError(f"registry failed: {what}: its pages go in circles", registry=client.domain)
         seen.add(target)
         with client.get(target, repository=repository, what=what) as answer:
-            found = _document(client, answer, what).get(key) or []
+            found = _document(client, answer, what)
             target = _next(client, answer, what)
+        yield found
+
+
+def _pages(client: RegistryClient, target: str, key: str, repository: str, what: str) -> Iterator[str]:
+    for document in documents(client, target, repository, what):
+        found = document.get(key) or []
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
             raise _nonsense(client, what)
         yield from found

@@ -56,6 +56,9 @@ def bury(layout: Layout, before: Callable[[], None] | None = None) -> Collected:
         for manifest in os.listdir(layout.images):
             if manifest not in alive:
                 _bury(layout, layout.image(manifest), graves, collected.images, manifest)
+        for name in _signatures(layout):
+            if name.partition(".")[0] not in alive:
+                fsio.unlink_quietly(f"{layout.signatures}/{name}")
         for path, digest in _digests_below(layout.layers):
             if digest not in alive:
                 _bury(layout, path, graves, collected.layers, digest)
@@ -144,6 +147,13 @@ def _layers_of_bundle(layout: Layout, container: str) -> set[str]:
             raise
         return set()
     return {":".join(name[:2]) for name in names}
+
+
+def _signatures(layout: Layout) -> list[str]:
+    try:
+        return os.listdir(layout.signatures)
+    except FileNotFoundError:  # there was never a policy
+        return []
 
 
 def _digests_below(parent: str) -> list[tuple[str, str]]:

@@ -18,6 +18,9 @@ ROOT, mode 0700
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs; store/sealed.py      JSON
     lists/NAME               manifest_lists.py       index.lock, by rename; NAME as in a URL         JSON
+    signatures/DIGEST        engine.judgement / run  beside images/DIGEST: by which signatures it came in, or from
+                             which archive; by rename under index.lock                                      JSON
+      DIGEST.verdict         engine.judgement        which policy has accepted it, under which names; by rename   JSON
     containers/ID/           new_container.py        built in tmp/, appears by one rename once its files are on disk
       container.json         new_container.py / ps   fsynced; record_change.py: by rename under names.lock    JSON
       config.json            engine.run / runtime    OCI runtime-spec; OFD lock while a start chooses ports    JSON
@@ -114,6 +117,7 @@ class Layout:
         "root",
         "runtime",
         "runtime_network",
+        "signatures",
         "sockets",
         "tmp",
         "trash",
@@ -135,6 +139,7 @@ class Layout:
         self.layers = root + "/layers"
         self.images = root + "/images"
         self.manifest_lists = root + "/lists"
+        self.signatures = root + "/signatures"
         self.containers = root + "/containers"
         self.ephemeral = root + "/ephemeral"
         self.names = root + "/names"
@@ -201,6 +206,10 @@ class Layout:
     def manifest_list(self, quoted: str) -> str:
         """Return the path of a manifest list that is being put together."""
         return self.manifest_lists + "/" + quoted
+
+    def image_signatures(self, manifest_digest: str) -> str:
+        """Return the path of the signatures by which an image came in."""
+        return self.signatures + "/" + manifest_digest
 
     def container(self, container_id: str) -> str:
         """Return the directory of a container that outlives its process."""

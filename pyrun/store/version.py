@@ -121,6 +121,7 @@ def _create(layout: Layout) -> None:
             f"{layout.blobs}/sha256",
             f"{layout.layers}/sha256",
             layout.images,
+            layout.signatures,
             layout.containers,
             layout.ephemeral,
             layout.names,

@@ -1,0 +1,246 @@
+"""What a signature policy says of an image: when it comes in, from wherever, and again when it is used.
+
+It must not know how signatures are fetched or verified. The seam for whatever brings images: `admit` before anything of
+it has a name in the store, `Admitted.keep` beside it. An image that was made here (commit, build) is not judged.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from binascii import a2b_base64, b2a_base64
+
+from pyrun.engine.sources import EMBEDDED_DOMAIN
+from pyrun.errors import PolicyRejectedError, StoreError
+from pyrun.images import resolve
+from pyrun.oci import json
+from pyrun.oci import reference as references
+from pyrun.oci.signature import Signature
+from pyrun.store import fsio, index, owner
+from pyrun.trust import policy, verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from pyrun.oci.reference import Reference
+    from pyrun.store.index import Entry
+    from pyrun.store.layout import Layout
+
+_SETTLED_NANOSECONDS = 2_000_000_000
+
+
+class Origin:
+    """Where an image comes from, as a policy names it. ``reference``: its name, None where the place gives none."""
+
+    __slots__ = ("name", "path", "reference", "transport")
+
+    def __init__(self, transport: str, path: str, name: str, reference: Reference | None) -> None:
+        self.transport = transport
+        self.path = path
+        self.name = name
+        self.reference = reference
+
+    @classmethod
+    def registry(cls, reference: Reference) -> Origin:
+        """Describe an image of a registry, by the name that was asked for (not that of a mirror)."""
+        return cls(policy.DOCKER, "", reference.string, reference.pinned())
+
+    @classmethod
+    def file(cls, transport: str, path: str, name: str = "") -> Origin:
+        """Describe one of a file or directory, or (an empty path) of a pipe, which no scope but "" can name.
+
+        ``transport``: docker-archive, oci-archive or oci.
+        """
+        return cls(transport, os.path.realpath(path) if path else "", name, None)
+
+    @property
+    def scopes(self) -> list[str]:
+        """Its scopes, the narrowest first."""
+        if self.reference is not None:
+            name = self.reference
+            return policy.docker_scopes(name.domain, name.path, name.tag, name.digest)
+        return policy.path_scopes(self.path, self.name) if self.path else []
+
+    def __str__(self) -> str:
+        return self.name if self.reference is not None else f"{self.transport}:{self.path or 'standard input'}"
+
+
+class Admitted:
+    """An image that may come in: by which signatures; ``origin``: None where there is no policy."""
+
+    __slots__ = ("_origin", "signatures")
+
+    def __init__(self, origin: Origin | None, signatures: list[Signature]) -> None:
+        self._origin = origin
+        self.signatures = signatures
+
+    def keep(self, layout: Layout, manifest: str) -> None:
+        """Put them beside the image, for a later policy to see. The caller's lease is on ``manifest``."""
+        origins = []
+        if self._origin is not None and self._origin.reference is None:
+            origins = [[self._origin.transport, self._origin.path, self._origin.name]]
+        if not self.signatures and not origins:
+            return
+        fsio.make_directory(layout.signatures)
+        path = layout.image_signatures(manifest)
+        with fsio.FileLock(layout.index_lock, exclusive=True):
+            found = _kept(path)
+            rows = found["signatures"] + [_row(item) for item in self.signatures]
+            document = {
+                "signatures": [row for number, row in enumerate(rows) if row not in rows[:number]],
+                "origins": found["origins"] + [item for item in origins if item not in found["origins"]],
+            }
+            fsio.write_atomic(path, json.dumps(document).encode("ascii"), temporary=f"{layout.tmp}/{owner.token()}")
+
+
+def admit(origin: Origin, digest: str, signatures: Iterable[Signature] = (), *, given: str | None = None,
+          is_of_index: bool = False) -> Admitted:  # fmt: skip
+    """Judge an image that comes in, by the digest of its manifest as it came, before anything of it is published.
+
+    ``given``: --signature-policy. ``is_of_index``: chosen from an index, whose own signatures do not count
+    (as in containers/image: the signature must be on what runs).
+
+    Raises: PolicyRejectedError; whatever ``signatures`` raises; InvalidConfigError, NotFoundError, StoreError (files).
+    """
+    path = resolve.policy_file(given)
+    if not path:
+        return Admitted(origin, [])
+    rules = _read(path)
+    scope, requirements = rules.requirements(origin.transport, origin.scopes)
+    try:
+        return Admitted(origin, verdict.judge(requirements, origin.reference, digest, signatures))
+    except verdict.UnmetError as error:
+        hint = _hint(error, origin, path, is_of_index=is_of_index)
+        raise PolicyRejectedError(str(origin), error.reason, scope=scope, file=path, hint=hint) from None
+
+
+def check_stored(layout: Layout, entry: Entry, path: str) -> None:
+    """Judge an image of the store by the policy at ``path``, and remember that it was accepted.
+
+    By the tag that it has, if it was pulled from there; else (another tag was given here, or an id was named) it is
+    enough if it is accepted by any of the names that it came in by. Raises: as `admit`.
+    """
+    kept = _kept(layout.image_signatures(entry["digest"]))
+    origins = [*_pulled_as(entry), *(Origin.file(*row) for row in kept["origins"])]
+    before = _stamps([path])
+    rules = _read(path)
+    # Before the keys are read: a verdict must not be kept for a file that came after it.
+    keys = _stamps(rules.key_files)
+    if origins:
+        _any_accepted(rules, origins, entry, kept_signatures(layout, entry["digest"]), path)
+    if before is not None and keys is not None:
+        _remember(layout, entry, [*before, *keys])
+
+
+def kept_signatures(layout: Layout, manifest: str) -> list[Signature]:
+    """Return the signatures by which an image of the store has come in. Raises: StoreError."""
+    rows = _kept(layout.image_signatures(manifest))["signatures"]
+    return [Signature(a2b_base64(row["payload"]), row["signature"], row["digest"]) for row in rows]
+
+
+def _any_accepted(
+    rules: policy.Policy, origins: list[Origin], entry: Entry, signatures: list[Signature], path: str
+) -> None:
+    digest: str = index.notes_of(entry).get(index.ORIGINAL) or entry["digest"]
+    refusals = []
+    for origin in origins:
+        scope, requirements = rules.requirements(origin.transport, origin.scopes)
+        try:
+            verdict.judge(requirements, origin.reference, digest, signatures)
+            return
+        except verdict.UnmetError as error:
+            reason = error.reason if signatures or error.kind != policy.SIGSTORE else "it came in without a signature"
+            hint = _stored_hint(error, origin, path)
+            refusals.append(PolicyRejectedError(str(origin), reason, scope=scope, file=path, hint=hint))
+    raise refusals[0]
+
+
+def _pulled_as(entry: Entry) -> list[Origin]:
+    names = index.notes_of(entry).get(index.REPO_DIGESTS, "").split()
+    pulled = [references.parse_normalized(name) for name in names]
+    pulled = [reference for reference in pulled if reference.domain != EMBEDDED_DOMAIN]  # a part of pyrun
+    tag = index.ref_name(entry)
+    if tag:
+        tagged = references.parse_normalized(tag)
+        if tagged.name in [reference.name for reference in pulled]:
+            return [Origin.registry(tagged)]
+    return [Origin.registry(reference) for reference in pulled]
+
+
+def _hint(error: verdict.UnmetError, origin: Origin, path: str, *, is_of_index: bool) -> str:
+    if error.kind != policy.SIGSTORE:
+        return f"if it is to be trusted, give it a scope of its own in {path}"
+    if origin.reference is None:
+        return f"archives have no signatures: if it is to be trusted, give {origin} a scope of its own in {path}"
+    if is_of_index:
+        return (
+            f"it is one platform of an index, and must be signed itself: `pyrun image sign --recursive {origin.name}`"
+        )
+    return f"its owner can sign it: `pyrun image sign --key cosign.key {origin.name}`"
+
+
+def _stored_hint(error: verdict.UnmetError, origin: Origin, path: str) -> str:
+    if error.kind == policy.SIGSTORE and origin.reference is not None:
+        return f"`pyrun pull {origin.name}` asks its registry for signatures"
+    return _hint(error, origin, path, is_of_index=False)
+
+
+def _read(path: str) -> policy.Policy:
+    try:
+        data = fsio.read_bytes(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the signature policy: {path}: {(error.strerror or '').lower()}",
+            path=path,
+            hint="nothing is accepted until it can be read: mend or remove it",
+        ) from error
+    return policy.parse(data, path)
+
+
+def _stamps(files: list[str]) -> list[list[str | int]] | None:
+    """Describe files, None unless a change of any would show: not if one is missing, or was written just now."""
+    try:
+        found = [resolve.stamp(path) for path in files]
+    except OSError:
+        return None
+    now = time.time_ns()
+    return found if all(now - int(row[1]) > _SETTLED_NANOSECONDS for row in found) else None
+
+
+def _remember(layout: Layout, entry: Entry, stamps: list[list[str | int]]) -> None:
+    names, path = [resolve.names_of(entry)], resolve.verdict_path(layout, entry)
+    try:
+        before = json.loads(fsio.read_bytes(path))
+        names += [name for name in before["names"] if before["files"] == stamps and name not in names]
+    except (OSError, ValueError, LookupError, TypeError):
+        pass  # none, or of another policy
+    try:
+        fsio.make_directory(layout.signatures)
+        data = json.dumps({"files": stamps, "names": names}).encode("ascii")
+        fsio.write_atomic(path, data, temporary=f"{layout.tmp}/{owner.token()}", sync=False)
+    except (OSError, StoreError):
+        return  # a full disk: it is judged again next time
+
+
+def _kept(path: str) -> dict[str, list[Any]]:
+    try:
+        found = json.loads(fsio.read_bytes(path))
+        return {"signatures": [*found["signatures"]], "origins": [*found["origins"]]}
+    except FileNotFoundError:
+        return {"signatures": [], "origins": []}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StoreError(
+            f"cannot read the signatures of an image: {path}: {error}",
+            path=path,
+            hint=f"remove {path}, then pull again",
+        ) from error
+
+
+def _row(signature: Signature) -> dict[str, str]:
+    return {
+        "digest": signature.digest,
+        "signature": signature.encoded,
+        "payload": b2a_base64(signature.payload, newline=False).decode("ascii"),
+    }
