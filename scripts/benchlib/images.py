@@ -23,9 +23,9 @@ _EPOCH = 1_600_000_000
 
 
 class Image:
-    """A pushed image: its reference, and its one layer as a file."""
+    """A pushed image: its reference, and, if it has one layer, that as a file."""
 
-    def __init__(self, reference: str, layer: Path) -> None:
+    def __init__(self, reference: str, layer: Path | None) -> None:
         self.reference = reference
         self.layer = layer
 
@@ -73,14 +73,23 @@ def push(registry: str, name: str, tar: Path, command: list[str]) -> Image:
         while chunk := source.read(1 << 20):
             diff.update(chunk)
             out.write(chunk)
-    blob = layer.read_bytes()
+    return Image(_push(registry, name, [layer.read_bytes()], [diff.hexdigest()], command), layer)
+
+
+def push_layers(registry: str, name: str, tars: list[bytes]) -> Image:
+    """Push an image of several layers, lowest first."""
+    blobs = [gzip.compress(tar, 6, mtime=0) for tar in tars]
+    return Image(_push(registry, name, blobs, [hashlib.sha256(tar).hexdigest() for tar in tars], ["true"]), None)
+
+
+def _push(registry: str, name: str, blobs: list[bytes], diffs: list[str], command: list[str]) -> str:
     config = json.dumps(
         {
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             "os": "linux",
             "config": {"Cmd": command, "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff.hexdigest()}"]},
-            "history": [{"created_by": "scripts/bench"}],
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff}" for diff in diffs]},
+            "history": [{"created_by": "scripts/bench"}] * len(blobs),
         }
     ).encode()
     manifest = json.dumps(
@@ -88,16 +97,16 @@ def push(registry: str, name: str, tar: Path, command: list[str]) -> Image:
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": _descriptor("application/vnd.oci.image.config.v1+json", config),
-            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", blob)],
+            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar+gzip", blob) for blob in blobs],
         }
     ).encode()
     connection = http.client.HTTPConnection(registry)
-    for data in (config, blob):
+    for data in (config, *blobs):
         _upload(connection, name, data)
     connection.request("PUT", f"/v2/{name}/manifests/1", manifest, {"Content-Type": MANIFEST})
     _expect(connection, 201)
     connection.close()
-    return Image(f"{registry}/{name}:1", layer)
+    return f"{registry}/{name}:1"
 
 
 def _add_file(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
+from benchlib.timing import run
 from benchlib.tools import SLEEP
 
 
@@ -28,6 +30,45 @@ def processes() -> dict[int, str]:
             continue
         found[int(name)] = command
     return found
+
+
+def peak(argv: list[str], environment: dict[str, str], log: Path) -> int:
+    """Run a command; return the most bytes of memory that it and all that it has started have had at once.
+
+    RSS, but for pages that are shared: a child that is about to execute a program has all of its parent's.
+    Looked at again and again: a peak of less than a few milliseconds is missed. Raises: CommandFailedError.
+    """
+    before, most, ended = set(processes()), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.005):
+            found = {pid: command for pid, command in processes().items() if pid not in before}
+            most = max(most, sum(_resident(pid, command, found) for pid, command in found.items()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        run(argv, environment, log)
+    finally:
+        ended.set()
+        watcher.join()
+    return most
+
+
+def _resident(pid: int, command: str, others: dict[int, str]) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+    except OSError:
+        pass  # of another user namespace, or gone
+    try:
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        if others.get(parent) == command:
+            return 0
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def overhead(before: dict[int, str]) -> tuple[int, dict[str, int]]:

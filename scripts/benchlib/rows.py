@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 
-from benchlib import memory, rows_archives, rows_files, rows_many, rows_push, tools
+from benchlib import memory, rows_archives, rows_files, rows_many, rows_pull, rows_push, tools
 from benchlib.row import Row
 from benchlib.scene import Scene
 from benchlib.timing import Command, run
@@ -128,64 +127,6 @@ def stdout_throughput(scene: Scene, samples: int) -> Row:
     return row.finish()
 
 
-def pull_memory(scene: Scene, samples: int) -> Row:
-    return _pull(scene, samples, "pull-tmpfs", scene.tmpfs)
-
-
-def pull_disk(scene: Scene, samples: int) -> Row:
-    return _pull(scene, samples, "pull-disk", scene.disk)
-
-
-def _pull(scene: Scene, samples: int, name: str, place: Path | None) -> Row:
-    row = Row(name, f"pull the Debian image into an empty store ({name.partition('-')[2]})")
-    if place is None:
-        row.notes.append("no tmpfs here that this user can write to")
-        return row
-    where = place / "pull"
-
-    def remove() -> None:
-        tools.remove_tree(where)
-
-    def empty() -> None:
-        remove()
-        where.mkdir()
-
-    reference = scene.debian.reference
-    commands = {}
-    for engine in scene.engines:
-        other = type(engine)(engine.program, where / engine.name, scene.log)
-        argv = other.argv(*other.pull_words(reference))
-        commands[engine.name] = Command(argv, other.environment, prepare=empty, clean=remove)
-    _pull_others(scene, where, commands, empty, remove)
-    row.measure(scene, commands, samples, sync=True)
-    if name == "pull-disk":  # disks throttle: the figure is for reading, not for judging
-        return row
-    row.goals = [("podman", 1 / 3)]
-    row.finish()
-    floor = row.median("igzip|tar")
-    if floor and row.median("pyrun"):
-        rate = floor / row.median("pyrun")
-        row.checks.append((f"{rate:.0%} of the rate of igzip -dc | tar x (goal 70%)", rate >= 0.7))
-    return row
-
-
-def _pull_others(
-    scene: Scene, where: Path, commands: dict[str, Command], empty: Callable[[], None], remove: Callable[[], None]
-) -> None:
-    if tools.find("skopeo") and tools.find("umoci"):
-        copy = f"skopeo copy -q --src-tls-verify=false docker://{scene.debian.reference} oci:{where}/oci:1"
-        script = f"{copy} && umoci unpack --rootless --image {where}/oci:1 {where}/bundle"
-        commands["skopeo+umoci"] = Command(["sh", "-c", script], scene.environment, prepare=empty, clean=remove)
-    unpack = f"tar -x -C {where} --no-same-owner --exclude './dev/*'"
-    layer = shlex.quote(str(scene.debian.layer))
-    if tools.find("igzip"):
-        argv = ["sh", "-c", f"igzip -dc {layer} | {unpack}"]
-        commands["igzip|tar"] = Command(argv, scene.environment, prepare=empty, clean=remove)
-    commands["gzip|tar"] = Command(
-        ["sh", "-c", f"gzip -dc {layer} | {unpack}"], scene.environment, prepare=empty, clean=remove
-    )
-
-
 def image_size(scene: Scene, samples: int) -> Row:
     row = Row("size", "run --rm --network none IMAGE /bin/busybox true: the busybox image, the Debian image")
     commands = {}
@@ -237,8 +178,11 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "commit-tmpfs": rows_files.commit_memory,
     "commit-disk": rows_files.commit_disk,
     "diff": rows_files.diff_large,
-    "pull-tmpfs": pull_memory,
-    "pull-disk": pull_disk,
+    "pull-tmpfs": rows_pull.pull_memory,
+    "pull-20-tmpfs": rows_pull.pull_twenty,
+    "pull-again": rows_pull.pull_again,
+    "pull-peak": rows_pull.pull_peak,
+    "pull-disk": rows_pull.pull_disk,
     "save": rows_archives.save_docker,
     "save-oci": rows_archives.save_oci,
     "load": rows_archives.load_docker,
@@ -262,6 +206,9 @@ SAMPLES = {
     "commit-disk": 3,
     "diff": 10,
     "pull-tmpfs": 7,
+    "pull-20-tmpfs": 7,
+    "pull-again": 40,
+    "pull-peak": 1,
     "pull-disk": 5,
     "save": 7,
     "save-oci": 5,

@@ -29,6 +29,7 @@ class Scene:
         self.engines: list[tools.Engine] = []
         self.runtimes: list[tools.Runtime] = []
         self.left_out: dict[str, str] = {}
+        self.domain = ""  # the registry
         self.busybox: images.Image
         self.debian: images.Image
 
@@ -80,7 +81,7 @@ def set_up(*, pyrun: str, disk: str, containers: int, debian_tar: str, mirror: s
         memory = stack.enter_context(_directory("/dev/shm")) if _is_tmpfs("/dev/shm") else None
         scene = Scene(here, Path(memory) if memory else None, containers)
         (here / "registry").mkdir()
-        domain = stack.enter_context(registry.running(here))
+        domain = scene.domain = stack.enter_context(registry.running(here))
         images.busybox_tar(here / "busybox.tar")
         scene.busybox = images.push(domain, "busybox", here / "busybox.tar", ["sh"])
         cached = Path(debian_tar) if debian_tar else _cache() / "debian-bookworm.tar"
