@@ -36,6 +36,7 @@ HOT = (
     "rename",
     "restart",
     "rm",
+    "rmi",
     "run",
     "start",
     "stop",

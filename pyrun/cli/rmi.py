@@ -1,19 +1,19 @@
-"""`pyrun rmi`: remove images by name or id; prints what was untagged and deleted."""
+"""`pyrun rmi`: remove images by name or id; prints what was untagged and deleted. HOT."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pyrun.cli.definitions import Verb, argument, flag, unsupported
-from pyrun.cli.errors import report
-from pyrun.errors import ImageNotFoundError, InvalidInputError
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, flag, unsupported
+
     return Verb(
         "rmi", execute, usage="IMAGE [IMAGE...]", summary="Remove one or more images",
         params=[
@@ -30,6 +30,7 @@ def command() -> Verb:
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Remove each image; a failure of one does not stop the others."""
     from pyrun.engine import rmi
+    from pyrun.errors import ImageNotFoundError, InvalidInputError
 
     names = params["images"]
     if not names and not params["all"]:
@@ -50,6 +51,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         is_forgiven = is_missing and params["force"]
         if len(names) == 1 and not is_forgiven:
             raise error
+        from pyrun.cli.errors import report
+
         failed = report(error, verb="rmi", debug=bool(session.debug))
         code = code if is_forgiven else failed
     return code

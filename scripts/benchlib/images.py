@@ -48,6 +48,17 @@ def busybox_tar(target: Path) -> None:
                 tar.addfile(info)
 
 
+def many_files_tar(target: Path, directories: int, files: int) -> None:
+    """Write many small files, a number of them in each directory."""
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
+        for directory in range(directories):
+            info = tarfile.TarInfo(f"usr/{directory}")
+            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, _EPOCH
+            tar.addfile(info)
+            for file in range(files):
+                _add_file(tar, f"usr/{directory}/{file}", f"{directory} {file}\n".encode() * (1 + file), 0o644)
+
+
 def debian_tar(target: Path, mirror: str) -> None:
     """Write a Debian base with the same static busybox in it. Made once: a file that is there is kept."""
     if not target.exists():

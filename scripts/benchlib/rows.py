@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from benchlib import memory, rows_archives, rows_files, rows_many, rows_pull, rows_push, tools
+from benchlib import memory, rows_archives, rows_files, rows_many, rows_pull, rows_push, rows_removal, tools
 from benchlib.row import Row
 from benchlib.scene import Scene
 from benchlib.timing import Command, run
@@ -189,6 +189,7 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "load-oci": rows_archives.load_oci,
     "push-tmpfs": rows_push.push_memory,
     "push-again": rows_push.push_again,
+    "rmi-40000": rows_removal.remove_image,
     "size": image_size,
     "memory": memory_of_detached,
 }
@@ -216,6 +217,7 @@ SAMPLES = {
     "load-oci": 7,
     "push-tmpfs": 7,
     "push-again": 15,
+    "rmi-40000": 7,
     "size": 50,
     "memory": 1,
 }
