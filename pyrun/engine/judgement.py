@@ -36,24 +36,24 @@ class Origin:
 
     __slots__ = ("name", "path", "reference", "transport")
 
-    def __init__(self, transport: str, path: str, name: str, reference: Reference | None) -> None:
+    def __init__(self, transport: str, path: str, reference: Reference | None) -> None:
         self.transport = transport
         self.path = path
-        self.name = name
-        self.reference = reference
+        self.name = reference.string if reference is not None else f"{transport}:{path or 'standard input'}"
+        self.reference = reference.pinned() if reference is not None else None  # with a digest the tag proves nothing
 
     @classmethod
     def registry(cls, reference: Reference) -> Origin:
         """Describe an image of a registry, by the name that was asked for (not that of a mirror)."""
-        return cls(policy.DOCKER, "", reference.string, reference.pinned())
+        return cls(policy.DOCKER, "", reference)
 
     @classmethod
-    def file(cls, transport: str, path: str, name: str = "") -> Origin:
+    def file(cls, transport: str, path: str) -> Origin:
         """Describe one of a file or directory, or (an empty path) of a pipe, which no scope but "" can name.
 
         ``transport``: docker-archive, oci-archive or oci.
         """
-        return cls(transport, os.path.realpath(path) if path else "", name, None)
+        return cls(transport, os.path.realpath(path) if path else "", None)
 
     @property
     def scopes(self) -> list[str]:
@@ -61,10 +61,7 @@ class Origin:
         if self.reference is not None:
             name = self.reference
             return policy.docker_scopes(name.domain, name.path, name.tag, name.digest)
-        return policy.path_scopes(self.path, self.name) if self.path else []
-
-    def __str__(self) -> str:
-        return self.name if self.reference is not None else f"{self.transport}:{self.path or 'standard input'}"
+        return policy.path_scopes(self.path) if self.path else []
 
 
 class Admitted:
@@ -80,7 +77,7 @@ class Admitted:
         """Put them beside the image, for a later policy to see. The caller's lease is on ``manifest``."""
         origins = []
         if self._origin is not None and self._origin.reference is None:
-            origins = [[self._origin.transport, self._origin.path, self._origin.name]]
+            origins = [[self._origin.transport, self._origin.path]]
         if not self.signatures and not origins:
             return
         fsio.make_directory(layout.signatures)
@@ -113,7 +110,7 @@ def admit(origin: Origin, digest: str, signatures: Iterable[Signature] = (), *, 
         return Admitted(origin, verdict.judge(requirements, origin.reference, digest, signatures))
     except verdict.UnmetError as error:
         hint = _hint(error, origin, path, is_of_index=is_of_index)
-        raise PolicyRejectedError(str(origin), error.reason, scope=scope, file=path, hint=hint) from None
+        raise PolicyRejectedError(origin.name, error.reason, scope=scope, file=path, hint=hint) from None
 
 
 def check_stored(layout: Layout, entry: Entry, path: str) -> None:
@@ -153,7 +150,7 @@ def _any_accepted(
         except verdict.UnmetError as error:
             reason = error.reason if signatures or error.kind != policy.SIGSTORE else "it came in without a signature"
             hint = _stored_hint(error, origin, path)
-            refusals.append(PolicyRejectedError(str(origin), reason, scope=scope, file=path, hint=hint))
+            refusals.append(PolicyRejectedError(origin.name, reason, scope=scope, file=path, hint=hint))
     raise refusals[0]
 
 
@@ -173,7 +170,7 @@ def _hint(error: verdict.UnmetError, origin: Origin, path: str, *, is_of_index: 
     if error.kind != policy.SIGSTORE:
         return f"if it is to be trusted, give it a scope of its own in {path}"
     if origin.reference is None:
-        return f"archives have no signatures: if it is to be trusted, give {origin} a scope of its own in {path}"
+        return f"archives have no signatures: if it is to be trusted, give {origin.name} a scope of its own in {path}"
     if is_of_index:
         return (
             f"it is one platform of an index, and must be signed itself: `pyrun image sign --recursive {origin.name}`"

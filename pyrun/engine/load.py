@@ -89,7 +89,7 @@ def _admit(image: ArchivedImage, path: str, signature_policy: str | None) -> jud
     """Obey the signature policy: by the kind of the archive, and where it is."""
     described = "oci" if os.path.isdir(path) else "oci-archive"
     transport = described if image.is_described else "docker-archive"
-    origin = judgement.Origin.file(transport, path, image.names[0] if image.names else "")
+    origin = judgement.Origin.file(transport, path)
     return judgement.admit(origin, image.descriptor.digest, given=signature_policy)
 
 

@@ -26,6 +26,7 @@ _OWN = {
     "lists": "manifest lists",
     "names": "names of containers",
     "networks": "networks",
+    "signatures": "signatures of images, and what policies say of them",
     "quarantine": "damaged, taken away by `fsck --repair`",
 }
 _BOOKKEEPING = "index, locks and directories"

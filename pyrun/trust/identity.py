@@ -79,10 +79,7 @@ def parse(value: Any, what: str, pointer: str) -> Identity:
             raise InvalidConfigError(what, f"{pointer}/dockerReference", "it has neither a tag nor a digest")
         return Identity(kind, name)
     if kind == EXACT_REPOSITORY:
-        name = _reference(found, "dockerRepository", what, pointer)
-        if name.tag or name.digest:
-            raise InvalidConfigError(what, f"{pointer}/dockerRepository", "it has a tag or a digest")
-        return Identity(kind, name)
+        return Identity(kind, _reference(found, "dockerRepository", what, pointer))  # only its name is compared
     if kind == REMAP:
         prefixes = [_prefix(found, key, what, pointer) for key in ("prefix", "signedPrefix")]
         return Identity(kind, None, *prefixes)

@@ -115,9 +115,12 @@ def docker_scopes(domain: str, path: str, tag: str, digest: str) -> list[str]:
     return found
 
 
-def path_scopes(path: str, name: str) -> list[str]:
-    """List the scopes of an image in a file or directory (absolute, without links): with its name, itself, parents."""
-    found = [f"{path}:{name}"]
+def path_scopes(path: str) -> list[str]:
+    """List the scopes of an image in a file or directory (absolute, without links): itself, those above it.
+
+    Its name there is none, as in containers/image: nobody need say it where there is one image.
+    """
+    found = []
     while path and path != "/":
         found.append(path)
         path = path.rpartition("/")[0]

@@ -53,7 +53,7 @@ def test_scopes_from_the_narrowest_to_the_default() -> None:
         "localhost/app",
         "localhost",
     ]
-    assert policy.path_scopes("/a/b.tar", "x:1") == ["/a/b.tar:x:1", "/a/b.tar", "/a"]
+    assert policy.path_scopes("/a/b.tar") == ["/a/b.tar", "/a"]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_name_that_was_signed(rule: dict[str, str], image: str, signed_for: 
     "rule",
     [
         {"type": "exactReference", "dockerReference": "vendor.com/app"},
-        {"type": "exactRepository", "dockerRepository": "vendor.com/app:1"},
+        {"type": "exactRepository", "dockerRepository": "vendor.com/App"},
         {"type": "remapIdentity", "prefix": "ns/app", "signedPrefix": "vendor.com"},
         {"type": "remapIdentity", "prefix": "example.com/a:1", "signedPrefix": "vendor.com"},
         {"type": "remapIdentity", "prefix": "example.com"},
