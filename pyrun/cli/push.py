@@ -74,11 +74,17 @@ def _push(session: Session, params: dict[str, Any], options: Any, show: Callable
     from pyrun.cli.push_progress import shown_on
     from pyrun.engine.push import push
 
-    with shown_on(sys.stdout, quiet=params["quiet"]) as hear:
-        for pushed in push(
-            session.layout, params["image"], params["destination"] or "", all_tags=params["all_tags"],
-            options=options, hear=hear,
-        ):  # fmt: skip
+    under_bars: list[Pushed] = []  # what is printed beside bars that move would be wrapped as they are
+    see = under_bars.append if sys.stdout.isatty() else show
+    try:
+        with shown_on(sys.stdout, quiet=params["quiet"]) as hear:
+            for pushed in push(
+                session.layout, params["image"], params["destination"] or "", all_tags=params["all_tags"],
+                options=options, hear=hear,
+            ):  # fmt: skip
+                see(pushed)
+    finally:
+        for pushed in under_bars:
             show(pushed)
 
 

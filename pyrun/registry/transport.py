@@ -227,8 +227,8 @@ def _sent(
     """Send a request; True if the server hung up before its end: so it refuses a large body, and its answer tells."""
     try:
         connection.request(method, target, body, headers)
-    except (BrokenPipeError, ConnectionResetError):
-        if body is None:
+    except OSError as error:  # EPIPE, ECONNRESET, or TLS's word for them
+        if body is None or isinstance(error, TimeoutError):
             raise
         return True
     return False

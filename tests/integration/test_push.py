@@ -175,6 +175,28 @@ def test_an_index_of_which_all_is_here(pyrun: CommandLine, registry: str, taking
     assert f"`pyrun pull --platform linux/s390x {registry}/push/list:1`" in said
 
 
+def test_all_platforms(pyrun: CommandLine, registry: str, taking: TakingRegistry, image: Image) -> None:
+    """With all of an index in the store its bytes and those of each part go out; with one platform, that one's."""
+    entries = []
+    for made in (image, Image(tar_of(other=b"x"), architecture="s390x")):
+        digest = push(registry, "push/many", "part", made.manifest, made.config, *made.layers)
+        platform = {"architecture": json.loads(made.config)["architecture"], "os": "linux"}
+        size = len(raw(registry, "push/many", "part")[1])
+        entries.append({"mediaType": made.manifest["mediaType"], "digest": digest, "size": size, "platform": platform})
+    push(registry, "push/many", "1", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    name, target = f"{registry}/push/many:1", f"{taking.domain}/many:1"
+    pyrun.ok("pull", "-q", name)
+    pyrun.ok("push", name, target)
+    assert digest_of(taking.manifests["many", "1"][1]) == entries[0]["digest"]
+    pyrun.ok("pull", "-q", "--all-platforms", name)
+    pyrun.ok("push", name, target)
+    assert taking.manifests["many", "1"] == raw(registry, "push/many", "1")
+    for entry in entries:
+        assert taking.manifests["many", entry["digest"]] == raw(registry, "push/many", entry["digest"])
+    pyrun.ok("push", "--platform", "linux/s390x", name, f"{taking.domain}/many:z")
+    assert digest_of(taking.manifests["many", "z"][1]) == entries[1]["digest"]
+
+
 def test_compressed_anew(pyrun: CommandLine, pulled: str, taking: TakingRegistry, image: Image) -> None:
     target = f"{taking.domain}/z:1"
     pyrun.ok("push", "--compression-format", "zstd", pulled, target)

@@ -138,6 +138,13 @@ def test_many_breaks_with_progress_between(registry: TakingRegistry, client: Reg
     assert registry.bytes_taken == len(DATA)
 
 
+def test_breaks_after_much_came_through(registry: TakingRegistry, client: RegistryClient) -> None:
+    registry.breaks = [1_500_000] + [0] * 50
+    with pytest.raises(RegistryUnreachableError):
+        client.upload("app", BLOB).send(Source(DATA))
+    assert len(registry.breaks) == 45  # what came through has bought one more than the usual five
+
+
 def test_a_session_that_is_gone(registry: TakingRegistry, client: RegistryClient, pauses: list[float]) -> None:
     registry.breaks, registry.forgets = [2_000_000], True
     source = Source(DATA)
