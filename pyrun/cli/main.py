@@ -68,7 +68,8 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
             # Its disk is full, or its reader has gone: main() has told. The interpreter flushes once more at its end,
             # and would complain and exit with 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), fd)
-    if "threading" in sys.modules:
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
         sys.exit(code)  # joins them
     # The interpreter's own farewell takes its modules to pieces, which the kernel does at once: 1.5 ms.
     os._exit(code & 0xFF)
