@@ -25,7 +25,7 @@ int main(int argc, char **argv)
     } verbs[] = {{"unpack", verb_unpack}, {"remove", verb_remove}, {"copy", verb_copy}, {"patch", verb_patch},
                  {"pack", verb_pack},     {"export", verb_export}, {"changes", verb_changes}, {"look", verb_look},
                  {"view", verb_view},     {"sync", verb_sync},     {"own", verb_own}, {"usage", verb_usage},
-                 {"verify", verb_verify}};
+                 {"verify", verb_verify}, {"serve", verb_serve},   {"difference", verb_difference}};
     struct rlimit files;
 
     /* select(2) is not used here: the soft limit of 1024 protects nothing. */
@@ -38,5 +38,5 @@ int main(int argc, char **argv)
             return verbs[i].run(argc - 2, argv + 2);
         }
     }
-    usage("usage: pyrun-tree unpack|remove|copy|patch|pack|export|changes|look|view|sync|own|usage|verify …");
+    usage("usage: pyrun-tree unpack|remove|copy|patch|pack|export|changes|look|view|sync|own|usage|verify|serve|difference …");
 }

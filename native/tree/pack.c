@@ -107,29 +107,6 @@ static void list_change(enum change change, const struct level *in, const char *
     putchar(0);
 }
 
-static int open_root(const char *tree)
-{
-    int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0) {
-        report_entry = tree;
-        fail_errno("open", errno);
-    }
-    return fd;
-}
-
-static void add_layer(struct merged *to, const char *tree, const char *sidecar, enum marks marks)
-{
-    struct layer *layer = must_alloc(sizeof *layer);
-
-    layer->marks = marks;
-    layer->has_facts = sidecar[0] != 0;
-    if (layer->has_facts) {
-        facts_read(&layer->facts, sidecar);
-    }
-    merged_add(to, open_root(tree), layer);
-}
-
 static void add_ignored(char *path)
 {
     size_t size = (walk_options.ignored_count + 1) * sizeof *walk_options.ignored;
@@ -170,12 +147,12 @@ static void parse(int argc, char **argv, struct level *root, bool all, bool *lis
         } else if (strcmp(option, "--copied") == 0) {
             set_copied(argv[++i]);
         } else if (strcmp(option, "--upper") == 0 || strcmp(option, "--fuse") == 0) {
-            add_layer(&root->top, argv[++i], "", option[2] == 'f' ? FUSE_MARKS : KERNEL_MARKS);
+            merged_add_tree(&root->top, argv[++i], "", option[2] == 'f' ? FUSE_MARKS : KERNEL_MARKS);
         } else if (strcmp(option, "--tree") == 0) {
-            add_layer(&root->top, argv[++i], "", NO_MARKS);
+            merged_add_tree(&root->top, argv[++i], "", NO_MARKS);
             is_tree = true;
         } else if (strcmp(option, "--layer") == 0 && i + 2 < argc) {
-            add_layer(all && !is_tree ? &root->top : &root->below, argv[i + 1], argv[i + 2], KERNEL_MARKS);
+            merged_add_tree(all && !is_tree ? &root->top : &root->below, argv[i + 1], argv[i + 2], KERNEL_MARKS);
             i += 2;
         } else {
             usage("export, changes: unknown option");

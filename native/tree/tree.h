@@ -226,6 +226,8 @@ int verb_remove(int argc, char **argv);
 int verb_copy(int argc, char **argv);
 int verb_patch(int argc, char **argv);
 int verb_own(int argc, char **argv);
+int verb_difference(int argc, char **argv);
+int verb_serve(int argc, char **argv);
 int verb_usage(int argc, char **argv);
 int verb_pack(int argc, char **argv);
 int verb_export(int argc, char **argv);

@@ -23,6 +23,23 @@ void merged_add(struct merged *directory, int fd, const struct layer *layer)
     directory->parts[directory->count++] = (struct part){fd, layer};
 }
 
+void merged_add_tree(struct merged *to, const char *tree, const char *sidecar, enum marks marks)
+{
+    struct layer *layer = must_alloc(sizeof *layer);
+    int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        report_entry = tree;
+        fail_errno("open", errno);
+    }
+    layer->marks = marks;
+    layer->has_facts = sidecar[0] != 0;
+    if (layer->has_facts) {
+        facts_read(&layer->facts, sidecar);
+    }
+    merged_add(to, fd, layer);
+}
+
 void merged_close(struct merged *directory)
 {
     for (size_t i = 0; i < directory->count; i++) {

@@ -49,6 +49,7 @@ struct names {
 };
 
 void merged_add(struct merged *directory, int fd, const struct layer *layer);
+void merged_add_tree(struct merged *to, const char *tree, const char *sidecar, enum marks marks);
 void merged_close(struct merged *directory);
 bool part_is_opaque(const struct part *part);
 enum seen part_look(const struct part *part, const char *name, struct stat *found);

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from pyrun.cli import compatibility
-from pyrun.cli.app import CONTAINER_VERBS, VERBS, define, root
+from pyrun.cli.app import CONTAINER_VERBS, IMAGE_VERBS, VERBS, define, root
 from pyrun.cli.definitions import Unsupported, Verb, option_rows
 
 HOT = (
@@ -25,6 +25,10 @@ HOT = (
     "diff",
     "exec",
     "export",
+    "history",
+    "image_exists",
+    "image_inspect",
+    "images",
     "inspect",
     "kill",
     "logs",
@@ -40,8 +44,10 @@ HOT = (
     "run",
     "start",
     "stop",
+    "tag",
     "top",
     "unpause",
+    "untag",
     "wait",
 )
 TARGET = Path(__file__).with_name("table.py")
@@ -66,6 +72,7 @@ def generate() -> str:
         "GLOBAL_OPTIONS: dict[str, tuple[str, str]]": _options(root().params),
         "VERBS: dict[str, str]": {name: module for name, module in VERBS.items() if module in HOT},
         "CONTAINER_VERBS: dict[str, str]": {n: module for n, module in CONTAINER_VERBS.items() if module in HOT},
+        "IMAGE_VERBS: dict[str, str]": {name: module for name, module in IMAGE_VERBS.items() if module in HOT},
         "ROWS: dict[str, dict[str, Any]]": {module: _row(module, define(module)) for module in HOT},
     }
     return _HEAD + "".join(f"{name} = {pprint.pformat(value, width=80)}\n" for name, value in parts.items())

@@ -1,17 +1,19 @@
-"""`pyrun image inspect`: docker's JSON of images."""
+"""`pyrun image inspect`: docker's JSON of images. HOT."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pyrun.cli.definitions import Verb, argument, text, unsupported
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, text, unsupported
+
     return Verb(
         "image-inspect", execute, usage="IMAGE [IMAGE...]",
         summary="Display detailed information on one or more images",

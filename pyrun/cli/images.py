@@ -1,18 +1,15 @@
-"""`pyrun images`: docker's list of images."""
+"""`pyrun images`: docker's list of images. HOT."""
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
-
 from pyrun.cli import text as units
-from pyrun.cli.definitions import Verb, argument, flag, many, text, unsupported
-from pyrun.engine.instant import parse_rfc3339
-from pyrun.errors import ImageNotFoundError, InvalidInputError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from typing import Any
 
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
     from pyrun.engine.images import ImageSummary
 
@@ -21,12 +18,12 @@ HEADINGS = {
     "Repository": "REPOSITORY", "Size": "SIZE", "Tag": "TAG", "Containers": "CONTAINERS", "SharedSize": "SHARED SIZE",
     "UniqueSize": "UNIQUE SIZE", "VirtualSize": "SIZE",
 }  # fmt: skip
-_TABLE = ("Repository", "Tag", "ID", "CreatedSince", "Size")
-_TABLE_WITH_DIGESTS = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument, flag, many, text, unsupported
+
     return Verb(
         "images", execute, usage="[REPOSITORY[:TAG]]", summary="List images",
         params=[
@@ -44,41 +41,79 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """List what the filters leave."""
-    from pyrun.engine.images import list_images
+    from pyrun.engine.images import list_lines
 
-    everything = list_images(session.layout)
-    conditions = list(params["filter"])
+    wanted, until = _conditions(params["filter"])
     if params["repository"]:
-        conditions.append(f"reference={params['repository']}")
-    accepts = [_condition(session, everything, words) for words in _grouped(conditions)]
-    found = [image for image in everything if all(accept(image) for accept in accepts)]
-    now = units.now()
-    rows = [fields(image, no_trunc=params["no_trunc"], now=now) for image in found]
-    template = params["format"]
-    if params["quiet"] and not template:
-        for row in rows:
-            print(row["ID"])
+        wanted.setdefault("reference", []).append(params["repository"])
+    found = list_lines(session.layout, wanted=wanted, until=until)
+    template, no_trunc = params["format"], params["no_trunc"]
+    if params["quiet"] and template in (None, "", "table"):
+        for image in found:
+            print(image.id if no_trunc else image.id[7:19])
     elif template and template != "table":
-        from pyrun.cli.formatting import Row, show_rows
-
-        show_rows(template, [Row(row) for row in rows], HEADINGS)
+        # As docker: one line a digest only where digests are asked for.
+        _show(template, _lines(found, each_digest=params["digests"] or "{{.Digest}}" in template), no_trunc=no_trunc)
     else:
-        names = _TABLE_WITH_DIGESTS if params["digests"] else _TABLE
-        print(units.columns([[HEADINGS[name] for name in names], *([row[name] for name in names] for row in rows)]))
+        _table(_lines(found, each_digest=params["digests"]), digests=params["digests"], no_trunc=no_trunc)
     return 0
 
 
-def fields(image: ImageSummary, *, no_trunc: bool, now: int) -> dict[str, str]:
+def _conditions(words: Sequence[str]) -> tuple[dict[str, list[str]], list[int]]:
+    if not words:
+        return {}, []
+    from pyrun.cli.times import parse_instant
+    from pyrun.engine import filter_words
+    from pyrun.engine.image_filters import KEYS
+
+    wanted = filter_words.parse(words, KEYS)
+    return wanted, [parse_instant(word) for word in wanted.pop("until", ())]
+
+
+def _lines(found: Sequence[ImageSummary], *, each_digest: bool) -> list[tuple[ImageSummary, str]]:
+    if not each_digest:
+        return [(image, image.digest) for image in found]
+    return [(image, digest) for image in found for digest in image.digests or ("",)]
+
+
+def _table(lines: Sequence[tuple[ImageSummary, str]], *, digests: bool, no_trunc: bool) -> None:
+    now = units.now()
+    rows = [("REPOSITORY", "TAG", *(["DIGEST"] if digests else []), "IMAGE ID", "CREATED", "SIZE")]
+    for image, digest in lines:
+        rows.append(
+            (
+                image.repository or "<none>",
+                image.tag or "<none>",
+                *([digest or "<none>"] if digests else []),
+                image.id if no_trunc else image.id[7:19],
+                _ago(image, now),
+                units.human_size(image.size),
+            )
+        )
+    print(units.columns(rows))
+
+
+def _ago(image: ImageSummary, now: int) -> str:
+    return f"{units.human_duration(now - image.moment)} ago" if image.moment else "N/A"
+
+
+def _show(template: str, lines: Sequence[tuple[ImageSummary, str]], *, no_trunc: bool) -> None:
+    from pyrun.cli.formatting import Row, show_rows
+
+    now = units.now()
+    show_rows(template, [Row(fields(*line, no_trunc=no_trunc, now=now)) for line in lines], HEADINGS)
+
+
+def fields(image: ImageSummary, digest: str, *, no_trunc: bool, now: int) -> dict[str, str]:
     """Return what templates may name, in the order that `{{json .}}` prints."""
     from pyrun.cli import times
 
-    created = parse_rfc3339(image.created)
     return {
         "Containers": "N/A",
-        "CreatedAt": times.shown(created) if created else "N/A",
-        "CreatedSince": f"{units.human_duration(now - created)} ago" if created else "N/A",
-        "Digest": image.digest or "<none>",
-        "ID": image.id if no_trunc else image.id.partition(":")[2][:12],
+        "CreatedAt": times.shown(image.moment) if image.moment else "N/A",
+        "CreatedSince": _ago(image, now),
+        "Digest": digest or "<none>",
+        "ID": image.id if no_trunc else image.id[7:19],
         "Repository": image.repository or "<none>",
         "SharedSize": "N/A",
         "Size": units.human_size(image.size),
@@ -86,57 +121,3 @@ def fields(image: ImageSummary, *, no_trunc: bool, now: int) -> dict[str, str]:
         "UniqueSize": "N/A",
         "VirtualSize": units.human_size(image.size, 4),
     }
-
-
-def _grouped(conditions: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Gather values by key: those of one key are alternatives (labels and times excepted: all must hold)."""
-    grouped: dict[str, list[str]] = {}
-    for condition in conditions:
-        key, equals, value = condition.partition("=")
-        if not equals:
-            raise InvalidInputError(f"invalid filter: {condition!r}: expected key=value")
-        grouped.setdefault(key, []).append(value)
-    return list(grouped.items())
-
-
-def _condition(
-    session: Session, everything: Sequence[ImageSummary], words: tuple[str, list[str]]
-) -> Callable[[ImageSummary], bool]:
-    key, values = words
-    if key == "dangling":
-        if any(value not in ("true", "false", "1", "0") for value in values):
-            raise InvalidInputError(f"invalid filter: dangling={values[0]}", hint="it is true or false")
-        wanted = values[-1] in ("true", "1")
-        return lambda image: image.is_dangling == wanted
-    if key == "reference":
-        return lambda image: any(_is_named(image, value) for value in values)
-    if key == "label":
-        return lambda image: all(_has_label(session, image, value) for value in values)
-    if key in ("before", "since"):
-        moments = [_created_of(everything, value) for value in values]
-        if key == "before":
-            return lambda image: all(image.created < moment for moment in moments)
-        return lambda image: all(image.created > moment for moment in moments)
-    raise InvalidInputError(f"invalid filter: {key!r}", hint="known filters: before, dangling, label, reference, since")
-
-
-def _is_named(image: ImageSummary, pattern: str) -> bool:
-    """docker: the pattern is matched against NAME, NAME:TAG and NAME@DIGEST; `*` stops at a slash there."""
-    names = [image.repository, f"{image.repository}:{image.tag}", f"{image.repository}@{image.digest}"]
-    return any(name.count("/") == pattern.count("/") and fnmatchcase(name, pattern) for name in names)
-
-
-def _has_label(session: Session, image: ImageSummary, wanted: str) -> bool:
-    from pyrun.engine.image_inspect import image_inspect
-
-    labels = image_inspect(session.layout, image.id)["Config"]["Labels"] or {}
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
-
-
-def _created_of(everything: Sequence[ImageSummary], text: str) -> str:
-    for image in everything:
-        names = (image.repository, f"{image.repository}:{image.tag}", image.id)
-        if text in names or (len(text) >= 4 and image.id.partition(":")[2].startswith(text.removeprefix("sha256:"))):
-            return image.created
-    raise ImageNotFoundError(text)

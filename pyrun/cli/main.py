@@ -124,8 +124,8 @@ def parse(session: Session, argv: Sequence[str]) -> Call | None:
     except fastparse.FlagError:
         return None
     names = table.VERBS
-    if rest and rest[0] == "container":
-        names, rest = table.CONTAINER_VERBS, rest[1:]
+    if rest and rest[0] in ("container", "image"):
+        names, rest = table.CONTAINER_VERBS if rest[0] == "container" else table.IMAGE_VERBS, rest[1:]
     row = table.ROWS.get(names.get(rest[0], "")) if rest else None
     params = None if row is None else fastparse.parse(row, rest[1:])
     if row is None or params is None:

@@ -107,7 +107,7 @@ def _rows(usage: DiskUsage, *, no_trunc: bool) -> tuple[list[Row], list[Row], li
     now = units.now()
     size = units.human_size
     of_images = [
-        Row(images.fields(item.image, no_trunc=no_trunc, now=now) | {
+        Row(images.fields(item.image, item.image.digest, no_trunc=no_trunc, now=now) | {
             "Containers": str(item.containers), "Size": size(item.size), "SharedSize": size(item.shared, 4),
             "UniqueSize": size(item.size - item.shared, 4), "VirtualSize": size(item.size, 4),
         })

@@ -1,17 +1,19 @@
-"""`pyrun tag`: give an image another name."""
+"""`pyrun tag`: give an image another name. HOT."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from pyrun.cli.definitions import Verb, argument
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.cli.definitions import Verb
     from pyrun.cli.main import Session
 
 
 def command() -> Verb:
     """Define the verb for click."""
+    from pyrun.cli.definitions import Verb, argument
+
     return Verb(
         "tag", execute, usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
         summary="Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",

@@ -1,4 +1,4 @@
-"""What a container's own files are made of, in the words of the store's helper: for export, diff and commit.
+"""What a container's or an image's files are made of, in the words of the store's helper: for export, diff and commit.
 
 Nothing is mounted for it: the helper reads upper directory, layers and sidecars (native/tree/union.c). So mounts are
 not part of it, and it does not matter whether the container runs. It must not know what is done with them.
@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 
 from pyrun.engine import lifecycle, namespace
+from pyrun.errors import StoreCorruptError
+from pyrun.images import resolve
 from pyrun.layers import pyrun_tree
-from pyrun.layers.lowerdir import with_sidecars
+from pyrun.layers.lowerdir import lowerdirs, with_sidecars
 from pyrun.runtime import state
 from pyrun.runtime.engine_ns import FORM_FLAT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from pyrun.store.layout import Layout
@@ -35,6 +37,22 @@ def trees(directory: str, config: dict[str, Any], rootfs: dict[str, Any]) -> lis
     for tree, sidecar in with_sidecars(rootfs["lowerdirs"]):
         words += ["--layer", tree, sidecar]
     return words
+
+
+def image_layers(layout: Layout, diff_ids: Sequence[str], form: str, *, option: str = "--layer") -> list[str]:
+    """Return the arguments that name an image's trees, ``diff_ids``: lowest first."""
+    found = with_sidecars(lowerdirs(layout, diff_ids, form))
+    return [word for tree, sidecar in found for word in (option, tree, sidecar)]
+
+
+def require_layers(layout: Layout, record: dict[str, Any], form: str, what: str, name: str) -> None:
+    """Check that an image is unpacked in a form; ``what`` is a verb. Raises: StoreCorruptError."""
+    if not resolve.has_layers(layout, record, form):
+        raise StoreCorruptError(
+            f"cannot {what} image: {name}: its layers are not unpacked",
+            path=layout.layers,
+            hint=f"pull it again: `pyrun pull {name}`",
+        )
 
 
 def id_maps(config: dict[str, Any], *, inwards: bool = False) -> list[str]:

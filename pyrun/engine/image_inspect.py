@@ -1,18 +1,23 @@
 """The verb image inspect: an image in the shape of docker's JSON.
 
-It must not know how it is printed. Manifest and config are read again from their blobs and verified. Cold.
+It must not know how it is printed. Manifest and config are read again from their blobs and verified. HOT.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+from pyrun.engine.history import last_tag_time
+from pyrun.engine.instant import ZERO
 from pyrun.images import resolve
 from pyrun.layers import lowerdir
 from pyrun.oci import json
 from pyrun.oci import reference as references
 from pyrun.store import blobs, index
-from pyrun.store.layout import Layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrun.store.layout import Layout
 
 
 def image_inspect(layout: Layout, text: str, *, form: str = "full") -> dict[str, Any]:
@@ -44,10 +49,10 @@ def image_inspect(layout: Layout, text: str, *, form: str = "full") -> dict[str,
         "Size": record["unpacked_size"],
         "GraphDriver": {
             "Name": "overlay",
-            "Data": {"LowerDir": ":".join(lower[1:]), "UpperDir": lower[0]} if lower else {},
+            "Data": _graph_data(lower),
         },
         "RootFS": {"Type": "layers", "Layers": diff_ids},
-        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+        "Metadata": {"LastTagTime": last_tag_time(layout, entry["digest"]) or ZERO},
         "Pyrun": {
             "Manifest": record["manifest"],
             "Platform": record["platform"],
@@ -55,6 +60,13 @@ def image_inspect(layout: Layout, text: str, *, form: str = "full") -> dict[str,
             "Layers": record["layers"],
         },
     }
+
+
+def _graph_data(lower: list[str]) -> dict[str, str]:
+    """docker: the highest layer is the upper one; a single layer has none below."""
+    if not lower:
+        return {}
+    return {**({"LowerDir": ":".join(lower[1:])} if lower[1:] else {}), "UpperDir": lower[0]}
 
 
 def _config(config: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pyrun.engine import events
 from pyrun.errors import ContainerNotFoundError, ImageNotFoundError, StorageFullError, StoreCorruptError
 from pyrun.images import resolve
 from pyrun.oci import reference as references
-from pyrun.store import containers, gc, index, trees
+from pyrun.store import containers, gc, image_mounts, index, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ class Removed:
 
 
 class Users:
-    """Which containers, running or not, are made of which image; one look at all of them."""
+    """Which containers, running or not, are made of which image, and which images are mounted; one look at all."""
 
     def __init__(self, layout: Layout) -> None:
+        self._mounts = {mount.manifest: mount.path for mount in image_mounts.alive(layout)}
         self._of: dict[str, list[tuple[str, str, str]]] = {}
         for container_id, path in containers.list(layout):
             try:
@@ -67,6 +68,10 @@ class Users:
     def of(self, manifests: Iterable[str]) -> list[tuple[str, str, str]]:
         """Return (id, name, directory) of the containers made of any of these."""
         return [user for manifest in manifests for user in self._of.get(manifest, ())]
+
+    def mount_of(self, manifests: Iterable[str]) -> str:
+        """Return where one of these is mounted for host tools, or ""."""
+        return next((self._mounts[manifest] for manifest in manifests if manifest in self._mounts), "")
 
 
 def take(layout: Layout, choose: Callable[[list[Entry], Users], tuple[list[Entry], list[Removed]]]) -> Collected:

@@ -104,7 +104,8 @@ def prune_images(layout: Layout, conditions: Conditions, *, all: bool) -> Pruned
     def choose(found: list[Entry], users: image_removal.Users) -> tuple[list[Entry], list[image_removal.Removed]]:
         outcome.clear()
         for same in _by_manifest(found):
-            if (image_removal.tags(same) and not all) or users.of({same[0]["digest"]}):
+            own = {same[0]["digest"]}
+            if (image_removal.tags(same) and not all) or users.of(own) or users.mount_of(own):
                 continue
             if _is_meant(layout, same[0], conditions):
                 outcome.append(image_removal.Removed(image_removal.image_id(same[0])))

@@ -143,6 +143,11 @@ class _Removal:
         return [*(entry for entry in self._found if entry["digest"] != digest), *rest]
 
     def _without(self, same: list[Entry]) -> list[Entry]:
+        if path := self._users.mount_of({entry["digest"] for entry in same}):
+            raise ConflictError(
+                f"cannot remove image: {self._text}: it is mounted at {path}",
+                hint=f"unmount it first: `pyrun image unmount {self._text}`",
+            )
         layers = [image_removal.diff_ids(self._layout, entry["digest"]) for entry in same]
         left = image_removal.delete(self._layout, self._found, same, self.removed)
         if self._prune and any(not index.ref_name(entry) for entry in left):
@@ -157,7 +162,7 @@ class _Removal:
             own = of[parent["digest"]]
             has_name = index.ref_name(parent) or image_removal.digests([parent])
             has_child = any(_is_below(own, of[entry["digest"]]) for entry in left)
-            if has_name or has_child or self._users.of({parent["digest"]}):
+            if has_name or has_child or self._users.of({parent["digest"]}) or self._users.mount_of({parent["digest"]}):
                 break  # docker goes up from child to parent and ends at the first that stays
             self.removed.parents.append(Removed(image_removal.image_id(parent)))
             left = image_removal.delete(self._layout, left, [parent], self.removed.parents[-1])

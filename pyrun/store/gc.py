@@ -10,7 +10,7 @@ import os
 
 from pyrun.errors import ContainerNotFoundError, StoreCorruptError, is_no_answer
 from pyrun.oci import json
-from pyrun.store import containers, fsio, index, leases, manifest_lists, owner, sealed, trees
+from pyrun.store import containers, fsio, image_mounts, index, leases, manifest_lists, owner, sealed, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _mark(layout: Layout) -> set[str]:
             continue  # removed meanwhile
         except StoreCorruptError:
             alive.update(_layers_of_bundle(layout, path))
+    manifests.update(mount.manifest for mount in image_mounts.alive(layout))
     # A lease may name manifests too: what they need is needed.
     for manifest in manifests | alive:
         alive.add(manifest)

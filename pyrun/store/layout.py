@@ -58,12 +58,18 @@ ROOT, mode 0700
     leases/TOKEN             leases.py / gc.py       one digest per line, written under gc.lock shared
     trash/*                  being removed; anyone may go on removing it
     events/record            engine.events, the monitor / event_log: a line by one write; at 1 MB it becomes record.1
+    mounts/NAME/             image_mounts.py / gc    an image that host tools can read; appears by one rename
+      mount.json             image_mounts.py         which image, where                                       JSON
+      lock                   engine.image_mount      OFD write lock while the helper serves it
+      tree/ sidecar          engine.image_mount      where there is no FUSE: the image's files, copied
+    mounts.lock              OFD lock, never removed: held to mount and unmount images
     refs.log                 index.py                where tags pointed, appended under index.lock
 
 RUNTIME, mode 0700, gone after a reboot
     live/ID                  client, monitor / ps    symlink to the container's directory while it runs; may be stale
     sock/ID32                the monitor             attach socket; the first 32 digits: sun_path holds 107 bytes
     network/                 network
+    mounts/NAME              engine.image_mount      mount point of an image that is mounted
     engine                   runtime.engine_ns       names the live engine namespace; one for all roots of a user
     registries               registry.config         registries.conf and its like, parsed; by rename            JSON
 """
@@ -104,6 +110,8 @@ class Layout:
         "leases",
         "live",
         "manifest_lists",
+        "mounts",
+        "mounts_lock",
         "names",
         "names_lock",
         "networks",
@@ -155,6 +163,8 @@ class Layout:
         self.events_directory = root + "/events"
         self.events = root + "/events/record"
         self.events_older = root + "/events/record.1"
+        self.mounts = root + "/mounts"
+        self.mounts_lock = root + "/mounts.lock"
         self.refs_log = root + "/refs.log"
         self.quarantine = root + "/quarantine"
         self.repair_lock = root + "/repair.lock"
@@ -234,6 +244,14 @@ class Layout:
     def live_entry(self, container_id: str) -> str:
         """Return the path of the symlink that says: this container runs."""
         return self.live + "/" + container_id
+
+    def mount(self, name: str) -> str:
+        """Return the directory of one mounted image."""
+        return self.mounts + "/" + name
+
+    def mount_point(self, name: str) -> str:
+        """Return where an image is mounted, if it is not copied."""
+        return self.runtime + "/mounts/" + name
 
     def socket(self, container_id: str) -> str:
         """Return the path of a container's attach socket.

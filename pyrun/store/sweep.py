@@ -35,6 +35,10 @@ def sweep(layout: Layout) -> list[PyrunError]:
         from pyrun.store import partials
 
         partials.sweep(layout)
+    if _names_in(layout.mounts):
+        from pyrun.store import image_mounts
+
+        image_mounts.sweep(layout)
     _sweep_volumes(layout, failures)
     _sweep_names(layout)
     id_ranges.sweep(layout)

@@ -76,8 +76,12 @@ def write_layout(
     *,
     compression: str = "gzip",
     architecture: str = "amd64",
+    **more: Any,
 ) -> str:
-    """Write an image layout with one image; return the manifest's digest. `compression`: gzip, zstd or none."""
+    """Write an image layout with one image; return the manifest's digest.
+
+    `compression`: gzip, zstd or none. `more`: fields of the image's configuration.
+    """
     blobs = path / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
 
@@ -96,6 +100,7 @@ def write_layout(
         "config": dict(config or {}),
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest() for tar in tars]},
         "history": [{"created": "2020-09-13T12:26:40Z", "created_by": f"layer {n}"} for n in range(len(tars))],
+        **more,
     }
     manifest = store(
         json.dumps(

@@ -33,13 +33,14 @@ ARGUMENTS = {
     "ps": [],
     "cp": ["c:/a", "b"],
     "rename": ["c", "d"],
+    "tag": ["i", "j"],
 }
 
 
 def modules(verb: str) -> set[str]:
     """The modules that a verb has loaded when it has parsed its arguments, beyond a bare start."""
     path = [str(ROOT), *(entry for entry in sys.path if entry.endswith("site-packages"))]
-    words = ["container", "inspect"] if verb == "container_inspect" else [verb]
+    words = verb.split("_")
     script = PARSE.format(path=path, argv=[*words, *ARGUMENTS.get(verb, ["c"])])
     run = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
