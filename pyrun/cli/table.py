@@ -71,6 +71,7 @@ IMAGE_VERBS: dict[str, str] = {'exists': 'image_exists',
  'list': 'images',
  'ls': 'images',
  'pull': 'pull',
+ 'push': 'push',
  'tag': 'tag',
  'untag': 'untag'}
 ROWS: dict[str, dict[str, Any]] = {'attach': {'arguments': (('container', True, False),),
