@@ -24,6 +24,7 @@ _OWN = {
     "events": "the record of events",
     "idranges": "ranges of subordinate ids",
     "lists": "manifest lists",
+    "mounts": "images mounted for host tools",
     "names": "names of containers",
     "networks": "networks",
     "signatures": "signatures of images, and what policies say of them",
