@@ -94,11 +94,11 @@ CONTAINER_VERBS = {
     "wait": "wait",
 }
 IMAGE_VERBS = {
-    "diff": "image_diff", "exists": "image_exists", "generate-key-pair": "image_generate_key_pair", "history": "history",
-    "import": "import_image", "inspect": "image_inspect", "list": "images", "load": "load", "ls": "images",
-    "mount": "image_mount", "prune": "image_prune", "pull": "pull", "push": "push", "remove": "rmi", "rm": "rmi",
-    "save": "save", "sign": "image_sign", "tag": "tag", "tree": "image_tree", "umount": "image_unmount",
-    "unmount": "image_unmount", "untag": "untag", "verify": "image_verify",
+    "diff": "image_diff", "exists": "image_exists", "generate-key-pair": "image_generate_key_pair",
+    "history": "history", "import": "import_image", "inspect": "image_inspect", "list": "images", "load": "load",
+    "ls": "images", "mount": "image_mount", "prune": "image_prune", "pull": "pull", "push": "push",
+    "remove": "rmi", "rm": "rmi", "save": "save", "sign": "image_sign", "tag": "tag", "tree": "image_tree",
+    "umount": "image_unmount", "unmount": "image_unmount", "untag": "untag", "verify": "image_verify",
 }  # fmt: skip
 MANIFEST_VERBS = {
     "add": "manifest_add", "annotate": "manifest_annotate", "create": "manifest_create", "exists": "manifest_exists",
