@@ -124,9 +124,14 @@ static bool empty(struct removal *removal, int fd, int depth)
     bool shared = is_shared(removal, depth);
     bool takes_files = !shared || (fstat(fd, &status) == 0 && is_ours(removal, status.st_ino));
     bool found = false;
+    struct dirent *one;
+
+    /* inode(7): a directory's links are its own two and one for each below it; 1 where the file system does not count. */
+    if (shared && !takes_files && status.st_nlink == 2) {
+        return false;
+    }
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     DIR *directory = copy < 0 ? NULL : fdopendir(copy);
-    struct dirent *one;
 
     if (directory == NULL) {
         note(removal, "", errno);
@@ -192,7 +197,9 @@ static void remove_directory(struct removal *removal, int parent_fd, const char 
         return;
     }
     if (is_shared(removal, depth)) {
-        empty(removal, fd, depth);
+        if (empty(removal, fd, depth)) {
+            (void)unlink_name(parent_fd, name, AT_REMOVEDIR);   /* where the others have left nothing in it */
+        }
         close(fd);
         return;
     }
