@@ -53,6 +53,8 @@ DIFFERS = {
         "docker's keys but those of containerd and runc; pyrun's own besides, which say what this machine allows"
     ),
     "system prune --all": "there are no networks and no build cache to prune yet",
+    "image load --platform": "one; without it an index gives this machine's: an image here is for one platform",
+    "image save --platform": "one; others than what runs here where the image was pulled with `--all-platforms`",
     "inspect --type": "container, image and volume",
     "volume create --opt": "no: a volume is a directory, without options",
     "version --format": "`.Server` is the client: there is no daemon",

@@ -65,8 +65,11 @@ FLAGS: dict[str, str] = {
         --cpuset-cpus --cpuset-mems -m/--memory --memory-reservation --memory-swap --pids-limit --restart
     """,
     "container wait": "",
+    "image import": "-c/--change -m/--message --platform",
+    "image load": "-i/--input --platform -q/--quiet",
     "image prune": "-a/--all --filter -f/--force",
     "image rm": "-f/--force --no-prune --platform",
+    "image save": "-o/--output --platform",
     "inspect": "-f/--format -s/--size --type",
     "login": "-p/--password --password-stdin -u/--username",
     "logout": "",
