@@ -72,6 +72,8 @@ IMAGE_VERBS: dict[str, str] = {'exists': 'image_exists',
  'ls': 'images',
  'pull': 'pull',
  'push': 'push',
+ 'remove': 'rmi',
+ 'rm': 'rmi',
  'tag': 'tag',
  'untag': 'untag'}
 ROWS: dict[str, dict[str, Any]] = {'attach': {'arguments': (('container', True, False),),
