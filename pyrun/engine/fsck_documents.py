@@ -6,23 +6,25 @@ It must not know layers' files. What it can read becomes `Image`s for the other 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pyrun.engine import index_rebuild
-from pyrun.errors import ContainerNotFoundError, PyrunError, StoreCorruptError
-from pyrun.oci import convert, media_types
+from pyrun.errors import ContainerNotFoundError, PyrunError, StorageFullError, StoreCorruptError
+from pyrun.oci import convert, json, media_types
 from pyrun.oci import digest as digests
 from pyrun.oci.config import ImageConfig, decode_config, layers_of
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
-from pyrun.store import blobs, containers, index
+from pyrun.store import blobs, containers, fsio, index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pyrun.engine.fsck import Check
     from pyrun.oci.descriptor import Descriptor
     from pyrun.store.index import Entry
+    from pyrun.store.layout import Layout
     from pyrun.store.leases import Lease
 
 
@@ -66,8 +68,7 @@ def check(check: Check, lease: Lease | None) -> None:
     for digest, entries in {**kept, **by_digest}.items():
         image = Image(digest, entries)
         keep = [digest, image.note(index.ORIGINAL), image.note(index.SOURCE_INDEX), image.note(index.CONFIG)]
-        if lease is not None:
-            lease.add(filter(None, keep))
+        _keep(lease, filter(None, keep))
         _read(check, image, lease)
         check.images.append(image)
 
@@ -77,7 +78,8 @@ def _entries(check: Check) -> list[Entry]:
     try:
         found = index.entries(layout)
         problem = "" if os.path.exists(layout.index) else "is missing"
-        problem = problem or next((text for text in map(_entry_problem, found) if text), "")
+        problem = problem or _head_problem(layout) or next((text for text in map(_entry_problem, found) if text), "")
+        problem = problem or _lost_tag(layout, found)
     except StoreCorruptError as error:
         found, problem = [], str(error)
     if not problem:
@@ -88,11 +90,33 @@ def _entries(check: Check) -> list[Entry]:
     return [entry for entry in found if not _entry_problem(entry)]
 
 
+def _head_problem(layout: Layout) -> str:
+    document = json.loads(fsio.read_bytes(layout.index))
+    if document.get("schemaVersion") != 2 or document.get("mediaType", media_types.OCI_INDEX) != media_types.OCI_INDEX:
+        return "is no image index of schema version 2"
+    strange = document.keys() - {"schemaVersion", "mediaType", "manifests", "annotations", "artifactType", "subject"}
+    return f"has members that no image index has: {', '.join(sorted(strange))}" if strange else ""
+
+
+def _lost_tag(layout: Layout, found: list[Entry]) -> str:
+    """A tag whose manifest is not there, while the one that it was last set to is."""
+    logged = index_rebuild.last_tags(layout)
+    for entry in found:
+        right: str = logged.get(index.ref_name(entry)) or entry["digest"]
+        if right != entry["digest"] and blobs.exists(layout, right) and not blobs.exists(layout, entry["digest"]):
+            return f"{index.ref_name(entry)} leads to {entry['digest']}, not to {right}, which it was set to last"
+    return ""
+
+
 def _entry_problem(entry: Any) -> str:
     """Say why an entry cannot be used at all."""
     if not isinstance(entry, dict) or not isinstance(entry.get("digest"), str):
         return "has an entry without a digest"
-    if not digests.is_well_formed(entry["digest"]) or not isinstance(entry.get("size"), int):
+    if (
+        not entry["digest"].startswith("sha256:")
+        or not digests.is_well_formed(entry["digest"])
+        or not isinstance(entry.get("size"), int)
+    ):
         return f"has an entry with an impossible digest or size: {entry['digest']}"
     notes = entry.get("annotations") or {}
     if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
@@ -133,11 +157,16 @@ def _read(check: Check, image: Image, lease: Lease | None) -> None:
         return
     image.data, image.manifest = data, manifest
     wanted = [manifest.config.digest, *(layer.digest for layer in manifest.layers)]
-    if lease is not None:
-        lease.add(wanted)
+    _keep(lease, wanted)
     _read_config(check, image, manifest)
+    _keep(lease, [diff_id for _, diff_id in image.layers])
+
+
+def _keep(lease: Lease | None, names: Iterable[str]) -> None:
+    """Keep what is being checked from being collected; on a full disk it is checked without."""
     if lease is not None:
-        lease.add([diff_id for _, diff_id in image.layers])
+        with suppress(StorageFullError):
+            lease.add(names)
 
 
 def _read_config(check: Check, image: Image, manifest: Manifest) -> None:

@@ -5,10 +5,12 @@ It must not know how a patch is made.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 from pyrun.engine import forms, idmap
+from pyrun.errors import StorageFullError
 from pyrun.layers import patch, pyrun_tree, verify
 from pyrun.layers.lowerdir import TREE, patch_dir
 from pyrun.runtime import engine_ns
@@ -68,6 +70,14 @@ def _problems(check: Check, diff_ids: list[str], source: str, target: str, maps:
         return _compare(check, building, target, maps) if is_wanted else []
     except FileNotFoundError:
         return []  # a sidecar is missing, which is told, or all of it was collected meanwhile
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        check.findings.add("note", os.path.basename(target), "is not checked: there is no room to build it again")
+        return []
+    except StorageFullError:
+        check.findings.add("note", os.path.basename(target), "is not checked: there is no room to build it again")
+        return []
     finally:
         trees.remove_tree(building)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyrun.engine.fsck_documents import Image
     from pyrun.store.index import Entry
 
+_KNOWN = {value for name, value in vars(index).items() if name.isupper() and isinstance(value, str)}
 _DERIVED = (index.CONFIG, index.CREATED, index.SIZE, index.PLATFORM)
 
 
@@ -83,10 +84,15 @@ def _check_entries(check: Check, image: Image, record: dict[str, Any]) -> None:
     right = records.index_entry(record, len(image.data), repo_digests=[], extra={})
     for entry in image.entries:
         notes = index.notes_of(entry)
-        if index.CONFIG not in notes:
+        if not any(key.startswith("org.pyrun.") for key in notes):
             continue  # another tool's
         wrong = [key for key in _DERIVED if notes.get(key) != right["annotations"][key]]
         wrong += [key for key in ("mediaType", "size", "platform") if entry.get(key) != right[key]]
+        strange = (notes.keys() - _KNOWN) | (entry.keys() - {*right, "urls", "data", "artifactType"})
+        if strange:
+            check.findings.add(
+                "note", image.digest, f"has members or annotations that pyrun does not write: {', '.join(strange)}"
+            )
         if not wrong:
             continue
         name = index.ref_name(entry) or "an entry without a tag"
