@@ -13,7 +13,7 @@ from pyrun.engine import events, index_parts, judgement, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.pull import PullResult
 from pyrun.engine.sources import EMBEDDED_DOMAIN
-from pyrun.errors import ImageNotFoundError, InvalidConfigError, NoMatchingPlatformError
+from pyrun.errors import ImageNotFoundError, InvalidConfigError, NoMatchingPlatformError, StoreCorruptError
 from pyrun.images import record as records
 from pyrun.images import resolve
 from pyrun.oci import convert, media_types
@@ -97,7 +97,7 @@ class ImagePull:
                 own = {layer.digest for layer, _ in layers}
                 fetch.stage(layers, blobs=[item for digest, item in self._others.items() if digest not in own])
                 unpacked = {**known, **fetch.unpacked()}
-                keep = sorted({*self._documents, *self._others})
+                keep = sorted({*self._documents, *self._others, *kept_before(self._layout, descriptor.digest)})
                 record = records.build(descriptor.digest, manifest, config, unpacked=unpacked, keep=keep)
                 admitted.keep(self._layout, descriptor.digest)
                 publication.publish(self._layout, fetch, self._documents, record)
@@ -220,6 +220,15 @@ def known_sizes(layout: Layout) -> dict[str, int]:
             continue
         found.update((layer["diff_id"], layer.get("unpacked", 0)) for layer in record["layers"])
     return found
+
+
+def kept_before(layout: Layout, manifest: str) -> list[str]:
+    """Return what an image that is here already keeps: what its tags' index names, though it came without it now."""
+    try:
+        keep: list[str] = resolve.load_record(layout, manifest).get("keep", [])
+        return keep
+    except (ImageNotFoundError, StoreCorruptError):
+        return []
 
 
 def _documents(layout: Layout, record: dict[str, Any]) -> tuple[Manifest, ImageConfig]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyrun.engine import events, judgement, namespace, obituary, publication
 from pyrun.engine.fetch import Fetch
-from pyrun.engine.image_pull import known_sizes
+from pyrun.engine.image_pull import kept_before, known_sizes
 from pyrun.errors import ImageNotFoundError, InvalidInputError, PyrunError, StoreCorruptError
 from pyrun.images import archive, archive_images, resolve, tar_stream
 from pyrun.images import record as records
@@ -155,7 +155,7 @@ def _bring(
     with Fetch(layout, image, *how, resumes=False) as fetch:
         fetch.stage(image.layers)
         sizes.update(fetch.unpacked())
-        keep = sorted(image.documents)
+        keep = sorted({*image.documents, *kept_before(layout, image.descriptor.digest)})
         record = records.build(image.descriptor.digest, image.manifest, image.config, unpacked=sizes, keep=keep)
         publication.publish(layout, fetch, image.documents, record)
     return records.index_entry(record, image.descriptor.size, repo_digests=[], extra=image.extra)

@@ -118,9 +118,13 @@ def _merge_repo_digests(shared: dict[str, str], same: list[Entry]) -> None:
     found = shared.get(REPO_DIGESTS, "").split()
     for entry in same:
         found += [item for item in notes_of(entry).get(REPO_DIGESTS, "").split() if item not in found]
-        for key in (ORIGINAL, SOURCE_INDEX, ALL_PLATFORMS):
-            if key in notes_of(entry):
-                shared.setdefault(key, notes_of(entry)[key])
+        notes = notes_of(entry)
+        for key in (ORIGINAL, SOURCE_INDEX):
+            if key in notes:
+                shared.setdefault(key, notes[key])
+        # Another index that names the same manifest being complete says nothing of this one.
+        if ALL_PLATFORMS in notes and notes.get(SOURCE_INDEX) == shared.get(SOURCE_INDEX):
+            shared[ALL_PLATFORMS] = notes[ALL_PLATFORMS]
     if found:
         shared[REPO_DIGESTS] = " ".join(found)
 

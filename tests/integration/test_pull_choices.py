@@ -226,6 +226,17 @@ def test_another_platform_of_all_needs_no_registry(registry: HostileRegistry, la
     assert digest_of(MINE.layers[1]) in found.record["keep"]
 
 
+def test_all_platforms_stay_where_one_comes_again_by_its_own_digest(registry: HostileRegistry, layout: Layout) -> None:
+    serve_index(registry, THEIRS, MINE)
+    name = f"{registry.domain}/x:multi"
+    record = fetch(layout, name, all_platforms=True).record
+    os.unlink(layout.blob(digest_of(MINE.layers[1])))  # so that it is fetched
+    fetch(layout, f"{registry.domain}/x@{record['manifest']}")
+    gc.collect(layout)
+    assert os.path.exists(layout.blob(digest_of(THEIRS.layers[1])))
+    assert fetch(layout, name, all_platforms=True).record["keep"] == record["keep"]
+
+
 def test_all_platforms_of_an_image_that_does_not_run_here(registry: HostileRegistry, layout: Layout) -> None:
     serve_index(registry, THEIRS)
     assert fetch(layout, f"{registry.domain}/x:multi", all_platforms=True).image_id == digest_of(THEIRS.config)

@@ -247,3 +247,14 @@ def test_a_tag_that_cannot_be_logged_is_moved(layout: Layout) -> None:
     os.mkdir(layout.refs_log)  # as good as a full disk: it cannot be written
     add_image(layout, A)
     assert [index.ref_name(entry) for entry in index.entries(layout)] == [A]
+
+
+def test_another_index_being_complete_does_not_make_this_one_complete() -> None:
+    def entry(listed: str, **notes: str) -> dict[str, Any]:
+        return {"digest": "sha256:m", "annotations": {index.SOURCE_INDEX: listed, **notes}}
+
+    first = index.put([], entry("sha256:1", **{index.ALL_PLATFORMS: "true"}), "x:1")
+    same = index.put(first, entry("sha256:1"), "x:2")
+    assert [index.notes_of(item).get(index.ALL_PLATFORMS) for item in same] == ["true", "true"]
+    other = index.put(first, entry("sha256:2"), "x:2")
+    assert [index.notes_of(item).get(index.ALL_PLATFORMS) for item in other] == [None, None]
