@@ -18,17 +18,36 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 _DEPTH = 4  # an index may name indexes; image-spec 1.1 sets no bound
+MAX_MANIFESTS = 1000  # an index of 4 MiB names 20,000, each of which may be an index again; each costs a request
+MAX_BYTES = 64 << 20  # of manifests and configs, which are held in memory
 
 
 class Parts:
-    """``manifests``: by digest, the bytes of all below the index; ``configs`` and ``layers``: their descriptors."""
+    """``manifests``: by digest, the bytes of all below the index, what names before what it names; ``entries``: their
+    descriptors, the other way round; ``configs`` and ``layers``: their descriptors, each once."""
 
-    __slots__ = ("configs", "layers", "manifests")
+    __slots__ = ("_bytes", "_seen", "configs", "entries", "layers", "manifests")
 
     def __init__(self) -> None:
         self.manifests: dict[str, bytes] = {}
+        self.entries: list[Descriptor] = []
         self.configs: list[Descriptor] = []
         self.layers: list[Descriptor] = []
+        self._bytes = 0
+        self._seen: set[str] = set()
+
+    def is_new(self, digest: str) -> bool:
+        """Say whether a digest comes for the first time."""
+        is_new = digest not in self._seen
+        self._seen.add(digest)
+        return is_new
+
+    def count(self, size: int) -> None:
+        """Raises: InvalidConfigError: it is more than any image has."""
+        self._bytes += size
+        if len(self.manifests) >= MAX_MANIFESTS or self._bytes > MAX_BYTES:
+            reason = f"it names more than {MAX_MANIFESTS} manifests, or {MAX_BYTES >> 20} MiB of them and their configs"
+            raise InvalidConfigError("image index", "/manifests", reason)
 
 
 def parts(document: Index, read: Callable[[Descriptor], bytes | None]) -> Parts | None:
@@ -37,7 +56,10 @@ def parts(document: Index, read: Callable[[Descriptor], bytes | None]) -> Parts 
     Raises: InvalidConfigError; what ``read`` raises.
     """
     found = Parts()
-    return found if _collect(document, read, found, _DEPTH) else None
+    if not _collect(document, read, found, _DEPTH):
+        return None
+    found.manifests = dict(reversed(found.manifests.items()))
+    return found
 
 
 def stored(layout: Layout, descriptor: Descriptor) -> bytes | None:
@@ -63,17 +85,21 @@ def _collect(document: Index, read: Callable[[Descriptor], bytes | None], found:
     if not depth:
         raise InvalidConfigError("image index", "/manifests", f"indexes within indexes, more than {_DEPTH} deep")
     for entry in document.manifests:
-        if entry.digest in found.manifests:
+        if not found.is_new(entry.digest):
             continue
         data = read(entry)
         if data is None:
             return False
-        found.manifests[entry.digest] = data
+        found.count(len(data))
         inner = decode_manifest(data, entry.media_type)
         if isinstance(inner, Index):
             if not _collect(inner, read, found, depth - 1):
                 return False
         else:
-            found.configs.append(inner.config)
-            found.layers += inner.layers
+            if found.is_new(inner.config.digest):
+                found.count(inner.config.size)
+                found.configs.append(inner.config)
+            found.layers += [layer for layer in inner.layers if found.is_new(layer.digest)]
+        found.manifests[entry.digest] = data
+        found.entries.append(entry)
     return True

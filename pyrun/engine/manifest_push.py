@@ -81,8 +81,8 @@ def _from_store(layout: Layout, entry: dict[str, Any], there: Repository, hear: 
     manifest = decode_manifest(data, entry["mediaType"])
     assert isinstance(manifest, Manifest)
     for descriptor in (manifest.config, *manifest.layers):
-        if descriptor.urls:
-            continue  # another host alone may give it out
+        if descriptor.media_type in media_types.FOREIGN_LAYERS:
+            continue
         placed, _ = there.client.put_blob(there.path, descriptor, _Blob(layout, descriptor).chunks)
         hear(placed.value, descriptor.digest, descriptor.size)
     there.client.put_manifest(there.path, entry["digest"], entry["mediaType"], data)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from pyrun.engine import index_parts
 from pyrun.engine.remote import Repository
 from pyrun.engine.remote_inspect import choose
 from pyrun.errors import InvalidInputError
+from pyrun.oci import media_types
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.oci.platform import Platform, host
@@ -86,16 +88,23 @@ class Copy:
         """Copy what a manifest or an index names, then put it there under a tag or its digest."""
         document = decode_manifest(data, descriptor.media_type)
         if isinstance(document, Index):
-            for entry in document.manifests:
-                self.place(entry, self._here.manifest(entry), entry.digest)
-        else:
+            found = index_parts.parts(document, self._here.manifest)
+            assert found is not None, "a registry gives a manifest, or fails"
+            for entry in found.entries:
+                self._manifest(entry, found.manifests[entry.digest], entry.digest)
+        self._manifest(descriptor, data, name)
+
+    def _manifest(self, descriptor: Descriptor, data: bytes, name: str) -> None:
+        document = decode_manifest(data, descriptor.media_type)
+        if isinstance(document, Manifest):
             self._blobs(document)
         self._there.client.put_manifest(self._there.path, name, descriptor.media_type, data)
 
     def _blobs(self, manifest: Manifest) -> None:
-        # A layer that only another host may give out (docker's foreign layers) has its own URLs, and no blob here.
         blobs = [
-            item for item in (manifest.config, *manifest.layers) if not item.urls and item.digest not in self._seen
+            item
+            for item in (manifest.config, *manifest.layers)
+            if item.media_type not in media_types.FOREIGN_LAYERS and item.digest not in self._seen
         ]
         self._seen.update(item.digest for item in blobs)
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="pyrun-copy") as workers:

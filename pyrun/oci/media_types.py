@@ -28,6 +28,9 @@ DOCKER_FOREIGN_LAYER_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.ta
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 SCHEMA_1 = frozenset({DOCKER_MANIFEST_V1, DOCKER_MANIFEST_V1_SIGNED})
+# Layers that only the host named by their URLs may give out: registries do not have them. Other layers may have URLs,
+# too, as further places (image-spec descriptor.md).
+FOREIGN_LAYERS = frozenset({OCI_FOREIGN_LAYER, OCI_FOREIGN_LAYER_GZIP, DOCKER_FOREIGN_LAYER, DOCKER_FOREIGN_LAYER_GZIP})
 CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
 # What a client says it understands; the order is its preference (RFC 9110 section 12.5.1 leaves ties to the server).
