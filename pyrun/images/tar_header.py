@@ -14,6 +14,8 @@ _KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"1": HARD_LINK, b"2": SYMLINK, b
 PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK = b"x", b"g", b"L", b"K"
 EXTENSIONS = (PAX, PAX_GLOBAL, LONG_NAME, LONG_LINK)
 _SPARSE = b"S"
+_USED = (b"path", b"linkpath", b"size")  # the others could fill the memory: headers may follow one another
+_LENGTH_DIGITS = 7  # of a record in an extension of at most 1 MiB
 
 
 class Header:
@@ -62,8 +64,6 @@ def decode(block: bytes) -> Header | None:
 
 def extended(header: Header, records: dict[str, str]) -> Header:
     """Return the header with what a pax header or a long name before it says. Raises: InvalidInputError."""
-    if any(key.startswith("GNU.sparse.") for key in records):
-        raise invalid("a sparse file is no part of an image")
     header.name = records.get("path", header.name)
     header.link = records.get("linkpath", header.link)
     if "size" in records and header.kind == FILE:
@@ -79,17 +79,26 @@ def extended(header: Header, records: dict[str, str]) -> Header:
 
 
 def decode_pax(data: bytes) -> dict[str, str]:
-    """Read the records of a pax header: ``LENGTH KEY=VALUE\\n`` each. Raises: InvalidInputError."""
+    """Read the records of a pax header, ``LENGTH KEY=VALUE\\n`` each; return those that matter here.
+
+    Raises: InvalidInputError.
+    """
     found: dict[str, str] = {}
-    while data.strip(b"\0"):
-        length, space, _ = data.partition(b" ")
-        if not (space and length.isdigit() and len(length) < 8 and len(length) + 2 < int(length) <= len(data)):
+    position, end = 0, len(data.rstrip(b"\0"))
+    while position < end:
+        space = data.find(b" ", position, position + _LENGTH_DIGITS + 1)
+        length = data[position:space] if space >= 0 else b""
+        after = position + int(length) if length.isdigit() else 0
+        if not space + 1 < after <= len(data):
             raise invalid("a pax header whose records have no length")
-        record, data = data[len(length) + 1 : int(length)], data[int(length) :]
-        key, equals, value = record.partition(b"=")
+        key, equals, value = data[space + 1 : after].partition(b"=")
         if not equals or not value.endswith(b"\n"):
             raise invalid("a pax header whose records do not end")
-        found[key.decode("utf-8", "surrogateescape")] = value[:-1].decode("utf-8", "surrogateescape")
+        if key.startswith(b"GNU.sparse."):
+            raise invalid("a sparse file is no part of an image")
+        if key in _USED:
+            found[key.decode("ascii")] = value[:-1].decode("utf-8", "surrogateescape")
+        position = after
     return found
 
 

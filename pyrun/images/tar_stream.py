@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18
 # Every image of a Docker archive of the old kind has three entries a layer; a hundred images of 127 layers are 40,000.
 MAX_ENTRIES = 100_000
+_MAX_NAME = 4096  # PATH_MAX; all names are held in memory, and an extension has room for 1 MiB
 
 
 class FileStream:
@@ -138,7 +139,12 @@ def contents(stream: Stream, size: int) -> Generator[bytes, None, None]:
 
 
 def plain(name: str) -> str:
-    """Return a name without ``./`` and doubled slashes. Raises: InvalidInputError where it leads out of the archive."""
+    """Return a name without ``./`` and doubled slashes.
+
+    Raises: InvalidInputError: it leads out of the archive, or is longer than any file's.
+    """
+    if len(name) > _MAX_NAME:
+        raise invalid(f"an entry's name has {len(name)} characters: {name[:200]!r}")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or "\0" in name:
         raise invalid(f"an entry's name leads out of it: {name[:200]!r}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pyrun.errors import PyrunError
-from pyrun.images import tar_stream
+from pyrun.images import tar_header, tar_stream
 from tests.integration.test_load import do, pipe_of
 from tests.integration.test_load import layout as layout  # the fixture
 from tests.support import archives
@@ -133,9 +133,18 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a pax header of nonsense": (
         lambda: header(b"x", size=b"00000001000\0", flag=b"x") + b"9" * 512 + END, "whose records have no length",
     ),
+    "a name of 5,000 characters": (
+        lambda: header(b"p", size=b"%011o\0" % 5000, flag=b"L") + b"n" * 5000 + bytes(120) + header(b"x") + END,
+        "an entry's name has 5000 characters",
+    ),
+    "a sparse file in pax": (lambda: pax_record(b"GNU.sparse.major=1"), "a sparse file"),
     "a pax size of letters": (lambda: pax_record(b"size=x"), "a pax header says size"),
     "1,001 entries of 1,000": (lambda: header(b"d/", flag=b"5") * 1001 + END, "more than 1000 entries"),
 }  # fmt: skip
+
+
+def test_a_pax_header_of_many_records_costs_neither_time_nor_memory() -> None:
+    assert tar_header.decode_pax(b"5 a=\n" * 200_000 + b"10 path=x\n") == {"path": "x"}
 
 
 def docker_layer() -> str:
