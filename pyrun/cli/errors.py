@@ -119,6 +119,10 @@ def show(message: str, hint: str, notes: tuple[str, ...] | list[str] = ()) -> No
     lines = [f"pyrun: {message}", *notes]
     if hint:
         lines.append(f"hint: {hint}")
+    if not all(line.isprintable() for line in lines):
+        from pyrun.cli.text import printable
+
+        lines = [*map(printable, lines)]
     try:
         print(*lines, sep="\n", file=sys.stderr, flush=True)
     except OSError:  # stderr is closed or full: nobody is left to tell, the exit code still tells

@@ -84,6 +84,13 @@ def quote(text: str) -> str:
     return '"' + "".join(escapes.get(c) or (c if c.isprintable() else _escape(c)) for c in text) + '"'
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: registries and archives have a say in our sentences. Lines stay lines."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
 def _escape(character: str) -> str:
     # C1 controls too: a terminal obeys U+009B as it does ESC [.
     number = ord(character)

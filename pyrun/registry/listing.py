@@ -27,12 +27,19 @@ _MAX_PAGES = 10_000
 def tags(client: RegistryClient, repository: str) -> Iterator[str]:
     """Give the tags of a repository in the registry's order. Raises: RegistryError and its kinds."""
     what = f"tags of {client.domain}/{repository}"
-    yield from _pages(client, f"/v2/{repository}/tags/list?n={PAGE}", "tags", repository, what)
+    yield from _names(client, f"/v2/{repository}/tags/list?n={PAGE}", "tags", repository, what)
 
 
 def catalog(client: RegistryClient) -> Iterator[str]:
     """Give the names of all repositories; many registries do not tell. Raises: RegistryError and its kinds."""
-    yield from _pages(client, f"/v2/_catalog?n={PAGE}", "repositories", "", f"catalog of {client.domain}")
+    yield from _names(client, f"/v2/_catalog?n={PAGE}", "repositories", "", f"catalog of {client.domain}")
+
+
+def _names(client: RegistryClient, target: str, key: str, repository: str, what: str) -> Iterator[str]:
+    for name in _pages(client, target, key, repository, what):
+        if not _is_name(name):
+            raise _nonsense(client, what)
+        yield name
 
 
 def search(client: RegistryClient, term: str, limit: int) -> list[dict[str, Any]]:
@@ -41,7 +48,7 @@ def search(client: RegistryClient, term: str, limit: int) -> list[dict[str, Any]
     target = "/v1/search?" + urlencode({"q": term, "n": limit} if limit else {"q": term})
     with client.get(target, what=what) as answer:
         found = _document(client, answer, what).get("results")
-    if not isinstance(found, list) or not all(isinstance(row, dict) and row.get("name") for row in found):
+    if not isinstance(found, list) or not all(isinstance(row, dict) and _is_name(row.get("name")) for row in found):
         raise _nonsense(client, what)
     return found
 
@@ -89,6 +96,11 @@ def _next(client: RegistryClient, answer: Response, what: str) -> str:
     if there.host != answer.url.host:
         raise RegistryError(f"registry failed: {what}: its next page is at {there.authority}", registry=client.domain)
     return there.target
+
+
+def _is_name(name: object) -> bool:
+    # Printable: it is on its way to a terminal, which would obey the rest.
+    return isinstance(name, str) and name.isprintable() and name != ""
 
 
 def _nonsense(client: RegistryClient, what: str) -> RegistryError:

@@ -113,12 +113,27 @@ def test_pages_in_circles_and_elsewhere(registry: HostileRegistry) -> None:
         names(f"{registry.domain}/app")
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"repositories": [1]}', b'{"repositories": {}, "x": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[]",
+        b'{"repositories": [1]}',
+        b'{"repositories": ["app\\u001b[2J"]}',
+        b'{"repositories": {}, "x": 1}',
+    ],
+)
 def test_nonsense(registry: HostileRegistry, body: bytes) -> None:
     registry.on("/v2/_catalog", status(200, body))
     if body == b'{"repositories": {}, "x": 1}':
         assert names(f"{registry.domain}/app") == []
         return
+    with pytest.raises(RegistryError, match="its answer is not of the documented form"):
+        names(f"{registry.domain}/app")
+
+
+def test_a_name_that_a_terminal_would_obey(registry: HostileRegistry) -> None:
+    registry.on("/v1/search", as_json({"results": [{"name": "app\u009b2J"}]}))
     with pytest.raises(RegistryError, match="its answer is not of the documented form"):
         names(f"{registry.domain}/app")
 

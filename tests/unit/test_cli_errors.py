@@ -46,6 +46,11 @@ def test_sentence_hint_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "pyrun: cannot do: x: why\nand z failed too\nhint: do y\n"
 
 
+def test_what_a_terminal_would_obey_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    report(errors.PyrunError("no image: there is \x1b]0;x\x07/\x9b2J\nand", hint="é\udcff"), verb="ps", debug=False)
+    assert capsys.readouterr().err == ("pyrun: no image: there is \\x1b]0;x\\x07/\\u009b2J\nand\nhint: é\\xff\n")
+
+
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         raise errors.PyrunError("broken")
