@@ -141,7 +141,7 @@ class Authorizer:
             token = document.get("token") or document.get("access_token")
             seconds = float(document.get("expires_in") or _DEFAULT_SECONDS)
             granted = document.get("refresh_token")
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             token, seconds, granted = None, 0.0, None
         # A token goes into a header: nothing in it may end the line.
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:

@@ -7,7 +7,7 @@ Source: distribution-spec 1.1 "Pulling blobs", RFC 9110 section 14 (Range).
 from __future__ import annotations
 
 from pyrun.errors import RegistryError, RegistryUnreachableError, SizeMismatchError
-from pyrun.registry.transport import DroppedError, Response
+from pyrun.registry.transport import DroppedError, Response, decimal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,7 +151,5 @@ def _content_range(text: str) -> tuple[int | None, int | None]:
     """Read ``bytes first-last/total``: where the body starts, and the size of the whole (None if it is not said)."""
     unit, _, rest = text.strip().partition(" ")
     span, _, total = rest.partition("/")
-    first = span.partition("-")[0]
-    if unit.lower() != "bytes" or not (first.isascii() and first.isdecimal()):
-        return None, None
-    return int(first), int(total) if total.isascii() and total.isdecimal() else None
+    first = decimal(span.partition("-")[0])
+    return (first, decimal(total)) if unit.lower() == "bytes" and first is not None else (None, None)

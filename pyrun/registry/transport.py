@@ -51,8 +51,7 @@ class Response:
     @property
     def content_length(self) -> int | None:
         """The length that the server promised, if it did."""
-        text = (self.headers.get("Content-Length") or "").strip()
-        return int(text) if text.isascii() and text.isdecimal() else None
+        return decimal(self.headers.get("Content-Length"))
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill a buffer; less than its length only at the end of the body, or where the connection ended.
@@ -215,6 +214,12 @@ class Transport:
                 verify = not self._trust.is_insecure(Url("https", host, port or 443, "/"))
                 context = self._contexts[authority] = tls.context(authority, verify=verify)
             return context
+
+
+def decimal(text: str | None) -> int | None:
+    """Read a size out of a header; None for what is none: int() refuses numbers of thousands of digits."""
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _sent(

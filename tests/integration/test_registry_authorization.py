@@ -81,6 +81,14 @@ def test_identity_token(registry: HostileRegistry) -> None:
     assert b"refresh_token=long-lived" in token.body
 
 
+@pytest.mark.parametrize("answer", [b"[]", b'{"token":""}', b'{"token":"T","expires_in":1' + b"0" * 400 + b"}"])
+def test_a_token_service_of_nonsense(registry: HostileRegistry, client: RegistryClient, answer: bytes) -> None:
+    registry.on("/token", status(200, answer))
+    registry.on(PATH, status(401, WWW_Authenticate=f'Bearer realm="http://{registry.domain}/token"'))
+    with pytest.raises(RegistryError, match="its token service answered no token"):
+        fetch(client)
+
+
 def test_expired_token_is_replaced(registry: HostileRegistry, client: RegistryClient) -> None:
     realm = f'Bearer realm="http://{registry.domain}/token"'
     registry.on("/token", status(200, b'{"token":"OLD","expires_in":300}'), status(200, b'{"token":"NEW"}'))

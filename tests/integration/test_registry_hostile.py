@@ -44,6 +44,12 @@ def client(registry: HostileRegistry, pauses: list[float]) -> Iterator[RegistryC
 # Manifests
 
 
+def test_a_length_of_thousands_of_digits_is_none(registry: HostileRegistry, client: RegistryClient) -> None:
+    registry.on(PATH, status(200, DATA, Content_Length="9" * 5000))
+    descriptor = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
+    assert client.blob_bytes("app", descriptor) == DATA
+
+
 def test_tag_and_digest(registry: HostileRegistry, client: RegistryClient) -> None:
     digest, answer = document(MANIFEST)
     registry.on("/v2/app/manifests/1", answer)
