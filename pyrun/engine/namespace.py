@@ -25,6 +25,7 @@ def register(layout: Layout) -> None:
 
 def remove(layout: Layout, paths: Sequence[str]) -> None:
     """Remove trees in the engine namespace. Raises: SyscallError."""
+    assert not isinstance(paths, str), "a text is a sequence too: of its characters, the first of them /"
     from pyrun.layers import pyrun_tree
 
     for first in range(0, len(paths), AT_ONCE):
