@@ -1,4 +1,4 @@
-"""The threads of one streamed layer: a reader that hashes and keeps the compressed bytes, and a hasher of the tar.
+"""The threads of one streamed layer: a reader that hashes the compressed bytes, and a hasher of the tar.
 
 hashlib, os.write and the decompressors release the GIL, so these run beside each other and beside the helper process.
 It must not know what a layer is.
@@ -32,19 +32,16 @@ def _chunks(source: Source) -> Iterator[bytes]:
 
 
 class BlobReader:
-    """Takes compressed bytes from their source on a thread of its own: hashes them, keeps them, hands them on.
+    """Takes compressed bytes from their source on a thread of its own: hashes them, hands them on.
 
     Never takes more than ``limit`` bytes and one chunk: what is longer than promised needs no reading to its end.
     """
 
-    def __init__(
-        self, source: Source, *, algorithm: str, limit: int, blob_fd: int, progress: Callable[[int], None] | None
-    ) -> None:
+    def __init__(self, source: Source, *, algorithm: str, limit: int, progress: Callable[[int], None] | None) -> None:
         self.size = 0
         self.hash = hashlib.new(algorithm)
         self.error: BaseException | None = None
         self._limit = limit
-        self._blob_fd = blob_fd
         self._progress = progress
         self._chunks = _chunks(source)
         self._queue: queue.Queue[bytes] = queue.Queue(_DEPTH)
@@ -61,8 +58,6 @@ class BlobReader:
                     break
                 self._queue.put(chunk)
                 self.hash.update(chunk)
-                if self._blob_fd >= 0:
-                    write_all(self._blob_fd, chunk)
                 if self._progress is not None:
                     self._progress(self.size)
         except BaseException as error:

@@ -1,6 +1,6 @@
 """One layer from its compressed bytes to a directory, in one pass, verified.
 
-compressed bytes → sha256, blob file → decompress → sha256 of the tar → pyrun-tree, which writes the files.
+compressed bytes → sha256 → decompress → sha256 of the tar → pyrun-tree, which writes the files.
 It must not know the store: the caller makes ``dest_dir``, removes it after an error, and renames it into place.
 
 ``dest_dir`` becomes ``tree/`` (the layer in overlay's on-disk form), ``sidecar`` (sidecar.py) and, if so, an empty file
@@ -71,7 +71,6 @@ def unpack_stream(
     form: str = "full",
     media_type: str = "",
     spawn: pyrun_tree.Spawn = pyrun_tree.spawn_here,
-    blob_fd: int = -1,
     progress: Callable[[int], None] | None = None,
     limits: Limits | None = None,
     program: str | None = None,
@@ -80,7 +79,6 @@ def unpack_stream(
 
     ``source``: ``read(n)`` that returns b"" at the end, or an iterator of chunks; it is called on another thread.
     ``form``: ``full`` keeps owners (the helper's namespace must have them), ``flat`` puts them in the sidecar.
-    ``blob_fd``: gets the compressed bytes as they are; the caller closes it.
     ``media_type`` is only for messages: the compression is found by looking.
     ``progress``: called with the number of compressed bytes so far, on the other thread.
     Nothing is left running or open after an error; what is in ``dest_dir`` then is the caller's to remove.
@@ -96,7 +94,7 @@ def unpack_stream(
     allowed, is_space = _limit(limits, descriptor, dest_dir)
     os.mkdir(f"{dest_dir}/{TREE}", 0o700)
     job = _unpack_job(dest_dir, form, allowed, limits.max_entries, spawn, program)
-    blob = BlobReader(source, algorithm=algorithm, limit=descriptor.size, blob_fd=blob_fd, progress=progress)
+    blob = BlobReader(source, algorithm=algorithm, limit=descriptor.size, progress=progress)
     tar = Hasher(tar_algorithm, buffers=BUFFERS, size=BUFFER)
     try:
         broken = job.feed(blob, tar, media_type)

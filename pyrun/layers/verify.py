@@ -78,16 +78,14 @@ def verify_tree(
 
 def verify_bytes(source: Source, *, descriptor: Descriptor) -> None:
     """Compare a blob with its descriptor. Raises: DigestMismatchError, SizeMismatchError."""
-    blob = BlobReader(
-        source, algorithm=descriptor.digest.partition(":")[0], limit=descriptor.size, blob_fd=-1, progress=None
-    )
+    blob = BlobReader(source, algorithm=descriptor.digest.partition(":")[0], limit=descriptor.size, progress=None)
     blob.finish()
     verify_blob(blob, descriptor)
 
 
 def _stream(source: Source, job: TarJob, descriptor: Descriptor, diff_id: str) -> tuple[int, pyrun_tree.Report]:
     algorithm = descriptor.digest.partition(":")[0]
-    blob = BlobReader(source, algorithm=algorithm, limit=descriptor.size, blob_fd=-1, progress=None)
+    blob = BlobReader(source, algorithm=algorithm, limit=descriptor.size, progress=None)
     tar = Hasher(diff_id.partition(":")[0], buffers=BUFFERS, size=BUFFER)
     try:
         broken = job.feed(blob, tar, "")
