@@ -17,7 +17,7 @@ from pyrun.oci import reference as references
 from pyrun.oci.platform import Platform
 from pyrun.oci.reference import Reference
 from pyrun.registry.client import RegistryClient
-from pyrun.registry.credentials import Credential, CredentialStore
+from pyrun.registry.credentials import Credential, CredentialStore, Offered
 from pyrun.registry.url import authority_of
 from pyrun.store import index, leases
 
@@ -74,19 +74,6 @@ class Pushed:
         self.size = size
 
 
-class _Offered(CredentialStore):
-    """Knows what was given on the command line alone."""
-
-    __slots__ = ("_offered",)
-
-    def __init__(self, offered: Credential) -> None:
-        super().__init__([])
-        self._offered = offered
-
-    def get(self, domain: str, path: str = "") -> Credential | None:
-        return self._offered
-
-
 def push(
     layout: Layout,
     text: str,
@@ -115,7 +102,7 @@ def push(
     repository = pairs[0][1]
     place = sources.configuration().primary(repository)
     insecure = [authority_of(place.domain)] if place.insecure else []
-    credentials = _Offered(options.credential) if options.credential else CredentialStore()
+    credentials = Offered(options.credential) if options.credential else CredentialStore()
     hear("to", repository.name)
     with RegistryClient(place.domain, credentials, insecure=insecure, tls_verify=options.tls_verify) as client:
         for entry, target in pairs:

@@ -37,14 +37,6 @@ if TYPE_CHECKING:
 
 
 FORMATS = {"oci": media_types.OCI_MANIFEST, "v2s2": media_types.DOCKER_MANIFEST}
-_FOREIGN = frozenset(
-    {
-        media_types.OCI_FOREIGN_LAYER,
-        media_types.OCI_FOREIGN_LAYER_GZIP,
-        media_types.DOCKER_FOREIGN_LAYER,
-        media_types.DOCKER_FOREIGN_LAYER_GZIP,
-    }
-)
 
 
 class Document:
@@ -75,7 +67,7 @@ class Blob:
     @property
     def is_foreign(self) -> bool:
         """Say whether it is a layer that must not be distributed: registries do not have it either."""
-        return self.descriptor.media_type in _FOREIGN
+        return self.descriptor.media_type in media_types.FOREIGN_LAYERS
 
 
 class Pointer:

@@ -9,7 +9,7 @@ from pyrun.errors import AuthenticationError, InvalidInputError, InvalidReferenc
 from pyrun.oci import reference as references
 from pyrun.registry.client import RegistryClient
 from pyrun.registry.credential_file import normal
-from pyrun.registry.credentials import HUB_SERVER, Credential, CredentialStore
+from pyrun.registry.credentials import HUB_SERVER, Credential, CredentialStore, Offered
 from pyrun.registry.url import DOCKER_HUB
 
 _SCHEMES = ("https://", "http://")
@@ -50,19 +50,6 @@ class Server:
         return cls(domain, path, f"{host}/{path}" if path else host)
 
 
-class _Offered(CredentialStore):
-    """A store that knows only what the user just typed."""
-
-    __slots__ = ("_offered",)
-
-    def __init__(self, offered: Credential) -> None:
-        super().__init__([])
-        self._offered = offered
-
-    def get(self, domain: str, path: str = "") -> Credential | None:
-        return self._offered
-
-
 def check(server: Server, credential: Credential, *, tls_verify: bool | None = None) -> None:
     """Ask a registry whether it takes a credential.
 
@@ -70,7 +57,7 @@ def check(server: Server, credential: Credential, *, tls_verify: bool | None = N
         AuthenticationError: the registry refused it.
         RegistryUnreachableError: it could not be asked.
     """
-    with RegistryClient(server.domain, _Offered(credential), tls_verify=tls_verify) as client:
+    with RegistryClient(server.domain, Offered(credential), tls_verify=tls_verify) as client:
         try:
             client.ping()
         except AuthenticationError as error:

@@ -187,6 +187,20 @@ class CredentialStore:
         return Credential("", "", secret) if user == "<token>" else Credential(user, secret)
 
 
+class Offered(CredentialStore):
+    """A store that knows only what the user has just typed."""
+
+    __slots__ = ("_offered",)
+
+    def __init__(self, offered: Credential) -> None:
+        super().__init__([])
+        self._offered = offered
+
+    def get(self, domain: str, path: str = "") -> Credential | None:
+        """Return it, whatever the registry."""
+        return self._offered
+
+
 def default_paths() -> list[str]:
     """List the credential files, most important first; the first is the one that login writes."""
     chosen = os.environ.get("REGISTRY_AUTH_FILE")
