@@ -88,9 +88,9 @@ def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[
 
         print(as_json(shown))
     else:
-        import json
+        from pyrun.cli.text import json_text
 
-        print(json.dumps(shown, indent=4, ensure_ascii=False) if shown else "[]")
+        print(json_text(shown))
     for failure in failures:
         report(failure, verb="inspect", debug=False)
     return 1 if failures else 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag
 from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.text import json_text
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -34,5 +35,5 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         document: Any = manifest_verbose.describe(params["name"], access)
     else:
         document = json.loads(manifest_list.inspect(session.layout, params["name"], access))
-    print(json.dumps(document, indent=4, ensure_ascii=False))
+    print(json_text(document))
     return 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag, text
 from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.text import json_text
 from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     document = engine.config_document(found) if params["config"] else found.shown
     if params["format"]:
         return show_document(params["format"], document)
-    print(json.dumps(document, indent=4, ensure_ascii=False))
+    print(json_text(document))
     return 0
 
 

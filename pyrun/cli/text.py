@@ -84,6 +84,14 @@ def quote(text: str) -> str:
     return '"' + "".join(escapes.get(c) or (c if c.isprintable() else _escape(c)) for c in text) + '"'
 
 
+def json_text(document: Any) -> str:
+    """Write JSON as docker does, but for what a terminal would obey, or UTF-8 cannot hold: that is escaped."""
+    import json
+
+    text = json.dumps(document, indent=4, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
 def printable(text: str) -> str:
     """Escape what a terminal would obey: registries and archives have a say in our sentences. Lines stay lines."""
     if text.isprintable():

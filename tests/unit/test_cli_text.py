@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,17 @@ from pyrun.cli import formatting, progress, text
 from pyrun.engine.instant import parse_rfc3339
 
 SECOND = 10**9
+
+
+def test_json_says_all_and_a_terminal_obeys_nothing() -> None:
+    document = {"label": "\x1b[2J \x9b2J \x7f \ud800 \U000e0001 \u202e é ✓\n", "none": []}
+    written = text.json_text(document)
+    assert json.loads(written) == document
+    assert written.replace("\n", "").isprintable()
+    assert "é ✓" in written
+    assert text.json_text([]) == "[]"
+
+
 HOUR = 3600 * SECOND
 
 
