@@ -32,8 +32,8 @@ def nothing_left(pyrun: CommandLine) -> Iterator[None]:
 
 def sentence(text: str, *words: str) -> None:
     """One line that begins with the program's name and has these words; besides it only hints."""
-    others = ("hint: ", "Unable to find image", "Pulling from")
-    lines = [line for line in text.strip().split("\n") if not line.startswith(others)]
+    others = ("hint: ", "Unable to find image")
+    lines = [line for line in text.strip().split("\n") if not line.startswith(others) and ": Pulling " not in line]
     assert len(lines) == 1, text
     assert lines[0].startswith("pyrun: "), text
     for word in words:
