@@ -10,8 +10,7 @@ import os
 import time
 from binascii import a2b_base64, b2a_base64
 
-from pyrun.engine.sources import EMBEDDED_DOMAIN
-from pyrun.errors import PolicyRejectedError, StoreError
+from pyrun.errors import PolicyRejectedError, PyrunError, StoreError
 from pyrun.images import resolve
 from pyrun.oci import json
 from pyrun.oci import reference as references
@@ -55,6 +54,17 @@ class Origin:
         """
         return cls(transport, os.path.realpath(path) if path else "", None)
 
+    @classmethod
+    def of_row(cls, row: list[str]) -> Origin:
+        """Read what `row` has written."""
+        transport, place = row
+        return cls.registry(references.parse(place)) if transport == policy.DOCKER else cls.file(transport, place)
+
+    @property
+    def row(self) -> list[str]:
+        """What is kept of it beside an image."""
+        return [self.transport, self.path if self.reference is None else self.name]
+
     @property
     def scopes(self) -> list[str]:
         """Its scopes, the narrowest first."""
@@ -65,7 +75,7 @@ class Origin:
 
 
 class Admitted:
-    """An image that may come in: by which signatures; ``origin``: None where there is no policy."""
+    """An image that may come in: from where, and by which signatures. Without an ``origin`` it is never judged."""
 
     __slots__ = ("_origin", "signatures")
 
@@ -74,22 +84,21 @@ class Admitted:
         self.signatures = signatures
 
     def keep(self, layout: Layout, manifest: str) -> None:
-        """Put them beside the image, for a later policy to see. The caller's lease is on ``manifest``."""
-        origins = []
-        if self._origin is not None and self._origin.reference is None:
-            origins = [[self._origin.transport, self._origin.path]]
-        if not self.signatures and not origins:
+        """Put it beside the image, for a later policy to see. The caller's lease is on ``manifest``."""
+        if self._origin is None:
             return
         fsio.make_directory(layout.signatures)
         path = layout.image_signatures(manifest)
         with fsio.FileLock(layout.index_lock, exclusive=True):
-            found = _kept(path)
-            rows = found["signatures"] + [_row(item) for item in self.signatures]
-            document = {
-                "signatures": [row for number, row in enumerate(rows) if row not in rows[:number]],
-                "origins": found["origins"] + [item for item in origins if item not in found["origins"]],
+            before = _kept(path)
+            after = {
+                "origins": _added(before["origins"], [self._origin.row]),
+                "signatures": _added(before["signatures"], [_row(item) for item in self.signatures]),
             }
-            fsio.write_atomic(path, json.dumps(document).encode("ascii"), temporary=f"{layout.tmp}/{owner.token()}")
+            if after != before:
+                fsio.unlink_quietly(resolve.verdict_path(layout, {"digest": manifest}))  # it was of less
+                data = json.dumps(after).encode("ascii")
+                fsio.write_atomic(path, data, temporary=f"{layout.tmp}/{owner.token()}")
 
 
 def admit(origin: Origin, digest: str, signatures: Iterable[Signature] = (), *, given: str | None = None,
@@ -108,6 +117,9 @@ def admit(origin: Origin, digest: str, signatures: Iterable[Signature] = (), *, 
     scope, requirements = rules.requirements(origin.transport, origin.scopes)
     try:
         return Admitted(origin, verdict.judge(requirements, origin.reference, digest, signatures))
+    except PyrunError as error:
+        error.add_note(_asked_by(origin, scope, path))
+        raise
     except verdict.UnmetError as error:
         hint = _hint(error, origin, path, is_of_index=is_of_index)
         raise PolicyRejectedError(origin.name, error.reason, scope=scope, file=path, hint=hint) from None
@@ -116,11 +128,11 @@ def admit(origin: Origin, digest: str, signatures: Iterable[Signature] = (), *, 
 def check_stored(layout: Layout, entry: Entry, path: str) -> None:
     """Judge an image of the store by the policy at ``path``, and remember that it was accepted.
 
-    By the tag that it has, if it was pulled from there; else (another tag was given here, or an id was named) it is
+    By the tag that it has, if it came from that repository; else (another tag was given here, or an id was named) it is
     enough if it is accepted by any of the names that it came in by. Raises: as `admit`.
     """
     kept = _kept(layout.image_signatures(entry["digest"]))
-    origins = [*_pulled_as(entry), *(Origin.file(*row) for row in kept["origins"])]
+    origins = _origins(entry, [Origin.of_row(row) for row in kept["origins"]])
     before = _stamps([path])
     rules = _read(path)
     # Before the keys are read: a verdict must not be kept for a file that came after it.
@@ -128,7 +140,7 @@ def check_stored(layout: Layout, entry: Entry, path: str) -> None:
     if origins:
         _any_accepted(rules, origins, entry, kept_signatures(layout, entry["digest"]), path)
     if before is not None and keys is not None:
-        _remember(layout, entry, [*before, *keys])
+        _remember(layout, entry, [*before, *keys], kept)
 
 
 def kept_signatures(layout: Layout, manifest: str) -> list[Signature]:
@@ -147,6 +159,9 @@ def _any_accepted(
         try:
             verdict.judge(requirements, origin.reference, digest, signatures)
             return
+        except PyrunError as error:
+            error.add_note(_asked_by(origin, scope, path))
+            raise
         except verdict.UnmetError as error:
             reason = error.reason if signatures or error.kind != policy.SIGSTORE else "it came in without a signature"
             hint = _stored_hint(error, origin, path)
@@ -154,16 +169,17 @@ def _any_accepted(
     raise refusals[0]
 
 
-def _pulled_as(entry: Entry) -> list[Origin]:
-    names = index.notes_of(entry).get(index.REPO_DIGESTS, "").split()
-    pulled = [references.parse_normalized(name) for name in names]
-    pulled = [reference for reference in pulled if reference.domain != EMBEDDED_DOMAIN]  # a part of pyrun
+def _origins(entry: Entry, came_from: list[Origin]) -> list[Origin]:
     tag = index.ref_name(entry)
     if tag:
         tagged = references.parse_normalized(tag)
-        if tagged.name in [reference.name for reference in pulled]:
+        if any(origin.reference is not None and origin.reference.name == tagged.name for origin in came_from):
             return [Origin.registry(tagged)]
-    return [Origin.registry(reference) for reference in pulled]
+    return came_from
+
+
+def _asked_by(origin: Origin, scope: str, path: str) -> str:
+    return f"the signature policy asks for a signature of {origin.name} (scope {scope} of {path})"
 
 
 def _hint(error: verdict.UnmetError, origin: Origin, path: str, *, is_of_index: bool) -> str:
@@ -206,17 +222,19 @@ def _stamps(files: list[str]) -> list[list[str | int]] | None:
     return found if all(now - int(row[1]) > _SETTLED_NANOSECONDS for row in found) else None
 
 
-def _remember(layout: Layout, entry: Entry, stamps: list[list[str | int]]) -> None:
-    names, path = [resolve.names_of(entry)], resolve.verdict_path(layout, entry)
+def _remember(layout: Layout, entry: Entry, stamps: list[list[str | int]], kept: dict[str, list[Any]]) -> None:
+    tags, path = [index.ref_name(entry)], resolve.verdict_path(layout, entry)
     try:
         before = json.loads(fsio.read_bytes(path))
-        names += [name for name in before["names"] if before["files"] == stamps and name not in names]
+        tags += [tag for tag in before["tags"] if before["files"] == stamps and tag not in tags]
     except (OSError, ValueError, LookupError, TypeError):
         pass  # none, or of another policy
+    data = json.dumps({"files": stamps, "tags": tags}).encode("ascii")
     try:
         fsio.make_directory(layout.signatures)
-        data = json.dumps({"files": stamps, "names": names}).encode("ascii")
-        fsio.write_atomic(path, data, temporary=f"{layout.tmp}/{owner.token()}", sync=False)
+        with fsio.FileLock(layout.index_lock, exclusive=True):
+            if _kept(layout.image_signatures(entry["digest"])) == kept:  # else it has come in once more meanwhile
+                fsio.write_atomic(path, data, temporary=f"{layout.tmp}/{owner.token()}", sync=False)
     except (OSError, StoreError):
         return  # a full disk: it is judged again next time
 
@@ -233,6 +251,10 @@ def _kept(path: str) -> dict[str, list[Any]]:
             path=path,
             hint=f"remove {path}, then pull again",
         ) from error
+
+
+def _added(before: list[Any], more: list[Any]) -> list[Any]:
+    return before + [item for item in more if item not in before]
 
 
 def _row(signature: Signature) -> dict[str, str]:

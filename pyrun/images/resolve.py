@@ -143,11 +143,6 @@ def verdict_path(layout: Layout, entry: Entry) -> str:
     return layout.image_signatures(entry["digest"]) + ".verdict"
 
 
-def names_of(entry: Entry) -> str:
-    """Return all that a verdict depends on but files: the tag, and what it was pulled as."""
-    return f"{index.ref_name(entry)} {index.notes_of(entry).get(index.REPO_DIGESTS, '')}"
-
-
 def stamp(path: str) -> list[str | int]:
     """Describe a file so that a change of it shows. Raises: OSError."""
     status = os.stat(path)
@@ -161,7 +156,7 @@ def is_accepted(layout: Layout, entry: Entry, path: str) -> bool:
         files = verdict["files"]  # the policy, and the keys that it named
         return (
             files[0][0] == path
-            and names_of(entry) in verdict["names"]
+            and index.ref_name(entry) in verdict["tags"]
             and all(stamp(recorded[0]) == recorded for recorded in files)
         )
     except (OSError, ValueError, LookupError, TypeError):

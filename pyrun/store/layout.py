@@ -18,9 +18,9 @@ ROOT, mode 0700
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs; store/sealed.py      JSON
     lists/NAME               manifest_lists.py       index.lock, by rename; NAME as in a URL         JSON
-    signatures/DIGEST        engine.judgement / run  beside images/DIGEST: by which signatures it came in, or from
-                             which archive; by rename under index.lock                                      JSON
-      DIGEST.verdict         engine.judgement        which policy has accepted it, under which names; by rename   JSON
+    signatures/DIGEST        engine.judgement / run  beside images/DIGEST: where it came from, and by which signatures;
+                             by rename under index.lock                                                     JSON
+      DIGEST.verdict         engine.judgement        which policy accepted it, under which tags; as above   JSON
     containers/ID/           new_container.py        built in tmp/, appears by one rename once its files are on disk
       container.json         new_container.py / ps   fsynced; record_change.py: by rename under names.lock    JSON
       config.json            engine.run / runtime    OCI runtime-spec; OFD lock while a start chooses ports    JSON

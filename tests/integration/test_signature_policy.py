@@ -75,10 +75,11 @@ def entry_of(layout: Layout, name: str) -> index.Entry:
 
 
 def test_without_a_policy_all_is_accepted_and_nothing_is_asked_for(registry: HostileRegistry, layout: Layout) -> None:
-    serve(registry)
+    digest = serve(registry)
     fetch(layout, f"{registry.domain}/x:1")
     assert not registry.asked(".sig")
-    assert os.listdir(layout.signatures) == []
+    kept = {"origins": [["docker", f"{registry.domain}/x:1"]], "signatures": []}
+    assert json.loads(Path(layout.image_signatures(digest)).read_text()) == kept
 
 
 def test_a_signed_image_comes_in_and_an_unsigned_one_does_not(
@@ -179,6 +180,9 @@ def test_a_registry_that_fails_when_it_is_asked(registry: HostileRegistry, layou
         with pytest.raises(RegistryError) as caught:
             fetch(layout, name, signature_policy=rules)
         assert digest.partition(":")[2] in caught.value.message
+        assert caught.value.__notes__ == [
+            f'the signature policy asks for a signature of {name} (scope "docker" "" of {rules})'
+        ]
         assert index.entries(layout) == []
         registry.on(path)
 
@@ -413,3 +417,33 @@ def test_load_obeys_the_policy(registry: HostileRegistry, layout: Layout, tmp_pa
     judgement.check_stored(other, entry, str(file))
     with pytest.raises(PolicyRejectedError):
         judgement.check_stored(other, entry, policy(tmp_path / "reject"))
+
+
+def test_where_an_image_came_from_is_not_forgotten(registry: HostileRegistry, layout: Layout, tmp_path: Path) -> None:
+    """RepoDigests come and go with push and rmi, and with an index that is made again."""
+    serve(registry)
+    name = f"{registry.domain}/x:1"
+    fetch(layout, name)
+    tag.tag(layout, name, "mine:1")
+    rmi.remove_image(layout, name)
+
+    def forget(found: list[index.Entry]) -> list[index.Entry]:
+        return [{"digest": entry["digest"], "annotations": {index.REF_NAME: index.ref_name(entry)}} for entry in found]
+
+    index.update(layout, forget)
+    with pytest.raises(PolicyRejectedError, match=f"{name}: nothing is accepted there"):
+        judgement.check_stored(layout, entry_of(layout, "mine:1"), policy(tmp_path / "reject"))
+
+
+def test_a_verdict_ends_when_an_image_comes_in_once_more(
+    registry: HostileRegistry, layout: Layout, tmp_path: Path
+) -> None:
+    serve(registry, IMAGE, "1", "2")
+    fetch(layout, f"{registry.domain}/x:1")
+    lax = policy(tmp_path / "lax", default="insecureAcceptAnything")
+    os.utime(lax, (1, 1))
+    entry = entry_of(layout, f"{registry.domain}/x:1")
+    judgement.check_stored(layout, entry, lax)
+    assert resolve.is_accepted(layout, entry, lax)
+    fetch(layout, f"{registry.domain}/x:2")
+    assert not resolve.is_accepted(layout, entry, lax)
