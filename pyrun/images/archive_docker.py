@@ -6,6 +6,7 @@ It must not know the store. Source: moby image/spec/v1.2.md "Combined Image JSON
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 
 import msgspec
 
@@ -45,10 +46,11 @@ def images_in(archive: Archive) -> list[ArchivedImage]:
         raise invalid("its manifest.json names no image")
     if len(saved) > MAX_IMAGES:
         raise invalid(f"it has more than {MAX_IMAGES} images")
-    return [_of_saved(archive, item) for item in saved]
+    layers = _Layers(archive)
+    return [_of_saved(archive, item, layers) for item in saved]
 
 
-def _of_saved(archive: Archive, saved: _Saved) -> ArchivedImage:
+def _of_saved(archive: Archive, saved: _Saved, known: _Layers) -> ArchivedImage:
     """Make a manifest of what docker's archive says: of the same archive always the same one.
 
     A layer is kept as it is there: packed anew, its digest would depend on who packs it.
@@ -68,7 +70,7 @@ def _of_saved(archive: Archive, saved: _Saved) -> ArchivedImage:
     layers = []
     for name, diff_id in zip(saved.layers, diff_ids, strict=True):
         member = archive.find(name)
-        layer = _layer(archive, name, member, diff_id)
+        layer = known.layer(name, member, diff_id)
         image.members[layer.digest] = member
         layers.append(layer)
     config = Descriptor(media_types.OCI_CONFIG, config_digest, len(config_data))
@@ -77,23 +79,31 @@ def _of_saved(archive: Archive, saved: _Saved) -> ArchivedImage:
     return image
 
 
-def _layer(archive: Archive, name: str, member: Member, diff_id: str) -> Descriptor:
-    head = b""
-    chunks = archive.chunks(member)
-    for chunk in chunks:
-        head = chunk[: compression.MAGIC_SIZE]
-        break
-    chunks.close()
-    kind = compression.detect(head)
-    if kind == "none":
-        return Descriptor(media_types.OCI_LAYER, diff_id, member.size)
-    if kind not in _LAYER_TYPES:
-        raise invalid(f"layer {name[:200]!r} is packed with {kind}, which no image may be")
-    return Descriptor(_LAYER_TYPES[kind], member.digest or _digest(archive, member), member.size)
+class _Layers:
+    """The layers of an archive, each read but once: images share them, and a hostile archive names one often."""
 
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._kinds: dict[Member, str] = {}
+        self._digests: dict[Member, str] = {}
 
-def _digest(archive: Archive, member: Member) -> str:
-    state = hashlib.sha256()
-    for chunk in archive.chunks(member):
-        state.update(chunk)
-    return f"sha256:{state.hexdigest()}"
+    def layer(self, name: str, member: Member, diff_id: str) -> Descriptor:
+        """Describe one. Raises: InvalidInputError: no image may have it."""
+        kind = self._kinds.get(member) or self._kinds.setdefault(member, self._detect(member))
+        if kind == "none":
+            return Descriptor(media_types.OCI_LAYER, diff_id, member.size)
+        if kind not in _LAYER_TYPES:
+            raise invalid(f"layer {name[:200]!r} is packed with {kind}, which no image may be")
+        if member not in self._digests:
+            self._digests[member] = member.digest or self._digest(member)
+        return Descriptor(_LAYER_TYPES[kind], self._digests[member], member.size)
+
+    def _detect(self, member: Member) -> str:
+        with closing(self._archive.chunks(member)) as chunks:
+            return compression.detect(next(chunks, b"")[: compression.MAGIC_SIZE])
+
+    def _digest(self, member: Member) -> str:
+        state = hashlib.sha256()
+        for chunk in self._archive.chunks(member):
+            state.update(chunk)
+        return f"sha256:{state.hexdigest()}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pyrun.errors import PyrunError
-from pyrun.images import tar_header, tar_stream
+from pyrun.images import archive, archive_images, tar_header, tar_stream
 from tests.integration.test_load import do, pipe_of
 from tests.integration.test_load import layout as layout  # the fixture
 from tests.support import archives
@@ -16,7 +16,7 @@ from tests.support.registry_hostile import digest_of
 from tests.support.store_images import Image, contents, directories, tar_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from pyrun.store.layout import Layout
@@ -145,6 +145,25 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
 
 def test_a_pax_header_of_many_records_costs_neither_time_nor_memory() -> None:
     assert tar_header.decode_pax(b"5 a=\n" * 200_000 + b"10 path=x\n") == {"path": "x"}
+
+
+def test_a_packed_layer_that_images_share_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = next(name for name, _ in DOCKER if name.endswith(".json"))
+    saved = archives.manifest_json(*[(config, [f"x:{number}"], [docker_layer()]) for number in range(100)])
+    members = changed(changed(DOCKER, docker_layer(), IMAGE.layers[0]), "manifest.json", saved[1])
+    (tmp_path / "archive").write_bytes(archives.tar(members))
+    reads: list[int] = []
+    chunks = archive.Archive.chunks
+
+    def counted(self: archive.Archive, member: archive.Member, offset: int = 0) -> Generator[bytes, None, None]:
+        reads.append(member.size)
+        return chunks(self, member, offset)
+
+    monkeypatch.setattr(archive.Archive, "chunks", counted)
+    with open(tmp_path / "archive", "rb") as file:
+        (image,) = archive_images.images_in(archive.of_file(file.fileno()), None)
+    assert len(image.names) == 100
+    assert reads.count(len(IMAGE.layers[0])) == 2  # what it is packed with, and its digest
 
 
 def docker_layer() -> str:
