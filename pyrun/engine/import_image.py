@@ -98,6 +98,10 @@ def _raw(source: str, input_fd: int) -> Generator[bytes, None, None]:
     if source == STDIN:
         yield from read_chunks(input_fd)
     elif source.startswith(("http://", "https://")):
+        if "@" in source.split("/")[2]:  # it would stand in the image's history, for everybody
+            raise InvalidInputError(
+                "cannot import: the URL has a user or password, which is not sent", hint="`curl URL | pyrun import -`"
+            )
         from pyrun.registry import download
 
         yield from download.chunks(source)

@@ -117,6 +117,7 @@ def test_what_cannot_be_imported(shared_box: Box, tmp_path: Path) -> None:
     for source, options, words in (
         (str(tmp_path / "none"), Options(), "no such file"),
         (str(tmp_path), Options(), "it is a directory"),
+        ("http://ann:secret@127.0.0.1:1/x", Options(), "the URL has a user or password"),
         (str(tmp_path / "cut"), Options(changes=["FOO x"]), "is not a valid change command"),
         (str(tmp_path / "cut"), Options(changes=["STOPSIGNAL none"]), "none"),
         (str(tmp_path / "cut"), Options(platform="a/b/c/d"), "invalid platform"),
