@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 _MAX_LINKS = 8
+_MAX_READ = 64 << 20  # documents stay in memory; a thousand images have 20 MiB of them
 _OWN_FILE = 1 << 20  # a smaller member of a pipe is copied again when it is a blob, which costs nothing
 
 
@@ -45,10 +46,11 @@ class Member:
 class Archive:
     """An archive's members by name. The caller closes the descriptor."""
 
-    __slots__ = ("_fd", "_members")
+    __slots__ = ("_fd", "_members", "_read")
 
     def __init__(self, fd: int = -1) -> None:
         self._fd = fd
+        self._read = 0
         self._members: dict[str, Member] = {}
 
     def add(self, name: str, member: Member) -> None:
@@ -73,10 +75,16 @@ class Archive:
         raise invalid(f"a link leads nowhere: {name[:200]!r}")
 
     def read(self, name: str, limit: int) -> bytes:
-        """Return a small file whole. Raises: InvalidInputError: it is missing, or larger than ``limit``."""
+        """Return a small file whole.
+
+        Raises: InvalidInputError: it is missing, larger than ``limit``, or the last of too many.
+        """
         member = self.find(name)
         if member.size > limit:
             raise invalid(f"{name[:200]!r}: {member.size} bytes are more than the limit of {limit}")
+        self._read += member.size
+        if self._read > _MAX_READ:
+            raise invalid(f"its documents are more than {_MAX_READ >> 20} MiB")
         return b"".join(self.chunks(member))
 
     def chunks(self, member: Member, offset: int = 0) -> Generator[bytes, None, None]:

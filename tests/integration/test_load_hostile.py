@@ -49,6 +49,14 @@ def nested() -> archives.Members:
     return [*changed(OCI, "index.json", index_of(entry(middle))), *blobs]
 
 
+def often() -> archives.Members:
+    data = next(data for name, data in OCI if name == MANIFEST)
+    assert isinstance(data, bytes)
+    data += b" " * (1 << 20)
+    top = index_of(*[entry(data, "manifest")] * 1000)
+    return [*changed(OCI, "index.json", top), (f"blobs/sha256/{archives.hex_of(data)}", data)]
+
+
 def docker_saved(**fields: Any) -> archives.Members:
     one = {"Config": next(n for n, _ in DOCKER if n.endswith(".json")), "RepoTags": ["x:1"],
            "Layers": [next(n for n, _ in DOCKER if n.endswith("layer.tar"))]} | fields  # fmt: skip
@@ -108,6 +116,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "another layout version": (
         lambda: archives.tar(changed(OCI, "oci-layout", b'{"imageLayoutVersion":"2.0.0"}')), "oci-layout",
     ),
+    "a thousand times a large manifest": (lambda: archives.tar(often()), "its documents are more than 64 MiB"),
     "an entry twice": (lambda: archives.tar([*OCI, OCI[2]]), "an entry is there twice"),
     "fewer layers than diff_ids": (lambda: archives.tar(docker_saved(Layers=[])), "1 diff_ids for 0 layers"),
     "a name of two lines": (lambda: archives.tar(docker_saved(Config="a\nb")), "a file is missing: 'a\\nb'"),
