@@ -5,7 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from benchlib import memory, rows_archives, rows_files, rows_many, rows_pull, rows_push, rows_removal, tools
+from benchlib import (
+    memory,
+    rows_archives,
+    rows_files,
+    rows_listing,
+    rows_many,
+    rows_pull,
+    rows_push,
+    rows_removal,
+    tools,
+)
 from benchlib.row import Row
 from benchlib.scene import Scene
 from benchlib.timing import Command, run
@@ -190,6 +200,10 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "push-tmpfs": rows_push.push_memory,
     "push-again": rows_push.push_again,
     "rmi-40000": rows_removal.remove_image,
+    "images-500": rows_listing.list_many,
+    "history": rows_listing.history,
+    "image-inspect": rows_listing.inspect,
+    "tag": rows_listing.tag,
     "size": image_size,
     "memory": memory_of_detached,
 }
@@ -218,6 +232,10 @@ SAMPLES = {
     "push-tmpfs": 7,
     "push-again": 15,
     "rmi-40000": 7,
+    "images-500": 15,
+    "history": 30,
+    "image-inspect": 30,
+    "tag": 30,
     "size": 50,
     "memory": 1,
 }
