@@ -110,8 +110,13 @@ def remove_tag(found: list[Entry], reference: str) -> list[Entry]:
 
 
 def _with(entry: Entry, shared: dict[str, str]) -> Entry:
-    name = ref_name(entry)
-    return {**entry, "annotations": {**shared, REF_NAME: name} if name else dict(shared)}
+    name, own = ref_name(entry), notes_of(entry)
+    notes = {**shared, REF_NAME: name} if name else dict(shared)
+    if own.get(SOURCE_INDEX, "") not in ("", shared.get(SOURCE_INDEX)):
+        # Two tags may have been found by two indexes that name the same manifest: each is pushed with its own.
+        notes.pop(ALL_PLATFORMS, None)
+        notes.update((key, own[key]) for key in (SOURCE_INDEX, ALL_PLATFORMS) if key in own)
+    return {**entry, "annotations": notes}
 
 
 def _merge_repo_digests(shared: dict[str, str], same: list[Entry]) -> None:

@@ -257,4 +257,9 @@ def test_another_index_being_complete_does_not_make_this_one_complete() -> None:
     same = index.put(first, entry("sha256:1"), "x:2")
     assert [index.notes_of(item).get(index.ALL_PLATFORMS) for item in same] == ["true", "true"]
     other = index.put(first, entry("sha256:2"), "x:2")
-    assert [index.notes_of(item).get(index.ALL_PLATFORMS) for item in other] == [None, None]
+    assert [index.notes_of(item).get(index.ALL_PLATFORMS) for item in other] == ["true", None]
+    assert [index.notes_of(item)[index.SOURCE_INDEX] for item in other] == ["sha256:1", "sha256:2"]
+    whole = index.put(
+        index.put([], entry("sha256:1"), "x:1"), entry("sha256:1", **{index.ALL_PLATFORMS: "true"}), "x:2"
+    )
+    assert [index.notes_of(item).get(index.ALL_PLATFORMS) for item in whole] == ["true", "true"]
