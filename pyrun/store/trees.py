@@ -69,8 +69,13 @@ def remove_all(paths: Sequence[str]) -> None:
             pass
         except IsADirectoryError:
             directories.append(path)
-    if directories:
-        _remover(directories)
+    try:
+        if directories:
+            _remover(directories)
+    except PyrunError:
+        # No engine namespace to be had now. Most of it is our own, and needs none.
+        for path in directories:
+            remove_tree(path)
 
 
 def remove_trees(paths: Sequence[str]) -> None:
