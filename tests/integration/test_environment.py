@@ -106,7 +106,7 @@ def test_a_label_that_is_no_text(box: Box) -> None:
     label = os.fsdecode(b"a=\xff")
     box.pyrun.ok("create", "--name", "one", "--label", label, "--network", "none", box.image)
     said = box.pyrun.fails(1, "commit", "one", "other:1")
-    assert said.startswith("pyrun: cannot commit: "), said
+    assert said.startswith("pyrun: cannot make the image: "), said
     assert "is not UTF-8" in said
 
 

@@ -124,7 +124,7 @@ def check_after_run(box: Box, before: dict[str, int]) -> None:
     clean(box)
     # The name is free, the image is whole.
     assert box.pyrun.ok("run", "--rm", "--name", "victim", "--network", "none", box.image, "echo", "fine") == "fine"
-    box.pyrun.ok("pull", "-q", box.image)  # sweeps
+    box.pyrun.ok("image", "prune", "-f")  # sweeps
     assert on_disk(box) == before
 
 
@@ -190,6 +190,7 @@ def check_most_were_killed(statuses: list[int]) -> None:
 def check_after_pull(box: Box, reference: str, whole: dict[str, int]) -> None:
     check_everything_works(Layout.default(environ=box.pyrun.environment))
     box.pyrun.ok("pull", "-q", reference)
+    box.pyrun.ok("image", "prune", "-f")  # sweeps, as a pull does that finds something new
     assert box.pyrun.ok("run", "--rm", "--network", "none", reference, "echo", "fine") == "fine"
     assert on_disk(box) == whole
 

@@ -74,6 +74,11 @@ CASES = {
     "cp in": Case(("cp", "SOURCE", "victim:/etc"), "running", ("running",), (0,), WRITE),
     "cp out": Case(("cp", "victim:/etc", "TARGET"), "exited", ("exited",)),
     "tag": Case(("tag", "IMAGE", "other:1"), "", ("",), (0,), WRITE),
+    "untag": Case(("untag", "IMAGE", "other:1"), "tagged", ("",), (0, 1), WRITE),
+    "history": Case(("history", "IMAGE"), "", ("",)),
+    "image exists": Case(("image", "exists", "IMAGE"), "", ("",)),
+    "image tree": Case(("image", "tree", "IMAGE"), "", ("",)),
+    "image diff": Case(("image", "diff", "IMAGE", "IMAGE"), "", ("",)),
     "rmi": Case(("rmi", "other:1"), "tagged", ("",), (0, 1), WRITE),
     "image prune": Case(("image", "prune", "-f"), "dangling", ("",), (0,), WRITE),
     "container prune": Case(("container", "prune", "-f"), "exited", ("", "exited"), (0,), WRITE),
@@ -112,7 +117,9 @@ GROUPS = {
 # pull: test_kill_instants.py. container_inspect: as inspect. The others know no container and no image.
 NOT_HERE = {"pull", "container_inspect", "login", "logout", "version"}
 # These talk to a registry alone, or read and write archives, where they publish as `pull` does.
-NOT_HERE |= {"search", "push", "save", "load", "import_image"}
+NOT_HERE |= {"search", "push", "save", "load", "import_image", "image_sign", "image_verify", "image_generate_key_pair"}
+# fsck: test_fsck_hard_times.py. mount, unmount: test_image_mount.py.
+NOT_HERE |= {"fsck", "image_mount", "image_unmount"}
 
 
 def test_every_verb_is_killed() -> None:
