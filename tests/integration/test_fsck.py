@@ -125,6 +125,7 @@ class TestLayers:
             assert problem in told, (problem, told)
         repair(store)
 
+    @pytest.mark.full
     def test_forms(self, store: CommandLine) -> None:
         """A store of one id, later of many, and back: each form is made once, checked, mended, and goes with rmi."""
         (image,) = store.ok("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()

@@ -63,6 +63,7 @@ def _killed_repair(pyrun: CommandLine, call: str, when: int) -> int:
     ).returncode
 
 
+@pytest.mark.full
 def test_two_repairs_at_once(pyrun: CommandLine, images: Catalogue) -> None:
     pyrun.ok("pull", "-q", images.rich)
     spoil(pyrun)
@@ -86,6 +87,7 @@ def test_read_only(pyrun: CommandLine, images: Catalogue) -> None:
     pyrun.program = pyrun.program[-1:]
 
 
+@pytest.mark.full
 def test_no_room_to_repair(images: Catalogue, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small") as small:
         small.ok("pull", "-q", images.busybox)

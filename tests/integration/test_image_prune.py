@@ -220,8 +220,8 @@ def test_two_tags_at_the_same_instant_are_both_there(box: Box) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("verb", "count"),
-    # A few instants of `image prune` are in test_killed_verbs.py.
-    [("rmi", 2), pytest.param("rmi", 60, marks=pytest.mark.full), pytest.param("prune", 60, marks=pytest.mark.full)],
+    # A few instants of both are in test_killed_verbs.py.
+    [pytest.param("rmi", 60, marks=pytest.mark.full), pytest.param("prune", 60, marks=pytest.mark.full)],
 )
 def test_killed_at_any_call(box: Box, layout: Layout, registry: str, tmp_path: Path, verb: str, count: int) -> None:
     """The store works afterwards, and the next prune leaves no orphan."""

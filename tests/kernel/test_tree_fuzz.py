@@ -18,7 +18,7 @@ from tests.support.features import ROOT
 from tests.support.tar_tree import program, snapshot, unpack, verify
 
 KEPT = corpus.load("unpack-full") + corpus.load("unpack-flat")
-ROUNDS = int(os.environ.get("PYRUN_FUZZ_ROUNDS", "150"))
+ROUNDS = int(os.environ.get("PYRUN_FUZZ_ROUNDS", "80"))
 
 
 def _fix_checksum(archive: bytearray, at: int) -> None:
