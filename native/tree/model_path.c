@@ -46,21 +46,6 @@ static struct node *step(struct walk *walk, struct node *at, const char *name, b
     return node != NULL || !create ? node : node_add(at, name, strlen(name));
 }
 
-static bool next_name(struct walk *walk, char *name)
-{
-    size_t size;
-
-    walk->next += strspn(walk->next, "/");
-    size = strcspn(walk->next, "/");
-    if (size > 255) {
-        refuse("leads through a link with a name of more than 255 bytes");
-    }
-    memcpy(name, walk->next, size);
-    name[size] = 0;
-    walk->next += size;
-    return size > 0;
-}
-
 struct place model_place(const char *path, bool create)
 {
     static struct walk walk;
@@ -70,7 +55,7 @@ struct place model_place(const char *path, bool create)
     strcpy(walk.todo, path);
     walk.next = walk.todo;
     walk.links = 0;
-    while (place.parent != NULL && next_name(&walk, name)) {
+    while (place.parent != NULL && path_next(&walk.next, name)) {
         if (strcmp(name, ".") == 0) {
             continue;
         }

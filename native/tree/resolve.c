@@ -130,18 +130,18 @@ static struct node *discover(struct walk *walk, struct node *at, const char *nam
     return node;
 }
 
-static bool next_name(struct walk *walk, char *name)
+bool path_next(const char **rest, char *name)
 {
     size_t size;
 
-    walk->next += strspn(walk->next, "/");
-    size = strcspn(walk->next, "/");
+    *rest += strspn(*rest, "/");
+    size = strcspn(*rest, "/");
     if (size > 255) {
         refuse("leads through a link with a name of more than 255 bytes");
     }
-    memcpy(name, walk->next, size);
+    memcpy(name, *rest, size);
     name[size] = 0;
-    walk->next += size;
+    *rest += size;
     return size > 0;
 }
 
@@ -151,7 +151,7 @@ static struct place to_last(struct walk *walk, struct node *at, bool create)
     struct place place = {.parent = at};
     char name[256];
 
-    while (place.parent != NULL && next_name(walk, name)) {
+    while (place.parent != NULL && path_next(&walk->next, name)) {
         struct node *known;
 
         if (strcmp(name, ".") == 0) {

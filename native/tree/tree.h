@@ -165,6 +165,7 @@ struct place {
     char name[256];                /* "": the directory `parent` itself */
 };
 void path_normalise(char *path, const char *what);         /* in place; refuses ".." */
+bool path_next(const char **rest, char *name);             /* name[256]; false at the end */
 struct place resolve(const char *path, bool create);
 struct place resolve_link(struct place place);
 struct place resolve_in_root(int root_fd, const char *path);            /* in a container's root; parent NULL: not there */
