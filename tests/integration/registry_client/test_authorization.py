@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from pyrun.errors import (
@@ -11,26 +9,8 @@ from pyrun.errors import (
     RegistryError,
 )
 from pyrun.registry.client import RegistryClient
-from pyrun.registry.retry import Retry
-from tests.support.registry_asking import ANONYMOUS, DATA, MANIFEST, PATH, Known, basic, fetch, reference
+from tests.support.registry_asking import DATA, MANIFEST, PATH, Known, basic, fetch, reference
 from tests.support.registry_hostile import HostileRegistry, blob, document, needs, status
-
-
-@pytest.fixture
-def registry() -> Iterator[HostileRegistry]:
-    with HostileRegistry() as running:
-        yield running
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def client(registry: HostileRegistry, pauses: list[float]) -> Iterator[RegistryClient]:
-    with RegistryClient(registry.domain, ANONYMOUS, retry=Retry(sleep=pauses.append)) as made:
-        yield made
 
 
 def test_no_password_over_plain_http_to_a_third_host(registry: HostileRegistry) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,26 +18,8 @@ from pyrun.oci import media_types
 from pyrun.oci.descriptor import Descriptor
 from pyrun.registry import steady, transport
 from pyrun.registry.client import RegistryClient
-from pyrun.registry.retry import Retry
-from tests.support.registry_asking import ANONYMOUS, DATA, LAYER, PATH, fetch, reference
+from tests.support.registry_asking import DATA, LAYER, PATH, fetch, reference
 from tests.support.registry_hostile import Answer, Handler, HostileRegistry, blob, digest_of, status
-
-
-@pytest.fixture
-def registry() -> Iterator[HostileRegistry]:
-    with HostileRegistry() as running:
-        yield running
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def client(registry: HostileRegistry, pauses: list[float]) -> Iterator[RegistryClient]:
-    with RegistryClient(registry.domain, ANONYMOUS, retry=Retry(sleep=pauses.append)) as made:
-        yield made
 
 
 def test_blob_whole_and_from_an_offset(registry: HostileRegistry, client: RegistryClient) -> None:

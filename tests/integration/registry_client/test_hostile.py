@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,27 +18,8 @@ from pyrun.oci import media_types
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.reference import parse_normalized
 from pyrun.registry.client import RegistryClient
-from pyrun.registry.retry import Retry
 from tests.support.registry_asking import ANONYMOUS, DATA, MANIFEST, PATH, basic, fetch, reference
 from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document, status
-
-
-@pytest.fixture
-def registry() -> Iterator[HostileRegistry]:
-    with HostileRegistry() as running:
-        yield running
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def client(registry: HostileRegistry, pauses: list[float]) -> Iterator[RegistryClient]:
-    with RegistryClient(registry.domain, ANONYMOUS, retry=Retry(sleep=pauses.append)) as made:
-        yield made
-
 
 # Manifests
 

@@ -17,23 +17,6 @@ from tests.support.registry_hostile import HostileRegistry, blob, needs, status
 from tests.support.registry_real import make_certificate
 
 
-@pytest.fixture
-def registry() -> Iterator[HostileRegistry]:
-    with HostileRegistry() as running:
-        yield running
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def client(registry: HostileRegistry, pauses: list[float]) -> Iterator[RegistryClient]:
-    with RegistryClient(registry.domain, ANONYMOUS, retry=Retry(sleep=pauses.append)) as made:
-        yield made
-
-
 def test_redirect_to_another_host_gets_no_credentials(registry: HostileRegistry) -> None:
     with HostileRegistry() as other:
         there = f"http://{other.domain}/store?signature=a%2Fb"
