@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 TYPE_CHECKING = False
@@ -64,7 +63,9 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         words = f"{pushed.reference.tag}: digest: {pushed.digest} size: {pushed.size}"
         print(pushed.reference.string if params["quiet"] else words, flush=True)
         if params["digestfile"]:
-            _write(params["digestfile"], pushed.digest)
+            from pyrun.cli import digest_file
+
+            digest_file.write(params["digestfile"], pushed.digest)
 
     _push(session, params, options, show)
     return 0
@@ -86,14 +87,3 @@ def _push(session: Session, params: dict[str, Any], options: Any, show: Callable
     finally:
         for pushed in under_bars:
             show(pushed)
-
-
-def _write(path: str, digest: str) -> None:
-    from pyrun.errors import PyrunError
-
-    try:
-        with open(path, "w") as file:
-            file.write(digest)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise PyrunError(f"cannot write the digest: {path}: {reason}", hint=f"it was pushed: {digest}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pyrun.cli import digest_file
 from pyrun.cli.definitions import Verb, argument, flag, text
 from pyrun.cli.registry_options import access_of, access_options
 from pyrun.errors import InvalidInputError
@@ -53,7 +54,6 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         platform=params["platform"] or "", all_platforms=params["all"], hear=None if params["quiet"] else hear,
     )  # fmt: skip
     if params["digestfile"]:
-        with open(params["digestfile"], "w", encoding="ascii") as file:
-            file.write(digest)
+        digest_file.write(params["digestfile"], digest)
     print(digest)
     return 0

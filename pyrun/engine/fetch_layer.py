@@ -35,9 +35,6 @@ if TYPE_CHECKING:
             """End what other threads wait for."""
 
 
-CHUNK_BYTES = 1 << 18
-
-
 class CancelledError(Exception):
     """Another layer failed: this one stops."""
 
@@ -134,7 +131,7 @@ class LayerStage:
     def _chunks(self, layer: Staged) -> Generator[bytes, None, None]:
         descriptor, remote = layer.descriptor, self._source
         if layer.partial is None or remote is None:
-            source = _file_chunks(self._layout.blob(descriptor.digest))
+            source = blobs.chunks(self._layout.blob(descriptor.digest))
         else:
             source = layer.partial.chunks(lambda offset: remote.chunks(descriptor, offset))
         # Closed by hand: the traceback of an error would keep the source, and its connection, alive.
@@ -180,12 +177,3 @@ class LayerStage:
             chunks.close()
         layer.unpacked_bytes = report.file_bytes
         self._progress("unpacked", layer.descriptor.digest, layer.unpacked_bytes)
-
-
-def _file_chunks(path: str) -> Generator[bytes, None, None]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while chunk := os.read(fd, CHUNK_BYTES):
-            yield chunk
-    finally:
-        os.close(fd)

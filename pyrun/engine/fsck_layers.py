@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from pyrun.engine import forms, fsck_patches, idmap, namespace, pull
-from pyrun.engine.mending import chunks_of
 from pyrun.errors import DigestMismatchError, PyrunError
 from pyrun.images import record as records
 from pyrun.layers import verify
@@ -229,7 +228,7 @@ def _differences(check: Check, diff_id: str, form: str, descriptor: Descriptor) 
 
 
 def _chunks(check: Check, descriptor: Descriptor) -> Iterator[bytes]:
-    for chunk in chunks_of(check.layout.blob(descriptor.digest)):
+    for chunk in blobs.chunks(check.layout.blob(descriptor.digest)):
         check.hear("bytes", descriptor.digest, len(chunk))
         yield chunk
 

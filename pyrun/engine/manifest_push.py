@@ -5,7 +5,6 @@ It must not print.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 KINDS = {"": "", "oci": media_types.OCI_INDEX, "v2s2": media_types.DOCKER_LIST}
-CHUNK_BYTES = 1 << 18
 
 
 def push(
@@ -98,17 +96,11 @@ class _Blob:
 
     def chunks(self, offset: int) -> Iterator[bytes]:
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            yield from blobs.chunks(self._path, offset)
         except FileNotFoundError:
             raise StoreCorruptError(
                 f"blob is missing: {self._digest}", path=self._path, hint="pull the image again: `pyrun pull IMAGE`"
             ) from None
-        try:
-            os.lseek(fd, offset, os.SEEK_SET)
-            while chunk := os.read(fd, CHUNK_BYTES):
-                yield chunk
-        finally:
-            os.close(fd)
 
 
 def rm(layout: Layout, text: str) -> str:

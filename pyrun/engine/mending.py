@@ -26,7 +26,7 @@ from pyrun.runtime import engine_ns
 from pyrun.store import blobs, fsio, owner, quarantine, trees
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from pyrun.engine.sources import ImageSource
     from pyrun.layers.pyrun_tree import Spawn
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pyrun.oci.reference import Reference
     from pyrun.store.layout import Layout
 
-CHUNK_BYTES = 1 << 18
 _Got = TypeVar("_Got")
 
 
@@ -119,7 +118,7 @@ class Mender:
         os.mkdir(building, 0o700)
         try:
             unpack.unpack_stream(
-                chunks_of(self._layout.blob(descriptor.digest)), descriptor=descriptor, diff_id=diff_id,
+                blobs.chunks(self._layout.blob(descriptor.digest)), descriptor=descriptor, diff_id=diff_id,
                 dest_dir=building, form=form, spawn=self._spawn,
             )  # fmt: skip
             fsio.sync_file_system(building)
@@ -199,16 +198,6 @@ class Mender:
         finally:
             os.close(fd)
         return staged
-
-
-def chunks_of(path: str) -> Iterator[bytes]:
-    """Give the bytes of a file."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while chunk := os.read(fd, CHUNK_BYTES):
-            yield chunk
-    finally:
-        os.close(fd)
 
 
 def _kept(path: str) -> str:

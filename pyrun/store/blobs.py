@@ -14,9 +14,12 @@ from pyrun.store import fsio, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from pyrun.store.layout import Layout
 
 BLOB_MODE = 0o444
+CHUNK_BYTES = 1 << 18
 
 
 def exists(layout: Layout, digest: str) -> bool:
@@ -43,6 +46,17 @@ def read(layout: Layout, digest: str) -> bytes:
             hint=f"remove {path} and pull the image again",
         )
     return data
+
+
+def chunks(path: str, offset: int = 0) -> Generator[bytes, None, None]:
+    """Give the bytes of a file from ``offset`` on, as they are: who reads them verifies them. Raises: OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.lseek(fd, offset, os.SEEK_SET)
+        while chunk := os.read(fd, CHUNK_BYTES):
+            yield chunk
+    finally:
+        os.close(fd)
 
 
 def stage(layout: Layout, data: bytes, digest: str, what: str) -> str:
