@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from pyrun.engine import events, launch
-from pyrun.errors import PyrunError, SyscallError, WrongStatusError
+from pyrun.errors import ContainerNotFoundError, PyrunError, SyscallError, WrongStatusError
 from pyrun.runtime import state
 from pyrun.store import containers
 from pyrun.store.containers import Created
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyrun.store.layout import Layout
 
-_EAGAIN = 11
+_ENOENT, _EAGAIN = 2, 11
 
 
 def selected(layout: Layout, filters: Sequence[str]) -> list[str]:
@@ -86,12 +88,14 @@ def _start(layout: Layout, created: Created, attached: bool) -> launch.Launch | 
     try:
         return _start_alone(layout, created, attached, window)
     except FileNotFoundError:
-        containers.resolve(layout, created.id)  # removed meanwhile: that is what to say
+        _check_is_there(created)
         raise
     except WrongStatusError:
         if not state.status(created.directory).is_up:
             raise
     except SyscallError as error:
+        if error.errno == _ENOENT:
+            _check_is_there(created)  # the monitor found it gone
         # Two starts at once: the other's monitor holds the container's lock. Or for a moment only: engine/obituary.py.
         if error.errno != _EAGAIN or "SETLK" not in error.syscall:
             raise
@@ -99,6 +103,12 @@ def _start(layout: Layout, created: Created, attached: bool) -> launch.Launch | 
 
         lifecycle.wait_start(created.directory)
     return None
+
+
+def _check_is_there(created: Created) -> None:
+    """Raises: ContainerNotFoundError if it was removed meanwhile: that is what to say, not which file was missing."""
+    if not os.path.isdir(created.directory):
+        raise ContainerNotFoundError(created.record["name"]) from None
 
 
 def _start_alone(layout: Layout, created: Created, attached: bool, window: tuple[int, int]) -> launch.Launch | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.command_line import ROOT
 from tests.support.features import requires
 
 if TYPE_CHECKING:
@@ -53,3 +57,31 @@ def test_what_runs_already_is_no_failure(box: Box) -> None:
     box.pyrun.ok("pause", "host")
     box.pyrun.fails(1, "start", "host")
     assert shown(box, "host") == "paused 0 "
+
+
+# Between the look at its record and the start of its monitor another process removes it.
+REMOVED_MEANWHILE = """
+import json, subprocess, sys
+from pyrun.cli.main import main
+from pyrun.runtime import launch
+
+start = launch.start_monitor
+
+def start_monitor(*words, **more):
+    subprocess.run([*json.loads(sys.argv[1]), "rm", "one"], check=True, stdout=subprocess.DEVNULL)
+    return start(*words, **more)
+
+launch.start_monitor = start_monitor
+sys.exit(main(["start", "one"]))
+"""
+
+
+def test_removed_meanwhile(box: Box) -> None:
+    box.pyrun.ok("create", "--name", "one", *NONE, box.image, "true")
+    ended = subprocess.run(
+        [sys.executable, "-c", REMOVED_MEANWHILE, json.dumps(box.pyrun.program)],
+        env=box.pyrun.environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr.split("\n")[0]) == (1, "pyrun: no such container: one")
