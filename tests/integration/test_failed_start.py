@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command_line import ROOT
-from tests.support.features import requires
+from tests.support.features import ROOT, requires
 
 if TYPE_CHECKING:
     from pathlib import Path
