@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import click
@@ -19,17 +20,22 @@ _VALUES = st.sampled_from(
 )
 
 
+# Both are made once a verb: thousands of examples need them, and none changes them.
+define = functools.cache(app.define)
+
+
 def click_parse(module: str, argv: list[str]) -> dict[str, Any] | BaseException:
     """What click makes of a verb's arguments, or what it raises."""
     try:
-        return app.define(module).make_context("verb", list(argv)).params
+        return define(module).make_context("verb", list(argv)).params
     except (click.exceptions.Exit, click.ClickException, PyrunError) as error:
         return error
 
 
+@functools.cache
 def words_of(module: str) -> st.SearchStrategy[list[str]]:
     """Command lines of spellings that the verb knows, with and without values, and of ones that it does not."""
-    spellings = [name for param in app.define(module).params for name in param.opts if name.startswith("-")]
+    spellings = [name for param in define(module).params for name in param.opts if name.startswith("-")]
     known = st.sampled_from([*spellings, "--nonesuch", "-Z"])
     shorts = "".join(name[1] for name in spellings if len(name) == 2) or "q"
     clusters = st.text(st.sampled_from(shorts), min_size=1, max_size=3)
@@ -59,7 +65,7 @@ def test_fast_parse_agrees_with_click_or_falls_through(module: str, data: st.Dat
 @given(data=st.data())
 def test_grammar_agrees_with_clicks_own_parser_where_both_have_words(data: st.DataObject) -> None:
     """An oracle that shares no code: click's stock parser, for words that mean the same in both grammars."""
-    verb = app.define("run")
+    verb = define("run")
     options = [p for p in verb.params if isinstance(p, click.Option) and not isinstance(p, Unsupported)]
     flags = [option.opts[-1] for option in options if option.is_flag]
     texts = [option.opts[-1] for option in options if not option.is_flag and option.type is not click.INT]
