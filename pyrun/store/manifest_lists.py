@@ -67,10 +67,12 @@ def update(layout: Layout, name: str, change: Callable[[ManifestList | None], Ma
 
 def remove(layout: Layout, name: str) -> None:
     """Forget a list; what it took from the store is left to the next collection. Raises: NotFoundError."""
-    try:
-        os.unlink(_file(layout, name))
-    except FileNotFoundError:
-        raise NotFoundError(f"no such manifest list: {name}") from None
+    # Under the lock: an `update` that has read the list would else bring it back.
+    with fsio.FileLock(layout.index_lock, exclusive=True):
+        try:
+            os.unlink(_file(layout, name))
+        except FileNotFoundError:
+            raise NotFoundError(f"no such manifest list: {name}") from None
 
 
 def names(layout: Layout) -> list[str]:
