@@ -7,7 +7,7 @@ Readers take no lock: they see one version or the next. Hot: JSON through the C 
 
 from __future__ import annotations
 
-from pyrun.errors import StoreCorruptError
+from pyrun.errors import StorageFullError, StoreCorruptError
 from pyrun.oci import json
 from pyrun.store import fsio, owner
 
@@ -29,6 +29,7 @@ REPO_DIGESTS = "org.pyrun.repo.digests"  # NAME@DIGEST of each place it was pull
 ORIGINAL = "org.pyrun.original.digest"  # the byte-exact schema 2 manifest that this one was converted from
 SOURCE_INDEX = "org.pyrun.index.digest"  # the index (list) by which it was found
 ALL_PLATFORMS = "org.pyrun.index.complete"  # "true": the store has all that this index names
+MAX_LOG_BYTES = 1_000_000
 
 
 def entries(layout: Layout) -> list[Entry]:
@@ -166,7 +167,28 @@ def _log(layout: Layout, old: dict[str, str], new: dict[str, str]) -> None:
         fd = os.open(layout.refs_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fsio.write_all(fd, lines.encode("utf-8"))
+            size = os.fstat(fd).st_size
         finally:
             os.close(fd)
-    except OSError:
+        if size > MAX_LOG_BYTES:
+            _shorten_log(layout, new)
+    except (OSError, StorageFullError):
         return  # a full disk: the tags have moved, and who moved them must not hear that they have not
+
+
+def _shorten_log(layout: Layout, tags: dict[str, str]) -> None:
+    """Keep the newer half of refs.log, and of the older one the last line of each tag that there is."""
+    lines = fsio.read_bytes(layout.refs_log).splitlines(keepends=True)
+    kept: list[bytes] = []
+    said: set[str] = set()
+    size = 0
+    for line in reversed(lines):
+        words = line.decode("utf-8", "replace").split(" ")
+        name = words[1] if len(words) == 4 else ""
+        size += len(line)
+        if size <= MAX_LOG_BYTES // 2 or (name in tags and name not in said):
+            kept.append(line)
+        said.add(name)
+    data = b"".join(reversed(kept))
+    # Not synced: it is a log, and a rename over it must not make every tag slower.
+    fsio.write_atomic(layout.refs_log, data, temporary=f"{layout.tmp}/{owner.token()}", sync=False)

@@ -63,7 +63,8 @@ ROOT, mode 0700
       lock                   engine.image_mount      OFD write lock while the helper serves it
       tree/ sidecar          engine.image_mount      where there is no FUSE: the image's files, copied
     mounts.lock              OFD lock, never removed: held to mount and unmount images
-    refs.log                 index.py                where tags pointed, appended under index.lock
+    refs.log                 index.py                where tags pointed, appended under index.lock; at 1 MB it is
+                             rewritten by rename: the newer half, and the last line of each tag
 
 RUNTIME, mode 0700, gone after a reboot
     live/ID                  client, monitor / ps    symlink to the container's directory while it runs; may be stale

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyrun.engine import image_inspect, images, rmi, tag
+from pyrun.engine import history, image_inspect, images, rmi, tag
 from pyrun.errors import (
     ConflictError,
     ImageInUseError,
@@ -23,7 +23,7 @@ from pyrun.errors import (
 )
 from pyrun.images import resolve
 from pyrun.oci.digest import of
-from pyrun.store import containers, fsio, gc, index, leases, new_container, owner
+from pyrun.store import containers, fsio, gc, index, leases, manifest_lists, new_container, owner
 from pyrun.store.layout import Layout
 from pyrun.store.version import open_store
 
@@ -263,3 +263,48 @@ def test_another_index_being_complete_does_not_make_this_one_complete() -> None:
         index.put([], entry("sha256:1"), "x:1"), entry("sha256:1", **{index.ALL_PLATFORMS: "true"}), "x:2"
     )
     assert [index.notes_of(item).get(index.ALL_PLATFORMS) for item in whole] == ["true", "true"]
+
+
+def test_the_record_of_tags_is_bounded(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes is old: the last move of each tag that there is stays, and what is said of it after all is new."""
+    monkeypatch.setattr(index, "MAX_LOG_BYTES", 20_000)
+    record = add_image(layout, A)
+    for number in range(300):
+        tag.tag(layout, "a", f"moves:{number % 3}")
+        rmi.remove_image(layout, f"moves:{number % 3}")
+    lines = Path(layout.refs_log).read_text().splitlines()
+    assert os.path.getsize(layout.refs_log) <= 20_000
+    assert len(lines) > 20
+    assert [move.new for move in history.tag_moves(layout, "a")] == [record["manifest"]]
+    assert history.tag_moves(layout, "moves:2")[0].old == record["manifest"]
+    assert all(len(line.split(" ")) == 4 for line in lines)
+    assert os.listdir(layout.tmp) == []
+
+
+def _list_adds(layout: Layout, path: str) -> None:
+    def change(before: manifest_lists.ManifestList | None) -> manifest_lists.ManifestList:
+        Path(path).write_text("begun")
+        os.read(os.open(f"{path}.go", os.O_RDONLY), 1)
+        return before or manifest_lists.ManifestList([], {})
+
+    manifest_lists.update(layout, "l", change)
+
+
+def test_a_list_that_is_removed_does_not_come_back(layout: Layout, tmp_path: Path) -> None:
+    """`rm` while another is adding waits for that."""
+    manifest_lists.update(layout, "l", lambda before: manifest_lists.ManifestList([], {}))
+    path = str(tmp_path / "at")
+    os.mkfifo(path)
+    os.mkfifo(f"{path}.go")
+    context = multiprocessing.get_context("fork")
+    adding = context.Process(target=_list_adds, args=(layout, path))
+    adding.start()
+    assert Path(path).read_text() == "begun"
+    removing = context.Process(target=manifest_lists.remove, args=(layout, "l"))
+    removing.start()
+    assert manifest_lists.names(layout) == ["l"]
+    Path(f"{path}.go").write_text("x")
+    adding.join()
+    removing.join()
+    assert (adding.exitcode, removing.exitcode) == (0, 0)
+    assert manifest_lists.names(layout) == []
