@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 _MAX_PAGES = 10_000
+# A million names of 64 characters: who asks holds them all, to sort or to count them.
+_MAX_BYTES = 64 * 1024 * 1024
 
 
 def tags(client: RegistryClient, repository: str) -> Iterator[str]:
@@ -47,7 +49,7 @@ def search(client: RegistryClient, term: str, limit: int) -> list[dict[str, Any]
     what = f"search of {client.domain}"
     target = "/v1/search?" + urlencode({"q": term, "n": limit} if limit else {"q": term})
     with client.get(target, what=what) as answer:
-        found = _document(client, answer, what).get("results")
+        found = _document(client, answer, what)[0].get("results")
     if not isinstance(found, list) or not all(isinstance(row, dict) and _is_name(row.get("name")) for row in found):
         raise _nonsense(client, what)
     return found
@@ -56,13 +58,19 @@ def search(client: RegistryClient, term: str, limit: int) -> list[dict[str, Any]
 def documents(client: RegistryClient, target: str, repository: str, what: str) -> Iterator[dict[str, Any]]:
     """Give the JSON object at a path, and those of the pages that follow it. Raises: RegistryError and its kinds."""
     seen: set[str] = set()
+    told = 0
     while target:
         if target in seen or len(seen) > _MAX_PAGES:
             raise RegistryError(f"registry failed: {what}: its pages go in circles", registry=client.domain)
         seen.add(target)
         with client.get(target, repository=repository, what=what) as answer:
-            found = _document(client, answer, what)
+            found, size = _document(client, answer, what)
             target = _next(client, answer, what)
+        told += size
+        if told > _MAX_BYTES:
+            raise RegistryError(
+                f"registry failed: {what}: it tells more than {_MAX_BYTES >> 20} MiB of names", registry=client.domain
+            )
         yield found
 
 
@@ -74,17 +82,18 @@ def _pages(client: RegistryClient, target: str, key: str, repository: str, what:
         yield from found
 
 
-def _document(client: RegistryClient, answer: Response, what: str) -> dict[str, Any]:
+def _document(client: RegistryClient, answer: Response, what: str) -> tuple[dict[str, Any], int]:
+    """Return an answer's JSON object and how many bytes it has."""
     try:
         data = answer.read(MAX_DOCUMENT_BYTES)
-        document = json.loads(data[:MAX_DOCUMENT_BYTES])
+        document, size = json.loads(data[:MAX_DOCUMENT_BYTES]), len(data)
     except DroppedError as error:
         raise RegistryError(f"registry failed: {what}: {error}", registry=client.domain) from error
     except ValueError:
-        document = None
+        document, size = None, 0
     if not isinstance(document, dict):
         raise _nonsense(client, what)
-    return document
+    return document, size
 
 
 def _next(client: RegistryClient, answer: Response, what: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from pyrun.engine.search import Search
 from pyrun.errors import AuthenticationError, InvalidInputError, RegistryError
+from pyrun.registry import listing
 from tests.support.certificates import Authority
 from tests.support.command_line import CommandLine
 from tests.support.connect_proxy import ConnectProxy
@@ -110,6 +111,17 @@ def test_pages_in_circles_and_elsewhere(registry: HostileRegistry) -> None:
         names(f"{registry.domain}/app")
     registry.on("/v2/_catalog", as_json({"repositories": []}, Link='<http://elsewhere.invalid/x>; rel="next"'))
     with pytest.raises(RegistryError, match=r"its next page is at elsewhere\.invalid"):
+        names(f"{registry.domain}/app")
+
+
+def test_names_without_end(registry: HostileRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks holds them all: there is an end to that, over all pages together."""
+    monkeypatch.setattr(listing, "_MAX_BYTES", 2 << 20)
+    pages = [
+        as_json({"repositories": ["x" * 600_000]}, Link=f'</v2/_catalog?page={page}>; rel="next"') for page in range(4)
+    ]
+    registry.on("/v2/_catalog", *pages)
+    with pytest.raises(RegistryError, match="tells more than 2 MiB of names"):
         names(f"{registry.domain}/app")
 
 
