@@ -1,11 +1,15 @@
-"""A file or directory that a verb writes for the user: it appears, or is replaced, only when it is whole.
+"""A file or directory that a verb writes for the user: it appears, or is replaced, only when it is whole and on disk.
 
-It must not know what is written.
+It must not know what is written. A file has no name until then where the file system can do that (O_TMPFILE, open(2)),
+so one whose writer was killed is gone; what else a killed writer left, the next one of the same name removes.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import re
 from contextlib import contextmanager, suppress
 
 from pyrun.errors import InvalidInputError, StoreError
@@ -22,21 +26,26 @@ def replaced(path: str) -> Iterator[int]:
 
     Raises: StoreError where the file cannot be written, also within the block; then nothing is left of it.
     """
-    temporary = _part(path)
+    is_file = not os.path.lexists(path) or os.path.isfile(path)
+    temporary = ""
     try:
-        if not os.path.lexists(path) or os.path.isfile(path):
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if is_file:
+            _remove_dead_parts(path)
+            fd, temporary = _open_new(path)
         else:
-            temporary, fd = "", os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
         raise _cannot_write(error, path) from error
     try:
         yield fd
+        if is_file:
+            os.fsync(fd)  # else a power loss may leave an empty file under the name
+            temporary = temporary or _link(fd, path)
         if temporary:
             os.rename(temporary, path)
     except BaseException as error:
         if temporary:
-            os.unlink(temporary)
+            fsio.unlink_quietly(temporary)
         if isinstance(error, OSError):
             raise fsio.full_or(error, path) from error
         raise
@@ -54,11 +63,15 @@ def new_directory(path: str) -> Iterator[str]:
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
         raise InvalidInputError(f"cannot write: {path}: it is there already, and no empty directory")
     try:
+        _remove_dead_parts(path)
         os.mkdir(temporary, 0o755)
+        lock = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _cannot_write(error, path) from error
     try:
+        _try_lock(lock)
         yield temporary
+        fsio.sync_file_system(temporary)
         os.rename(temporary, path)
     except BaseException as error:
         with suppress(OSError):
@@ -66,6 +79,61 @@ def new_directory(path: str) -> Iterator[str]:
         if isinstance(error, OSError):
             raise fsio.full_or(error, path) from error
         raise
+    finally:
+        os.close(lock)
+
+
+def _open_new(path: str) -> tuple[int, str]:
+    """Open a new file beside ``path``; return it and its name, "" where it needs none."""
+    try:
+        return os.open(os.path.dirname(path) or ".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600), ""
+    except OSError as error:
+        # EISDIR: a kernel, or a file system of its own kind, that does not know the flag: open(2).
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    temporary = _part(path)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    _try_lock(fd)
+    return fd, temporary
+
+
+def _link(fd: int, path: str) -> str:
+    """Name a file ``path``, or, where that is taken, return the other name that it got, to be renamed."""
+    # With a directory Python calls linkat(2) with AT_SYMLINK_FOLLOW, which /proc/self/fd needs: open(2), O_TMPFILE.
+    try:
+        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
+    except FileExistsError:
+        temporary = _part(path)
+        os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd)
+        return temporary
+    return ""
+
+
+def _remove_dead_parts(path: str) -> None:
+    """Remove what writers of this name have left that were killed: nobody has its lock, nor its process id."""
+    parent, name = os.path.split(path.rstrip("/"))
+    own = re.compile(rf"\.{re.escape(name)}\.([0-9]+)\.part")
+    for found in os.listdir(parent or "."):
+        match = own.fullmatch(found)
+        if match is None or os.path.exists(f"/proc/{match[1]}"):
+            continue
+        left = os.path.join(parent or ".", found)
+        with suppress(OSError):
+            fd = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if _try_lock(fd):
+                    trees.remove_tree(left)
+            finally:
+                os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    """flock(2): it works on a directory, and ends with its process. A file system without it: nothing is removed."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _part(path: str) -> str:

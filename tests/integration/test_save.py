@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -235,3 +236,38 @@ def test_the_command_line(shared_box: Box, tmp_path: Path) -> None:
     assert "no such image: none" in pyrun.fails(1, "save", "none", "-o", str(tmp_path / "none"))
     assert "writes a directory" in pyrun.fails(1, "save", "--format", "oci-dir", image)
     assert os.listdir(tmp_path) == ["out.tar"]
+
+
+def test_what_is_saved_is_on_disk_before_it_has_a_name(
+    filled: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else is beside it, while it is written or where that fails."""
+    told: list[tuple[str, list[str]]] = []
+    out = tmp_path / "dir"
+    out.mkdir()
+    monkeypatch.setattr(os, "fsync", lambda fd: told.append(("fsync", os.listdir(out))))
+    for _ in range(2):  # the second replaces the first
+        save.save(filled, ["one:1"], save.Options(output=str(out / "o")))
+    assert told == [("fsync", []), ("fsync", ["o"])]
+    assert os.listdir(out) == ["o"]
+    assert os.stat(out / "o").st_mode & 0o777 == 0o600
+
+
+def test_without_o_tmpfile(filled: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without it: what a killed `save` has left there goes with the next one; nobody else's does."""
+    real = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    out = tmp_path / "dir"
+    out.mkdir()
+    dead, alive = out / ".o.4194305.part", out / f".o.{os.getppid()}.part"  # above PID_MAX_LIMIT
+    for path in (dead, alive, out / ".other.4194305.part"):
+        path.write_text("x")
+    save.save(filled, ["one:1"], save.Options(output=str(out / "o")))
+    assert sorted(os.listdir(out)) == sorted([alive.name, ".other.4194305.part", "o"])
+    assert "index.json" in members(out / "o")

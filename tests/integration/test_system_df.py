@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pyrun.store import owner
+from tests.support import archives
+from tests.support.store_images import Image, tar_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.boxes import Box
     from tests.support.catalogue import Catalogue
+    from tests.support.command_line import CommandLine
 
 pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay", "skopeo", "registry")
 
@@ -57,6 +62,51 @@ def test_df_adds_up_to_what_du_says(box: Box, images: Catalogue) -> None:
     # A template gets whole ids, as docker's.
     ids = box.pyrun.ok("system", "df", "-v", "--format", "{{range .Containers}}{{println .ID}}{{end}}").split()
     assert sorted(ids) == sorted(box.pyrun.ok("ps", "-aq", "--no-trunc").split())
+
+
+def told_and_true(pyrun: CommandLine) -> tuple[float, int]:
+    """Return what `system df` adds up to, and what du(1) says."""
+    rows = map(json.loads, pyrun.ok("system", "df", "--format", "json").splitlines())
+    du = ["unshare", "--map-root-user", "--map-auto", "du", "-s", "--block-size=1", str(pyrun.root)]
+    whole = int(subprocess.run(du, capture_output=True, text=True, check=True).stdout.split()[0])
+    return sum(number(row["Size"]) for row in rows), whole
+
+
+@pytest.mark.full
+def test_a_layer_of_ten_images_is_there_once(box: Box, tmp_path: Path) -> None:
+    """And all adds up to what du says after each verb that changes something, a quarantine and a half pull included."""
+    pyrun, layer = box.pyrun, tar_of(big=os.urandom(2_000_000))
+    ten = [(Image(layer, salt=str(place)), [f"localhost/ten:{place}"]) for place in range(10)]
+    (tmp_path / "ten").write_bytes(archives.tar(archives.layout(*ten)))
+    before = told_and_true(pyrun)[1]
+    pyrun.ok("load", "-q", "-i", str(tmp_path / "ten"))
+    assert told_and_true(pyrun)[1] - before < 2 * 2_000_000 + 600_000  # packed and unpacked, once each
+    assert len([*(pyrun.root / "layers/sha256").iterdir()]) == 2
+    images = json.loads(pyrun.ok("system", "df", "-v", "--format", "json"))["Images"]
+    shared = [row for row in images if row["Repository"] == "localhost/ten"]
+    assert len(shared) == 10
+    assert all(number(row["SharedSize"]) > 4_000_000 > 100_000 > number(row["UniqueSize"]) for row in shared)
+    quarantine = pyrun.root / "quarantine"
+    quarantine.mkdir(exist_ok=True)
+    for place in (quarantine / "blob-sha256-x", pyrun.root / f"partial/{'a' * 64}"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(os.urandom(400_000))
+    write = "head -c 900000 /dev/urandom > /f"
+    for words in (
+        ["run", "--name", "one", "--network", "none", box.image, "sh", "-c", write],
+        ["commit", "one", "made:1"],
+        ["tag", "made:1", "made:2"],
+        ["rmi", "localhost/ten:3", "made:1"],
+        ["rm", "one"],
+    ):
+        pyrun.ok(*words)
+        told, true = told_and_true(pyrun)
+        assert told == pytest.approx(true, rel=0.01), words
+    reasons = {
+        row["Path"]: row["Reason"] for row in json.loads(pyrun.ok("system", "df", "-v", "--format", "json"))["Store"]
+    }
+    assert reasons["quarantine"] == "damaged, taken away by `fsck --repair`"
+    assert reasons[f"partial/{'a' * 64}"] == "half fetched"
 
 
 def test_everything_on_the_disk_is_told_with_its_reason(box: Box, images: Catalogue) -> None:
