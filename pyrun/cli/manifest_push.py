@@ -37,8 +37,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     """Push, and print the digest, as docker."""
     from pyrun.engine.manifest_push import push
 
-    def hear(what: str, digest: str, size: int) -> None:
-        print(f"{digest[7:19]}: {_WORDS[what]}", file=sys.stderr, flush=True)
+    def hear(what: str, label: str) -> None:
+        print(f"{label}: {_WORDS[what]}", file=sys.stderr, flush=True)
 
     digest = push(
         session.layout, params["list"], params["destination"] or "", access_of(params), kind=params["format"] or "",

@@ -46,8 +46,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     insecure = params["src_tls_verify"] if params["src_tls_verify"] is not None else access.tls_verify
     source = Access(params["src_authfile"] or access.authfile, insecure)
 
-    def hear(what: str, digest: str, size: int) -> None:
-        print(f"{digest[7:19]}: {_WORDS[what]}", file=sys.stderr, flush=True)
+    def hear(what: str, label: str) -> None:
+        print(f"{label}: {_WORDS[what]}", file=sys.stderr, flush=True)
 
     digest = copy(
         params["source"], list(params["destinations"]), source_access=source, access=access,

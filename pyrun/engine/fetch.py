@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 
-from pyrun.engine.fetch_layer import CancelledError, LayerStage, Staged
+from pyrun.engine.fetch_layer import LayerStage, Staged
+from pyrun.engine.workers import Workers
 from pyrun.errors import StoreError
 from pyrun.layers import patch
 from pyrun.store import blobs, fsio, owner, trees
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetch", "Staged"]
 
-WORKERS = 4  # two keep two cores busy with inflating; four hide the latency of a registry that is far away
-# Between two looks at a blob that another pull is fetching: fcntl(2) cannot be told to stop waiting.
-WAIT_SECONDS = 0.02
-
 
 class Fetch:
     """Fetches the layers of one image, in a ``with`` block. Call `stage`, sync the file system, `publish`."""
@@ -46,13 +42,10 @@ class Fetch:
     ) -> None:  # fmt: skip
         self._layout = layout
         self._resumes = resumes  # whether bytes of a failed try are worth keeping
-        self._source = source
         self._form = form
         self._spawn = spawn
-        self._cancelled = threading.Event()
-        self._layers = LayerStage(layout, source, form, spawn, progress, self._cancelled)
-        self._lock = threading.Lock()
-        self._errors: list[BaseException] = []
+        self._workers = Workers(_nothing if source is None else source.abort)
+        self._layers = LayerStage(layout, source, form, spawn, progress, self._workers.check)
         self._staged: list[Staged] = []
         self._diff_ids: list[str] = []
         self._patch = ""
@@ -79,23 +72,7 @@ class Fetch:
         # The largest first: it decides when the pull ends.
         waiting = sorted(unique.values(), key=lambda layer: layer.descriptor.size)
         self._staged += waiting
-        workers = [
-            threading.Thread(target=self._work, args=(waiting,), name="pyrun-layer", daemon=True)
-            for _ in range(min(WORKERS, len(waiting)))
-        ]
-        try:
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-        except BaseException:  # Ctrl-C: nobody may write below tmp/ when it is removed
-            self._cancel()
-            for worker in workers:
-                if worker.ident is not None:  # else it could not be started: the limit of processes
-                    worker.join()
-            raise
-        if self._errors:
-            raise self._errors[0]
+        self._workers.run(waiting, self._stage)
         self._stage_patch()
 
     def _stage_patch(self) -> None:
@@ -154,28 +131,13 @@ class Fetch:
             trees.remove_tree(layer.tree)
         layer.tree = ""
 
-    def _cancel(self) -> None:
-        """Let the workers end: those that wait for a slow registry, too."""
-        self._cancelled.set()
-        if self._source is not None:
-            self._source.abort()
+    def _stage(self, layer: Staged) -> bool:
+        try:
+            return self._layers.stage(layer)
+        except OSError as error:
+            found = fsio.full_or(error, self._layout.root)
+            raise found from (None if found is error else error)
 
-    def _work(self, waiting: list[Staged]) -> None:
-        while not self._cancelled.is_set():
-            with self._lock:
-                if not waiting:
-                    return
-                layer = waiting.pop()
-            try:
-                if not self._layers.stage(layer):
-                    with self._lock:
-                        waiting.insert(0, layer)  # the others first
-                    self._cancelled.wait(WAIT_SECONDS)
-            except CancelledError:
-                return
-            except BaseException as error:
-                found = fsio.full_or(error, self._layout.root) if isinstance(error, OSError) else error
-                with self._lock:
-                    self._errors.append(found)
-                self._cancel()
-                return
+
+def _nothing() -> None:
+    """End nothing: what is in the store is waited for by nobody."""

@@ -15,8 +15,7 @@ from pyrun.store import blobs, owner, partials, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from threading import Event
+    from collections.abc import Callable, Generator
     from typing import Protocol
 
     from pyrun.engine.fetch import Progress
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
 
         def abort(self) -> None:
             """End what other threads wait for."""
-
-
-class CancelledError(Exception):
-    """Another layer failed: this one stops."""
 
 
 class Staged:
@@ -58,7 +53,7 @@ class Staged:
 
 
 class LayerStage:
-    """What all layers of one image are brought with."""
+    """What all layers of one image are brought with; ``check`` raises where no more of it is wanted."""
 
     def __init__(
         self,
@@ -67,14 +62,14 @@ class LayerStage:
         form: str,
         spawn: Spawn,
         progress: Progress,
-        cancelled: Event,
+        check: Callable[[], None],
     ) -> None:
         self._layout = layout
         self._source = source
         self._form = form
         self._spawn = spawn
         self._progress = progress
-        self._cancelled = cancelled
+        self._check = check
 
     def stage(self, layer: Staged) -> bool:
         """Bring one layer; False: try again, as somebody else is fetching it, or what was kept is bad."""
@@ -137,8 +132,7 @@ class LayerStage:
         # Closed by hand: the traceback of an error would keep the source, and its connection, alive.
         with closing(source):
             for chunk in source:
-                if self._cancelled.is_set():
-                    raise CancelledError
+                self._check()
                 self._progress("bytes", descriptor.digest, len(chunk))
                 yield chunk
 

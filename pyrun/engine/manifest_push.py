@@ -5,28 +5,30 @@ It must not print.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pyrun.engine import namespace
 from pyrun.engine.manifest_list import document_of, name_of
+from pyrun.engine.mount_sources import MountSources
+from pyrun.engine.push_blobs import BlobPush
+from pyrun.engine.push_content import content_of
 from pyrun.engine.remote import Repository
 from pyrun.engine.remote_copy import Copy, deaf
-from pyrun.errors import InvalidInputError, NotFoundError, StoreCorruptError
-from pyrun.oci import digest as digests
+from pyrun.errors import InvalidInputError, NotFoundError
 from pyrun.oci import media_types
 from pyrun.oci import reference as references
-from pyrun.oci.manifest import Manifest, decode_manifest
-from pyrun.store import blobs, gc, manifest_lists
+from pyrun.oci.manifest import decode_manifest
+from pyrun.oci.reference import Reference
+from pyrun.store import gc, index, manifest_lists
 
 if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.engine.remote import Access
     from pyrun.engine.remote_copy import Hear
-    from pyrun.oci.descriptor import Descriptor
     from pyrun.store.layout import Layout
 
+_ENDS = {"exists": "existed", "mounted": "mounted", "pushed": "pushed"}  # of push_blobs.py, in the words of a copy
 KINDS = {"": "", "oci": media_types.OCI_INDEX, "v2s2": media_types.DOCKER_LIST}
 
 
@@ -59,7 +61,7 @@ def push(
             if source:
                 _from_registry(entry, source, there, access, hear or deaf)
             else:
-                _from_store(layout, entry, there, hear or deaf)
+                _from_store(layout, entry["digest"], there, hear or deaf)
         media_type = decode_manifest(data).media_type or media_types.OCI_INDEX
         tag = there.reference.digest or there.reference.tag
         digest = there.client.put_manifest(there.path, tag, media_type, data)
@@ -74,33 +76,17 @@ def _from_registry(entry: dict[str, Any], source: str, there: Repository, access
         Copy(here, there, hear).place(descriptor, data, entry["digest"])
 
 
-def _from_store(layout: Layout, entry: dict[str, Any], there: Repository, hear: Hear) -> None:
-    data = blobs.read(layout, entry["digest"])
-    manifest = decode_manifest(data, entry["mediaType"])
-    assert isinstance(manifest, Manifest)
-    for descriptor in (manifest.config, *manifest.layers):
-        if descriptor.media_type in media_types.FOREIGN_LAYERS:
-            continue
-        placed, _ = there.client.put_blob(there.path, descriptor, _Blob(layout, descriptor).chunks)
-        hear(placed.value, descriptor.digest, descriptor.size)
-    there.client.put_manifest(there.path, entry["digest"], entry["mediaType"], data)
+def _from_store(layout: Layout, digest: str, there: Repository, hear: Hear) -> None:
+    def tell(event: str, label: str, number: int = 0, source: str = "") -> None:
+        if event in _ENDS:
+            hear(_ENDS[event], label)
 
-
-class _Blob:
-    """A blob of the store, from any offset on; the upload verifies what it sends."""
-
-    def __init__(self, layout: Layout, descriptor: Descriptor) -> None:
-        digests.require_sha256(descriptor.digest)
-        self._path = layout.blob(descriptor.digest)
-        self._digest = descriptor.digest
-
-    def chunks(self, offset: int) -> Iterator[bytes]:
-        try:
-            yield from blobs.chunks(self._path, offset)
-        except FileNotFoundError:
-            raise StoreCorruptError(
-                f"blob is missing: {self._digest}", path=self._path, hint="pull the image again: `pyrun pull IMAGE`"
-            ) from None
+    entry = {"digest": digest}  # no more: neither the index that it came by nor what it was before is asked for
+    content = content_of(layout, entry, digest, platform=None, kind="", anew=False)
+    sources = MountSources(layout, index.entries(layout), entry, Reference(there.client.domain, there.path))
+    BlobPush(layout, there.client, there.path, sources, tell).push(content.blobs)
+    (document,) = content.documents
+    there.client.put_manifest(there.path, digest, document.media_type, document.data)
 
 
 def rm(layout: Layout, text: str) -> str:

@@ -7,9 +7,9 @@ failure cancels the rest. A layer that is to be compressed anew is so in tmp/, a
 from __future__ import annotations
 
 import os
-import threading
 
 from pyrun.engine.push_content import Blob, check_size
+from pyrun.engine.workers import Workers
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError, StoreCorruptError, StoreError
 from pyrun.oci import media_types
 from pyrun.registry.upload import Placed
@@ -31,17 +31,12 @@ if TYPE_CHECKING:
         def __call__(self, event: str, label: str, number: int = 0, source: str = "") -> None: ...
 
 
-WORKERS = 4
 CHUNK_BYTES = 1 << 18
-_END_SECONDS = 2.0  # what Ctrl-C leaves a request that waits for its answer
+END_SECONDS = 2.0  # what Ctrl-C leaves a request that waits for its answer
 
 _MEDIA_TYPES = {"gzip": media_types.OCI_LAYER_GZIP, "zstd": media_types.OCI_LAYER_ZSTD}
 # What is said of the bytes of one compression, and is not true of another's.
 _OF_COMPRESSION = ("io.github.containers.zstd-chunked.", "containerd.io/snapshot/stargz")
-
-
-class CancelledError(Exception):
-    """Another blob failed: this one stops."""
 
 
 class Compression:
@@ -84,9 +79,7 @@ class BlobPush:
         self._hear = hear
         self._compression = compression
         self._pull = pull
-        self._cancelled = threading.Event()
-        self._lock = threading.Lock()
-        self._errors: list[BaseException] = []
+        self._workers = Workers(client.abort, patience=END_SECONDS)
 
     def push(self, blobs: list[Blob]) -> None:
         """See to it that the repository has all of them. Raises: the first error of any, when all have ended."""
@@ -97,48 +90,19 @@ class BlobPush:
                 self._hear("preparing", blob.label)
         # The largest first: it decides when the push ends. Taken from the end.
         waiting = sorted(unique.values(), key=lambda same: same[0].descriptor.size)
-        workers = [
-            threading.Thread(target=self._work, args=(waiting,), name="pyrun-push", daemon=True)
-            for _ in range(min(WORKERS, len(waiting)))
-        ]
-        try:
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-        except BaseException:
-            self._cancelled.set()
-            for worker in workers:
-                if worker.ident is not None:
-                    worker.join(_END_SECONDS)
-            raise
-        if self._errors:
-            raise self._errors[0]
+        self._workers.run(waiting, self._push)
 
-    def _work(self, waiting: list[list[Blob]]) -> None:
-        while not self._cancelled.is_set():
-            with self._lock:
-                if not waiting:
-                    return
-                same = waiting.pop()
-            try:
-                self._push(same)
-            except CancelledError:
-                return
-            except BaseException as error:
-                with self._lock:
-                    self._errors.append(error)
-                self._cancelled.set()
-                return
-
-    def _push(self, same: list[Blob]) -> None:
+    def _push(self, same: list[Blob]) -> bool:
         blob = same[0]
         if blob.is_foreign:
             self._tell(blob, "foreign")
-            return
-        if self._compression is None or not self._compression.is_wanted(blob):
+        elif self._compression is None or not self._compression.is_wanted(blob):
             self._put(blob, self._layout.blob(blob.descriptor.digest), self._sources.of(blob.descriptor.digest))
-            return
+        else:
+            self._put_packed(blob, same)
+        return True
+
+    def _put_packed(self, blob: Blob, same: list[Blob]) -> None:
         path = f"{self._layout.tmp}/{owner.token()}"
         try:
             descriptor = self._packed(blob, path)
@@ -203,8 +167,7 @@ class BlobPush:
                 file.seek(offset)
                 while count := file.readinto(buffer):
                     yield buffer[:count]
-                    if self._cancelled.is_set():
-                        raise CancelledError
+                    self._workers.check()
         except OSError as error:
             message = f"cannot read blob: {path}: {os.strerror(error.errno or 0).lower()}"
             raise StoreError(message, path=path) from error

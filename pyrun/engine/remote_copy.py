@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pyrun.engine import index_parts
+from pyrun.engine.push_blobs import END_SECONDS
 from pyrun.engine.remote import Repository
 from pyrun.engine.remote_inspect import choose
+from pyrun.engine.workers import Workers
 from pyrun.errors import InvalidInputError
 from pyrun.oci import media_types
 from pyrun.oci.index import Index
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
     from pyrun.oci.descriptor import Descriptor
     from pyrun.registry.upload import Placed
 
-    Hear = Callable[[str, str, int], object]
-
-WORKERS = 4  # as many as a pull has
+    Hear = Callable[[str, str], object]
 
 
 def copy(
@@ -44,7 +43,7 @@ def copy(
 ) -> str:
     """Copy an image, or all platforms of it, to each destination; return the digest that they have now.
 
-    ``hear(what, digest, size)`` is told of each blob how it came there: ``existed``, ``mounted`` or ``pushed``.
+    ``hear(what, label)`` is told of each blob (12 digits) how it came there: ``existed``, ``mounted`` or ``pushed``.
     Raises: RegistryError and its kinds; DigestMismatchError; NoMatchingPlatformError; InvalidInputError.
     """
     if platform and all_platforms:
@@ -83,6 +82,7 @@ class Copy:
         self._mount_from = [here.path] if here.client.domain == there.client.domain and here.path != there.path else []
         self._seen: set[str] = set()
         self._lock = threading.Lock()
+        self._workers = Workers(self._abort, patience=END_SECONDS)
 
     def place(self, descriptor: Descriptor, data: bytes, name: str) -> None:
         """Copy what a manifest or an index names, then put it there under a tag or its digest."""
@@ -107,25 +107,25 @@ class Copy:
             if item.media_type not in media_types.FOREIGN_LAYERS and item.digest not in self._seen
         ]
         self._seen.update(item.digest for item in blobs)
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="pyrun-copy") as workers:
-            tasks = [workers.submit(self._blob, item) for item in {item.digest: item for item in blobs}.values()]
-            try:
-                for task in tasks:
-                    task.result()
-            except BaseException:
-                workers.shutdown(wait=True, cancel_futures=True)
-                raise
+        self._workers.run([*{item.digest: item for item in blobs}.values()], self._blob)
 
-    def _blob(self, descriptor: Descriptor) -> None:
+    def _blob(self, descriptor: Descriptor) -> bool:
         def chunks(offset: int) -> Iterator[bytes]:
             with self._here.client.blob(self._here.path, descriptor, offset) as blob:
-                yield from blob
+                for chunk in blob:
+                    yield chunk
+                    self._workers.check()
 
         placed: Placed
         placed, _ = self._there.client.put_blob(self._there.path, descriptor, chunks, mount_from=self._mount_from)
         with self._lock:
-            self._hear(placed.value, descriptor.digest, descriptor.size)
+            self._hear(placed.value, descriptor.digest.partition(":")[2][:12])
+        return True
+
+    def _abort(self) -> None:
+        self._here.client.abort()
+        self._there.client.abort()
 
 
-def deaf(what: str, digest: str, size: int) -> None:
+def deaf(what: str, label: str) -> None:
     """Hear no progress."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyrun.engine import fetch as fetch_module
+from pyrun.engine import workers
 from pyrun.errors import DigestMismatchError, InvalidConfigError, PyrunError, SizeMismatchError, UnsafeLayerError
 from pyrun.layers import pyrun_tree
 from pyrun.oci.descriptor import Descriptor
@@ -111,13 +112,13 @@ def test_a_failure_stops_the_other_layers_and_starts_no_more(layout: Layout, mon
             else:
                 begun.set()
                 yield image.layers[1][:100]
-                told.append(fetching._cancelled.wait(5))
+                told.append(fetching._workers.cancelled.wait(5))
                 yield image.layers[1][100:]
 
         def abort(self) -> None:
             return
 
-    monkeypatch.setattr(fetch_module, "WORKERS", 2)
+    monkeypatch.setattr(workers, "WORKERS", 2)
     fetching = fetch_module.Fetch(layout, Place(), FORM, pyrun_tree.spawn_here, lambda *_: None)
     with pytest.raises(PyrunError, match=bad.digest):
         fetching.stage([(layer, digest_of(tar)) for layer, tar in zip(manifest.layers, image.tars, strict=True)])
