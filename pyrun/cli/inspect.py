@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pyrun.cli.errors import report
 from pyrun.errors import InvalidInputError, InvalidReferenceError, NotFoundError, PyrunError
 
 TYPE_CHECKING = False
@@ -71,6 +70,8 @@ def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[
         try:
             form = Document(template)
         except TemplateError as error:
+            from pyrun.cli.errors import report
+
             report(error, verb="inspect", debug=False)
             return 64
     shown: list[Any] = []
@@ -91,8 +92,11 @@ def show(names: Sequence[str], template: str | None, lookups: Sequence[Callable[
         from pyrun.cli.text import json_text
 
         print(json_text(shown))
-    for failure in failures:
-        report(failure, verb="inspect", debug=False)
+    if failures:
+        from pyrun.cli.errors import report
+
+        for failure in failures:
+            report(failure, verb="inspect", debug=False)
     return 1 if failures else 0
 
 

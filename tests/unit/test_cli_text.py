@@ -23,6 +23,20 @@ def test_json_says_all_and_a_terminal_obeys_nothing() -> None:
     assert text.json_text([]) == "[]"
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        [{"Id": "sha256:0", "Tags": [], "Labels": {}, "Config": {"Env": ['A=é"\\\n'], "User": ""}, "Size": 10**20}],
+        {"": None, "a": True, "b": False, "c": -1.5e-7, "d": [[], [[1, {"x": [2]}]], {}], "e": ("f",)},
+        "text",
+        0,
+        None,
+    ],
+)
+def test_json_is_laid_out_as_by_the_standard_library(document: Any) -> None:
+    assert text.json_text(document) == json.dumps(document, indent=4, ensure_ascii=False)
+
+
 HOUR = 3600 * SECOND
 
 

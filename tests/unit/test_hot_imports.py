@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.features import ROOT
 from tests.support.imported import complaint, imported
 
 if TYPE_CHECKING:
@@ -73,6 +78,21 @@ def test_run_by_a_short_name(tmp_path: Path, environment: dict[str, str]) -> Non
     assert done.returncode == 125, done.stderr
     assert "pyrun.registry.short_names" in modules
     assert not complaint("run", modules)
+
+
+def test_documents_are_read_and_shown_without_what_is_dear() -> None:
+    """What `history` and `image inspect` do with a blob: an image to ask for is not to be had here."""
+    code = (
+        f"import sys; sys.path.append({str(ROOT)!r})\n"
+        "from pyrun.cli.text import json_text; from pyrun.oci import digest\n"
+        "print(digest.of(json_text([{'a': ['b', 1]}]).encode()))\n"
+        "print(*sys.modules)"
+    )
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
+    shown, modules = done.stdout.splitlines()
+    assert shown == "sha256:" + hashlib.sha256(json.dumps([{"a": ["b", 1]}], indent=4).encode()).hexdigest()
+    assert not {"hashlib", "json", "re"} & set(modules.split())
 
 
 def test_the_rule_can_fail(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -53,3 +53,8 @@ def test_other_bytes_are_told() -> None:
     assert caught.value.expected == EMPTY
     assert caught.value.actual == digest.of(b"x")
     assert "manifest of debian:12" in caught.value.message
+
+
+@pytest.mark.parametrize("size", [0, 1 << 18, (1 << 18) + 1])
+def test_small_and_large_are_digested_alike(size: int) -> None:
+    assert digest.of(bytes(size)) == f"sha256:{hashlib.sha256(bytes(size)).hexdigest()}"
