@@ -9,13 +9,16 @@ from pathlib import Path
 
 import click
 
-from pyrun.cli.app import CONTAINER_VERBS, IMAGE_VERBS, SYSTEM_VERBS, VERBS, VOLUME_VERBS, define
+from pyrun.cli.app import CONTAINER_VERBS, IMAGE_VERBS, MANIFEST_VERBS, SYSTEM_VERBS, VERBS, VOLUME_VERBS, define
 from pyrun.cli.definitions import Unsupported
 from pyrun.cli.docker_flags import FLAGS
 from pyrun.cli.podman_differences import section as podman_section
 
 TARGET = Path(__file__).with_name("COMPATIBILITY.md")
-_GROUPS = {"container": CONTAINER_VERBS, "image": IMAGE_VERBS, "system": SYSTEM_VERBS, "volume": VOLUME_VERBS}
+_GROUPS = {
+    "container": CONTAINER_VERBS, "image": IMAGE_VERBS, "manifest": MANIFEST_VERBS, "system": SYSTEM_VERBS,
+    "volume": VOLUME_VERBS,
+}  # fmt: skip
 _NOT_YET = "not yet"
 # Why a flag answers 125 with its name.
 _REASONS = {
@@ -31,6 +34,7 @@ _REASONS = {
     "--cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device-read-bps "
     "--device-read-iops --device-write-bps --device-write-iops --memory --memory-reservation --memory-swap "
     "--memory-swappiness --pids-limit",
+    "an image here is for one platform: there is no tree of them": "--tree",
     "an overlay has no quota without privilege": "--storage-opt",
     "no device cgroup without privilege": "--device-cgroup-rule",
     "a private network has no addresses of its own yet": "--ip --ip6 --link-local-ip --network-alias",
@@ -45,6 +49,10 @@ DIFFERS = {
     "container commit --change": "`$NAME` is what the container's environment has",
     "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
     "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
+    "image history --platform": "the one that the image here is for, or an error",
+    "image inspect --platform": "the one that the image here is for, or an error",
+    "image prune --filter": "`dangling=false` is as `--all`, and with `--all` `dangling=true` is refused",
+    "image pull --disable-content-trust": "`=false` is refused: nothing verifies by a notary",
     "push --disable-content-trust": "`=false` is refused: nothing signs for a notary",
     "search --filter": "`is-automated` too, which docker has deprecated",
     "system events --filter": "there is no `oom`, as no container has a memory group of its own that would count it, "

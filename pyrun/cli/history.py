@@ -22,7 +22,7 @@ _CREATED_BY = 45  # docker's ellipsis
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, text, unsupported
+    from pyrun.cli.definitions import Verb, argument, flag, text
 
     return Verb(
         "history", execute, usage="IMAGE", summary="Show the history of an image",
@@ -32,7 +32,7 @@ def command() -> Verb:
             flag("--no-trunc", "Don't truncate output"),
             flag("-q --quiet", "Only show image IDs"),
             flag("--tags", "Show when the tag pointed to which manifest instead, also of one that was removed"),
-            *unsupported("", "--platform"),
+            text("--platform", 'Show history for the given platform (e.g., "linux/amd64")'),
             argument("image"),
         ],
     )  # fmt: skip
@@ -46,7 +46,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     if params["tags"]:
         _print_moves(engine.tag_moves(session.layout, params["image"]), template, no_trunc=no_trunc)
         return 0
-    steps = engine.history(session.layout, params["image"])
+    steps = engine.history(session.layout, params["image"], params["platform"])
     if params["quiet"] and template in (None, "", "table"):
         for step in steps:
             print(_id(step, no_trunc))

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, text, unsupported
+    from pyrun.cli.definitions import Verb, argument, text
 
     return Verb(
         "image-inspect", execute, usage="IMAGE [IMAGE...]",
         summary="Display detailed information on one or more images",
         params=[
             text("-f --format", "Format output using a custom template: json or TEMPLATE"),
-            *unsupported("", "--platform"),
+            text("--platform", "Inspect a specific platform of the multi-platform image"),
             argument("names", rest=True),
         ],
     )  # fmt: skip
@@ -30,4 +30,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.cli.inspect import show
     from pyrun.engine import image_inspect as engine
 
-    return show(params["names"], params["format"], [lambda name: engine.image_inspect(session.layout, name)])
+    def look(name: str) -> dict[str, Any]:
+        return engine.image_inspect(session.layout, name, platform=params["platform"])
+
+    return show(params["names"], params["format"], [look])

@@ -23,9 +23,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     """Ask, remove, tell."""
     from pyrun.engine.prune import prune_images
 
+    is_all = pruning.all_or_dangling(params)
     conditions = pruning.conditions(params["filter"])
-    which = "images without at least one container associated to them" if params["all"] else "dangling images"
+    which = "images without at least one container associated to them" if is_all else "dangling images"
     if pruning.confirmed(params, f"This will remove all {which}."):
-        pruned = prune_images(session.layout, conditions, all=params["all"])
+        pruned = prune_images(session.layout, conditions, all=is_all)
         pruning.show([("Images", pruned.removed)], pruned.reclaimed)
     return 0

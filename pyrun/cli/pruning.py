@@ -26,6 +26,21 @@ def options(*, until: bool = True) -> list[click.Parameter]:
     ]
 
 
+def all_or_dangling(params: dict[str, Any]) -> bool:
+    """Take `--filter dangling=` out of an image prune's filters; say whether images with a name are meant as well.
+
+    moby api "ImagePrune": false means all unused images, as --all does. Raises: InvalidInputError.
+    """
+    words = filter_words.parse(params["filter"], ("dangling", "label", "label!", "until"), flag="--filter")
+    answers = {not filter_words.boolean("dangling", word) for word in words.pop("dangling", ())}
+    params["filter"] = [f"{key}={value}" for key, values in words.items() for value in values]
+    if params["all"]:
+        answers.add(True)
+    if len(answers) > 1:
+        raise InvalidInputError("invalid filter 'dangling': it cannot be both true and false; --all is false")
+    return answers == {True}
+
+
 def conditions(texts: Sequence[str], *, until: bool = True) -> Conditions:
     """Read the filters. Raises: FlagValueError, InvalidInputError."""
     from pyrun.cli.times import parse_instant

@@ -22,6 +22,8 @@ def command() -> Verb:
         params=[
             flag("-a --all-tags", "Download all tagged images in the repository"),
             flag("--all-platforms", "Keep all that the image's index names, of other platforms the blobs"),
+            text("--authfile", "Use the credentials of this file", metavar="path"),
+            text("--creds", "User and password for this pull, as USER:PASSWORD", metavar="user:password"),
             flag("--disable-content-trust", "Skip image verification (it has no effect)", default=True),
             text("--platform", "Set platform if server is multi-platform capable"),
             text("--policy", "When the registry is asked (always, missing, newer, never)", default="always"),
@@ -38,6 +40,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     _check(params)
     names = ("platform", "policy", "tls_verify", "all_platforms", "signature_policy")
     options = {name: params[name] for name in names}
+    if params["authfile"] or params["creds"]:
+        from pyrun.engine.sources import credentials_of
+
+        options["credentials"] = credentials_of(params["authfile"] or "", params["creds"] or "")
     if params["all_tags"]:
         return _pull_all(session, params["image"], options, quiet=params["quiet"])
     result = _pull(session, params["image"], options, quiet=params["quiet"], stream=sys.stdout)
@@ -64,7 +70,8 @@ def _pull_all(session: Session, image: str, options: dict[str, Any], *, quiet: b
             print(result.status_lines[0], flush=True)
         return result
 
-    results = pull_all_tags(session.layout, image, each, tls_verify=options["tls_verify"])
+    asked = {name: options.get(name) for name in ("tls_verify", "credentials")}
+    results = pull_all_tags(session.layout, image, each, **asked)
     reference = results[0].reference
     if not quiet:
         print(status(reference.familiar_name, up_to_date=all(result.up_to_date for result in results)))

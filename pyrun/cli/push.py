@@ -22,6 +22,7 @@ def command() -> Verb:
         "push", execute, usage="NAME[:TAG] [DESTINATION]", summary="Upload an image to a registry",
         params=[
             flag("-a --all-tags", "Push all tags of an image to the repository"),
+            text("--authfile", "Use the credentials of this file", metavar="path"),
             integer("--compression-level", "How hard to compress anew: gzip 1 to 9, zstd 1 to 22"),
             text("--compression-format", "Compress layers anew that are not gzip or zstd, as is said"),
             text("--creds", "User and password for this push, as USER:PASSWORD", metavar="user:password"),
@@ -56,6 +57,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         compression_level=params["compression_level"],
         force_compression=params["force_compression"],
         credentials=params["creds"] or "",
+        authfile=params["authfile"] or "",
         tls_verify=params["tls_verify"],
     )
 

@@ -46,9 +46,14 @@ class TagMove:
         self.new = new
 
 
-def history(layout: Layout, text: str) -> list[Step]:
-    """Return an image's steps, the last one first. Raises: ImageNotFoundError; StoreCorruptError."""
+def history(layout: Layout, text: str, platform: str | None = None) -> list[Step]:
+    """Return an image's steps, the last one first.
+
+    Raises: ImageNotFoundError; StoreCorruptError; NoMatchingPlatformError if it is for another ``platform``.
+    """
     record = resolve.resolve_image(layout, text)
+    if platform:
+        resolve.require_platform(record, text, platform)
     config = json.loads(blobs.read(layout, record["image_id"]))
     sizes = [layer["unpacked"] for layer in record["layers"]]
     found: list[Step] = []

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 
-def image_inspect(layout: Layout, text: str, *, form: str = "full") -> dict[str, Any]:
+def image_inspect(layout: Layout, text: str, *, form: str = "full", platform: str | None = None) -> dict[str, Any]:
     """Return what ``docker image inspect`` says of an image, and under ``Pyrun`` what docker has no word for.
 
-    Raises: ImageNotFoundError; StoreCorruptError if a blob is missing or damaged.
+    Raises: ImageNotFoundError; StoreCorruptError if a blob is missing or damaged; NoMatchingPlatformError if it is for
+    another ``platform``.
     """
     found = index.entries(layout)
     entry = resolve.find_in(found, text)
     record = resolve.load_record(layout, entry["digest"])
+    if platform:
+        resolve.require_platform(record, text, platform)
     config = json.loads(blobs.read(layout, record["image_id"]))
     same = [other for other in found if other["digest"] == entry["digest"]]
     digests = [item for other in same for item in index.notes_of(other).get(index.REPO_DIGESTS, "").split()]

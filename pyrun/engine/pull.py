@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyrun.engine.sources import ImageSource
     from pyrun.layers.pyrun_tree import Spawn
     from pyrun.oci.reference import Reference
+    from pyrun.registry.credentials import CredentialStore
     from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
@@ -69,6 +70,7 @@ def pull(
     tls_verify: bool | None = None,
     all_platforms: bool = False,
     signature_policy: str | None = None,
+    credentials: CredentialStore | None = None,
 ) -> PullResult:
     """Make an image available, layers unpacked in ``form`` (default: what this user's namespace can own).
 
@@ -76,7 +78,8 @@ def pull(
     only for what is not here, ``never`` not at all. ``all_platforms``: all of an index, of other platforms the blobs.
     ``progress(event, what, number)`` is called from several threads: ``from`` (reference), ``resolved`` (digest), then
     per layer (its blob's digest) ``waiting``, ``start`` (size), ``bytes`` (more bytes), ``unpacked`` (bytes on disk),
-    ``done``, or ``exists``. ``signature_policy``: a policy.json to obey instead of the user's or the system's.
+    ``done``, or ``exists``. ``signature_policy``: a policy.json to obey instead of the user's or the system's;
+    ``credentials``: those to show to the registry (`sources.credentials_of`).
     Raises: ImageNotFoundError (policy never), RegistryError and its kinds, IntegrityError, StorageFullError;
     PolicyRejectedError, then nothing has come in.
     """
@@ -92,7 +95,7 @@ def pull(
         if found is not None:
             return found
     try:
-        reference, remote = _place(text, source, tls_verify)
+        reference, remote = _place(text, source, tls_verify, credentials)
         try:
             return _from(
                 layout, remote, reference, wanted, form, spawn, hear,
@@ -110,7 +113,12 @@ def pull(
 
 
 def pull_all_tags(
-    layout: Layout, text: str, each: Callable[[str], PullResult], *, tls_verify: bool | None = None
+    layout: Layout,
+    text: str,
+    each: Callable[[str], PullResult],
+    *,
+    tls_verify: bool | None = None,
+    credentials: CredentialStore | None = None,
 ) -> list[PullResult]:
     """Pull every tag of a repository: ``each`` does it, given the whole reference.
 
@@ -118,7 +126,7 @@ def pull_all_tags(
     """
     if ":" in text.rpartition("/")[2] or "@" in text:
         raise InvalidInputError("tag can't be used with --all-tags/-a", hint=f"`pyrun pull -a {_bare(text)}`")
-    reference, remote = sources.find(text, tls_verify=tls_verify, is_asked=False)
+    reference, remote = sources.find(text, tls_verify=tls_verify, is_asked=False, credentials=credentials)
     try:
         tags = [*remote.tags()]
     finally:
@@ -144,9 +152,11 @@ def ensure_form(layout: Layout, record: dict[str, Any], form: str, *, spawn: Spa
         unpack_missing(layout, record, form, spawn=spawn)
 
 
-def _place(text: str, source: ImageSource | None, tls_verify: bool | None) -> tuple[Reference, ImageSource]:
+def _place(
+    text: str, source: ImageSource | None, tls_verify: bool | None, credentials: CredentialStore | None
+) -> tuple[Reference, ImageSource]:
     if source is None:
-        return sources.find(text, tls_verify=tls_verify)
+        return sources.find(text, tls_verify=tls_verify, credentials=credentials)
     return references.parse_normalized(text).with_default_tag(), source
 
 

@@ -17,7 +17,6 @@ from pyrun.oci import reference as references
 from pyrun.oci.platform import Platform
 from pyrun.oci.reference import Reference
 from pyrun.registry.client import RegistryClient
-from pyrun.registry.credentials import Credential, CredentialStore, Offered
 from pyrun.registry.url import authority_of
 from pyrun.store import index, leases
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 class PushOptions:
     """What may be asked for besides names; empty: as the image is."""
 
-    __slots__ = ("compression", "credential", "kind", "platform", "tls_verify")
+    __slots__ = ("compression", "credentials", "kind", "platform", "tls_verify")
 
     def __init__(
         self,
@@ -44,6 +43,7 @@ class PushOptions:
         compression_level: int | None = None,
         force_compression: bool = False,
         credentials: str = "",
+        authfile: str = "",
         tls_verify: bool | None = None,
     ) -> None:
         """Raises: InvalidInputError for values that there are not, or that do not go together."""
@@ -56,10 +56,7 @@ class PushOptions:
             raise InvalidInputError("how to compress was given, but not --compression-format")
         if self.kind == media_types.DOCKER_MANIFEST and compression_format == "zstd":
             raise InvalidInputError("schema 2 (v2s2) has no name for zstd layers", hint="`--format oci`")
-        user, colon, password = credentials.partition(":")
-        if credentials and not (user and colon):
-            raise InvalidInputError("invalid credentials: not of the form USER:PASSWORD")
-        self.credential = Credential(user, password) if credentials else None
+        self.credentials = sources.credentials_of(authfile, credentials)
         self.tls_verify = tls_verify
 
 
@@ -102,9 +99,8 @@ def push(
     repository = pairs[0][1]
     place = sources.configuration().primary(repository)
     insecure = [authority_of(place.domain)] if place.insecure else []
-    credentials = Offered(options.credential) if options.credential else CredentialStore()
     hear("to", repository.name)
-    with RegistryClient(place.domain, credentials, insecure=insecure, tls_verify=options.tls_verify) as client:
+    with RegistryClient(place.domain, options.credentials, insecure=insecure, tls_verify=options.tls_verify) as client:
         for entry, target in pairs:
             yield _push(layout, client, found, entry, target, place.path, options, hear)
 

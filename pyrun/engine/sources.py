@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyrun.oci.signature import Signature
     from pyrun.registry.client import RegistryClient
     from pyrun.registry.config import Configuration
+    from pyrun.registry.credentials import CredentialStore
 
     class ImageSource(Protocol):
         """What `pull` needs of a place."""
@@ -42,8 +43,33 @@ CHUNK_BYTES = 1 << 18
 MIRROR_TRIES = 2  # another place is known: no reason to insist
 
 
-def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageSource:
+def credentials_of(authfile: str, typed: str) -> CredentialStore | None:
+    """Return what `--authfile` and `--creds USER:PASSWORD` name; None for neither: the user's own files.
+
+    Raises: InvalidInputError for a file that is not there, or words of another form.
+    """
+    if not authfile and not typed:
+        return None
+    from pyrun.errors import InvalidInputError
+    from pyrun.registry.credentials import Credential, CredentialStore, Offered
+
+    if typed:
+        user, colon, password = typed.partition(":")
+        if not (user and colon):
+            raise InvalidInputError("invalid credentials: not of the form USER:PASSWORD")
+        return Offered(Credential(user, password))
+    if not os.path.exists(authfile):
+        hint = "`pyrun login --authfile FILE` makes one"
+        raise InvalidInputError(f"cannot read credentials: {authfile}: no such file", hint=hint)
+    return CredentialStore([authfile])
+
+
+def source_of(
+    reference: Reference, *, tls_verify: bool | None = None, credentials: CredentialStore | None = None
+) -> ImageSource:
     """Return the place that a reference names: its registry and that one's mirrors, or what ships with pyrun.
+
+    ``credentials``: instead of the user's; what was typed for the registry is not shown to a mirror of it.
 
     Raises: RegistryError where the registry is blocked; InvalidConfigError for a bad configuration file.
     """
@@ -51,16 +77,18 @@ def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageS
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         return LayoutSource(f"{here}/data/{reference.path}", EMBEDDED_DOMAIN)
     from pyrun.registry.client import RegistryClient
-    from pyrun.registry.credentials import CredentialStore
+    from pyrun.registry.credentials import CredentialStore, Offered
     from pyrun.registry.retry import Retry
 
     endpoints = configuration().endpoints(reference)
-    credentials = CredentialStore()
+    kept = credentials or CredentialStore()
+    for_mirrors = CredentialStore() if isinstance(kept, Offered) else kept
     places = []
     for place in endpoints:
         insecure = [authority_of(place.domain)] if place.insecure else []
         retry = Retry(tries=MIRROR_TRIES) if place.is_mirror else None
-        client = RegistryClient(place.domain, credentials, insecure=insecure, tls_verify=tls_verify, retry=retry)
+        known = for_mirrors if place.is_mirror else kept
+        client = RegistryClient(place.domain, known, insecure=insecure, tls_verify=tls_verify, retry=retry)
         places.append(RegistrySource(client, place.path))
     if len(places) == 1:
         return places[0]
@@ -69,21 +97,29 @@ def source_of(reference: Reference, *, tls_verify: bool | None = None) -> ImageS
     return MirroredSource(places)
 
 
-def find(text: str, *, tls_verify: bool | None = None, is_asked: bool = True) -> tuple[Reference, ImageSource]:
+def find(
+    text: str,
+    *,
+    tls_verify: bool | None = None,
+    is_asked: bool = True,
+    credentials: CredentialStore | None = None,
+) -> tuple[Reference, ImageSource]:
     """Return what a name stands for and the place that has it; of several meanings, the first that is there.
 
     Without ``is_asked`` what has tags is there: a repository need not have `latest`.
 
-    Raises: InvalidReferenceError; as `source_of`; RegistryError where no place of several has it.
+    Raises: InvalidReferenceError; as `source_of`; RegistryError where no place of several has it; InvalidInputError
+    where a typed password would be shown to several registries.
     """
     from pyrun.registry import short_names
 
     meanings = [meaning.with_default_tag() for meaning in short_names.to_fetch(text, registries_cache(os.environ))]
     if len(meanings) == 1:
-        return meanings[0], source_of(meanings[0], tls_verify=tls_verify)
+        return meanings[0], source_of(meanings[0], tls_verify=tls_verify, credentials=credentials)
+    _refuse_offer(text, meanings, credentials)
     notes: list[str] = []
     for reference in meanings:
-        remote = source_of(reference, tls_verify=tls_verify)
+        remote = source_of(reference, tls_verify=tls_verify, credentials=credentials)
         try:
             if is_asked:
                 remote.resolve(reference)
@@ -98,6 +134,15 @@ def find(text: str, *, tls_verify: bool | None = None, is_asked: bool = True) ->
                 raise
             notes.append(str(error))
     raise AssertionError("the last one's failure is raised")
+
+
+def _refuse_offer(text: str, meanings: list[Reference], credentials: CredentialStore | None) -> None:
+    from pyrun.errors import InvalidInputError
+    from pyrun.registry.credentials import Offered
+
+    if isinstance(credentials, Offered):
+        names = ", ".join(reference.string for reference in meanings)
+        raise InvalidInputError(f"--creds is for one registry: {text} may be at several", hint=f"write one of {names}")
 
 
 def configuration() -> Configuration:

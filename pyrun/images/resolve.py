@@ -66,6 +66,20 @@ def is_whole(layout: Layout, record: dict[str, Any], form: str) -> bool:
     return os.path.exists(layout.image(record["manifest"])) and has_layers(layout, record, form)
 
 
+def require_platform(record: dict[str, Any], text: str, platform: str) -> None:
+    """Raise NoMatchingPlatformError if an image is not for a platform, InvalidInputError for a word that is none."""
+    from pyrun.errors import NoMatchingPlatformError
+    from pyrun.oci.platform import Platform, acceptable
+
+    wanted = Platform.parse(platform)
+    there = Platform(record["os"], record["architecture"], record["variant"])
+    if there not in acceptable(wanted):
+        raise NoMatchingPlatformError(
+            f"no image for {wanted}: {text}: the one that is here is for {there}", registry="",
+            hint=f"`pyrun pull --platform {wanted} {text}` brings it",
+        )  # fmt: skip
+
+
 def find_entry(layout: Layout, text: str) -> Entry:
     """Return the entry of index.json that ``text`` names. Raises: as `resolve_image`."""
     return find_in(index.entries(layout), text)

@@ -159,6 +159,16 @@ def test_history(store: CommandLine, names: tuple[str, str]) -> None:
     assert "no such image" in store.fails(1, "history", "nobody")
 
 
+def test_of_a_platform(store: CommandLine, names: tuple[str, str]) -> None:
+    base, _ = names
+    here = store.ok("image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", base)
+    assert store.ok("history", "-q", "--platform", here, base) == store.ok("history", "-q", base)
+    assert store.ok("image", "inspect", "--platform", here, base) == store.ok("image", "inspect", base)
+    for verb in (("history",), ("image", "inspect")):
+        assert f"no image for linux/s390x: {base}" in store.fails(1, *verb, "--platform", "linux/s390x", base)
+        assert "invalid platform" in store.fails(1, *verb, "--platform", "a/b/c/d", base)
+
+
 def test_found_by_every_name(store: CommandLine, names: tuple[str, str]) -> None:
     base, child = names
     (document,) = json.loads(store.ok("image", "inspect", child))

@@ -101,7 +101,10 @@ def test_which_images_go(box: Box, registry: str, tmp_path: Path) -> None:
     assert "Deleted Images:\nun" in pyrun.ok("image", "prune", "-f", "--filter", "label=name=one")
     assert pyrun.ok("image", "prune", "-af", "--filter", "until=2001-01-01") == "Total reclaimed space: 0B"
     assert pyrun.ok("image", "prune", "-af", "--filter", "label!=name") == "Total reclaimed space: 0B"
-    assert f"untagged: {two}" in pyrun.ok("image", "prune", "-af", "--filter", "label=name")
+    assert "cannot be both" in pyrun.fails(1, "image", "prune", "-af", "--filter", "dangling=true")
+    assert pyrun.ok("image", "prune", "-f", "--filter", "dangling=true") == "Total reclaimed space: 0B"
+    unused = ("--filter", "dangling=false", "--filter", "label=name")
+    assert f"untagged: {two}" in pyrun.ok("image", "prune", "-f", *unused)
     # The image of the container stays, with all its names.
     assert "untagged" not in pyrun.ok("image", "prune", "-af")
     assert len(pyrun.ok("images", "-q").split()) == 2

@@ -232,6 +232,17 @@ def test_a_password(pyrun: CommandLine, pulled: str, tmp_path: Path) -> None:
         assert f"hint: not logged in: `pyrun login {guarded}`" in said
         assert "access denied" in pyrun.fails(1, "push", "--creds", f"{USER}:wrong", pulled, target)
         pyrun.ok("push", "--creds", f"{USER}:{PASSWORD}", pulled, target)
+        other = ("--authfile", str(tmp_path / "auth.json"))
+        assert "no such file" in pyrun.fails(1, "push", *other, pulled, target)
+        assert "no such file" in pyrun.fails(1, "pull", *other, target)
+        pyrun.ok("login", *other, "-u", USER, "--password-stdin", guarded, input=PASSWORD)
+        pyrun.ok("push", *other, pulled, f"{guarded}/mine/third:1")
+        # Nobody is logged in but by that file, or by what is typed.
+        assert "`pyrun login" in pyrun.fails(1, "pull", target)
+        assert "access denied" in pyrun.fails(1, "pull", "--creds", f"{USER}:wrong", target)
+        assert "USER:PASSWORD" in pyrun.fails(1, "pull", "--creds", USER, target)
+        assert pyrun.ok("pull", "-q", "--creds", f"{USER}:{PASSWORD}", target) == target
+        assert pyrun.ok("pull", "-q", "-a", *other, f"{guarded}/mine/third") == f"{guarded}/mine/third"
         pyrun.ok("login", "-u", USER, "--password-stdin", guarded, input=PASSWORD)
         pyrun.ok("push", pulled, f"{guarded}/mine/other:1")
 

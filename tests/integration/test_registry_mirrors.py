@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyrun.engine.sources import find, source_of
-from pyrun.errors import ManifestUnknownError, RegistryError
+from pyrun.engine.sources import credentials_of, find, source_of
+from pyrun.errors import InvalidInputError, ManifestUnknownError, RegistryError
 from pyrun.oci import media_types
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.manifest import Manifest, decode_manifest
@@ -28,7 +28,7 @@ from tests.support.registry_hostile import (
     manifest_of,
     status,
 )
-from tests.support.registry_real import push, running_registry
+from tests.support.registry_real import PASSWORD, USER, push, running_registry
 
 if TYPE_CHECKING:
     from pyrun.engine.sources import ImageSource
@@ -93,6 +93,24 @@ def fetch_all(source: ImageSource, primary: str) -> None:
     assert descriptor.digest == DIGEST
     assert json.loads(data) == MANIFEST
     assert b"".join(source.chunks(DESCRIPTOR)) == LAYER
+
+
+def test_what_is_typed_is_not_for_a_mirror(home: Path, primary: str, mirror: HostileRegistry) -> None:
+    mirrored(home, primary, f"{mirror.domain}/hub")
+    (home / ".docker/config.json").unlink()
+    mirror.on("/v2/hub/app/manifests/1", status(401, WWW_Authenticate='Basic realm="give me yours"'))
+    typed = credentials_of("", f"{USER}:{PASSWORD}")
+    made = source_of(parse_normalized(f"{primary}/secret/app:1"), credentials=typed)
+    fetch_all(made, primary)
+    made.close()
+    assert mirror.seen
+    assert not any("authorization" in request.headers for request in mirror.seen)
+
+
+def test_what_is_typed_is_for_one_registry(home: Path, primary: str) -> None:
+    configure(home, f"unqualified-search-registries = ['{primary}', 'registry.invalid']\n")
+    with pytest.raises(InvalidInputError, match="--creds is for one registry"):
+        find("secret/app:1", credentials=credentials_of("", f"{USER}:{PASSWORD}"))
 
 
 def test_a_mirror_that_has_it(source: ImageSource, primary: str, mirror: HostileRegistry) -> None:
