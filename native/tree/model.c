@@ -73,13 +73,7 @@ static void read_directory(const struct entry *entry, const struct place *place)
     if (node == NULL) {
         node = node_add(place->parent, place->name, strlen(place->name));
     }
-    node->listed = true;
-    node->mode = entry->mode;
-    node->uid = entry->uid;
-    node->gid = entry->gid;
-    node->mtime = entry->mtime;
-    xattrs_free(&node->xattrs);
-    xattrs_copy(&node->xattrs, &entry->xattrs);
+    node_list(node, entry);
     input_skip((entry->size + BLOCK - 1) / BLOCK * BLOCK);
 }
 

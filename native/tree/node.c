@@ -115,6 +115,17 @@ struct node *node_add(struct node *parent, const char *name, size_t size)
     return node;
 }
 
+void node_list(struct node *node, const struct entry *entry)
+{
+    node->listed = true;
+    node->mode = entry->mode;
+    node->uid = entry->uid;
+    node->gid = entry->gid;
+    node->mtime = entry->mtime;
+    xattrs_free(&node->xattrs);
+    xattrs_copy(&node->xattrs, &entry->xattrs);
+}
+
 static void release(struct node *node)
 {
     struct node **place = bucket(node->parent, node->name, node->name_size);

@@ -152,6 +152,8 @@ struct node {
 struct node *node_root(int fd);
 struct node *node_find(struct node *parent, const char *name, size_t size);
 struct node *node_add(struct node *parent, const char *name, size_t size);
+/* A directory that the archive lists: its metadata, to be set at the end. */
+void node_list(struct node *node, const struct entry *entry);
 void node_drop(struct node *node);                         /* with everything below it */
 int node_fd(struct node *node);
 int node_try_fd(struct node *node);                        /* -1 and errno: it cannot be opened */

@@ -84,13 +84,7 @@ static void extract_directory(struct entry *entry)
     path_normalise(path, "name");
     place = resolve(path, true);
     node = directory(&place);
-    node->listed = true;
-    node->mode = entry->mode;
-    node->uid = entry->uid;
-    node->gid = entry->gid;
-    node->mtime = entry->mtime;
-    xattrs_free(&node->xattrs);
-    xattrs_copy(&node->xattrs, &entry->xattrs);
+    node_list(node, entry);
     input_skip((entry->size + BLOCK - 1) / BLOCK * BLOCK);
 }
 

@@ -44,6 +44,17 @@ def bars_on(stream: TextIO, begun: str, done: str) -> Iterator[Hear]:
         yield bars.hear
 
 
+def display(stream: TextIO) -> Progress:
+    """Return what draws bars, each a task with a field ``words``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TextColumn("{task.fields[words]}"), console=Console(file=stream),
+    )  # fmt: skip
+
+
 def short(digest: str) -> str:
     """Return docker's twelve digits of a digest."""
     return digest.partition(":")[2][:12]
@@ -74,18 +85,12 @@ class _Bars:
     """One bar a layer."""
 
     def __init__(self, stream: TextIO, begun: str = "Downloading", done: str = "Pull complete") -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
         self._heading = ""
         self._beginnings = {**_BEGINNINGS, "start": begun}
         self._done = done
         self._tasks: dict[str, TaskID] = {}
         self._lock = allocate_lock()
-        self._progress: Progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-            TextColumn("{task.fields[words]}"), console=Console(file=stream),
-        )  # fmt: skip
+        self._progress = display(stream)
 
     def __enter__(self) -> _Bars:
         self._progress.start()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from pyrun.engine.push_blobs import Hear
 
@@ -60,15 +60,11 @@ class _Bars:
     """One bar a layer."""
 
     def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+        from pyrun.cli import progress
 
         self._tasks: dict[str, TaskID] = {}
         self._lock = allocate_lock()
-        self._progress: Progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-            TextColumn("{task.fields[words]}"), console=Console(file=stream),
-        )  # fmt: skip
+        self._progress = progress.display(stream)
 
     def __enter__(self) -> _Bars:
         self._progress.start()
