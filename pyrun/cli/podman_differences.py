@@ -7,8 +7,10 @@ from __future__ import annotations
 
 # What differs -> the verbs.
 DIFFERENCES = {
-    "what fails: docker 1, podman 125": "attach, commit, container inspect, cp, create, diff, exec, export, inspect, "
-    "kill, logs, pause, port, ps, rename, restart, rm, run, start, stats, stop, top, unpause, update, wait",
+    "what fails: docker 1, podman 125": "attach, commit, container inspect, cp, create, diff, exec, export, history, "
+    "image inspect, image prune, image tree, images, import, inspect, kill, load, logs, "
+    "manifest create, pause, port, ps, push, rename, restart, rm, rmi, run, save, start, stats, stop, tag, top, "
+    "unpause, untag, update, wait",
     "several, one of them none: docker goes on with the others, podman does nothing": "rm, start",
     "a user or directory that is none: docker 125, podman 126": "run",
     "a working directory that is missing: docker makes it, podman 126": "run",
@@ -51,7 +53,15 @@ DIFFERENCES = {
     "a file that is named as a directory: docker refuses it, podman copies it": "cp",
     "a symbolic link: docker copies it, podman what it leads to": "cp",
     "podman has no -L": "cp",
-    "an image's id: docker: sha256: and the digits; podman: the digits": "commit",
+    "an image's id: docker: sha256: and the digits; podman: the digits": "commit, history, image inspect, manifest add",
+    "one of its names is asked for: docker lists that, podman all of the image's": "images",
+    "an image with several names: docker's -q says its id for each, podman once": "images",
+    "an image that a container uses: docker 1, podman 2": "rmi",
+    "docker's size is that of the files, podman's that of their archives": "image inspect, image tree",
+    "docker prints the space that is free now, podman ids alone": "image prune",
+    "docker's words; podman prints ids": "manifest create, manifest rm",
+    "a list is OCI's unless all of its images are docker's; podman's is docker's": "manifest inspect",
+    "-q: docker prints the name, podman nothing": "push",
     "times, order and the runtime's own files": "export",
     "docker prints headings and the space; podman ids alone": "container prune",
 }

@@ -32,6 +32,8 @@ _ALIKE = (
     (re.compile(r" {2,}"), "  "),
 )
 
+_GROUPS = ("container", "image", "manifest", "system", "volume")
+
 
 class Engine(Protocol):
     """What a command line is driven through: `CommandLine`, `Podman`."""
@@ -52,7 +54,7 @@ class Line(NamedTuple):
     def verb(self) -> str:
         """What it is about, by default what it calls, as COMPATIBILITY.md names it: `ps`, `container prune`."""
         words = (self.about or self.text).split()
-        return " ".join(words[: 2 if words[0] in ("container", "volume", "system") else 1])
+        return " ".join(words[: 2 if words[0] in _GROUPS else 1])
 
 
 class Case:
