@@ -199,15 +199,22 @@ def _origin(entry: Entry) -> str:
 
 
 def _remember(layout: Layout, entry: Entry, name: str) -> None:
-    """Add where it is now to the image's RepoDigests."""
+    """Add where it is now to the image's RepoDigests, if it has a tag of that repository, as docker's always has.
+
+    Else `rmi` of its last tag would leave it with a name that nobody has given it.
+    """
     if name in index.notes_of(entry).get(index.REPO_DIGESTS, "").split():
         return
+    repository = name.partition("@")[0]
 
-    def change(found: list[Entry]) -> list[Entry]:
-        for other in found:
+    def change(found: list[Entry]) -> list[Entry] | None:
+        same = [other for other in found if other["digest"] == entry["digest"]]
+        if not any(index.ref_name(other).rpartition(":")[0] == repository for other in same):
+            return None
+        for other in same:
             notes = index.notes_of(other)
             names = notes.get(index.REPO_DIGESTS, "").split()
-            if other["digest"] == entry["digest"] and name not in names:
+            if name not in names:
                 other["annotations"] = {**notes, index.REPO_DIGESTS: " ".join([*names, name])}
         return found
 

@@ -103,7 +103,9 @@ def test_docker_s_lines(pyrun: CommandLine, registry: str, pulled: str, taking: 
 
     assert pyrun.ok("push", "-q", target) == target
     digests = json.loads(pyrun.ok("image", "inspect", target))[0]["RepoDigests"]
-    assert {f"{taking.domain}/some/app@{digest_of(data)}", f"{registry}/push/copy@{digest_of(data)}"} <= {*digests}
+    # Where it has a tag, as docker's; a name that was only a destination would outlive its last tag.
+    assert f"{taking.domain}/some/app@{digest_of(data)}" in digests
+    assert f"{registry}/push/copy@{digest_of(data)}" not in digests
     assert '"Action":"push"' in (pyrun.root / "events/record").read_text()
 
 
