@@ -62,7 +62,8 @@ DIFFERS = {
     ),
     "system prune --all": "there are no networks and no build cache to prune yet",
     "image load --platform": "one; without it an index gives this machine's: an image here is for one platform",
-    "image save --platform": "one; others than what runs here where the image was pulled with `--all-platforms`",
+    "image save --platform": "one; others than what runs here where the image was pulled with `--all-platforms`. "
+    "Without it `oci-archive` and `oci-dir` have all of such an image, docker's format what runs here",
     "inspect --type": "container, image and volume",
     "volume create --opt": "no: a volume is a directory, without options",
     "version --format": "`.Server` is the client: there is no daemon",

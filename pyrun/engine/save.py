@@ -2,7 +2,8 @@
 
 It must not print. ``docker-archive`` is what today's docker writes: an OCI layout whose blobs are the store's, with
 manifest.json beside for those that read no layout (docker before 25, podman's docker-archive:, skopeo). Nothing is
-packed anew, so digests stay; a schema 2 original is carried beside its OCI form.
+packed anew, so digests stay; a schema 2 original is carried beside its OCI form. The OCI formats hold a whole index,
+where all platforms were pulled and none is asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from pyrun.engine.push_content import Content
     from pyrun.images.archive_writer import Writer
     from pyrun.oci.reference import Reference
     from pyrun.store.layout import Layout
@@ -49,15 +51,19 @@ class Options:
 
 
 class Chosen:
-    """An image to be saved, under none, one or several tags. ``documents``: those that are no blobs of the store."""
+    """An image to be saved, under none, one or several tags. ``documents``: those that are no blobs of the store.
 
-    __slots__ = ("documents", "entry", "record", "tags")
+    ``whole``: the index that stands in its place, and what that names.
+    """
+
+    __slots__ = ("documents", "entry", "record", "tags", "whole")
 
     def __init__(self, entry: index.Entry, record: dict[str, Any], documents: dict[str, bytes]) -> None:
         self.entry = entry
         self.record = record
         self.documents = documents
         self.tags: list[Reference] = []
+        self.whole: Content | None = None
 
     @property
     def original(self) -> str:
@@ -77,6 +83,8 @@ def save(layout: Layout, names: Sequence[str], options: Options) -> None:
         raise InvalidInputError("--compress is for --format docker-dir", hint="layers are saved as they were pulled")
     with leases.acquire(layout, []) as lease:
         images = choose(layout, names, options.platform, lease)
+        if options.format in (OCI_ARCHIVE, OCI_DIRECTORY) and not options.platform:
+            _make_whole(layout, images, lease)
         with _writer(options) as writer:
             if options.format == DOCKER_DIRECTORY:
                 from pyrun.engine import save_directory
@@ -103,6 +111,14 @@ def choose(layout: Layout, names: Sequence[str], platform: str | None, lease: le
             if by_name and all(tag.string != index.ref_name(entry) for tag in image.tags):
                 image.tags.append(references.parse_normalized(index.ref_name(entry)))
     return [*chosen.values()]
+
+
+def _make_whole(layout: Layout, images: list[Chosen], lease: leases.Lease) -> None:
+    for image in images:
+        shown = image.tags[0].familiar if image.tags else image.record["image_id"]
+        image.whole = save_platform.whole(layout, image.entry, shown)
+        if image.whole is not None:
+            lease.add(image.whole.digests)
 
 
 def _named(found: list[index.Entry], text: str) -> list[tuple[index.Entry, bool]]:
@@ -159,6 +175,9 @@ def _write_layout(layout: Layout, images: list[Chosen], writer: Writer, *, is_do
         layers = [layer["digest"] for layer in image.record["layers"]]
         digests.update((image.record["manifest"], image.record["image_id"], *layers))
         digests.update([image.original] if image.original else [])
+        if image.whole is not None:
+            digests.update(document.digest for document in image.whole.documents)
+            digests.update(blob.descriptor.digest for blob in image.whole.blobs if not blob.is_foreign)
     made = {digest: data for image in images for digest, data in image.documents.items()}
     for digest in sorted(digests - made.keys()):  # before anything is written
         archive_writer.check_blob(layout.blob(digest), digest)
@@ -188,6 +207,9 @@ def _index(images: list[Chosen]) -> dict[str, Any]:
         descriptor = {
             key: image.entry[key] for key in ("mediaType", "digest", "size", "platform") if key in image.entry
         }
+        if image.whole is not None:
+            top = image.whole.documents[-1]
+            descriptor = {"mediaType": top.media_type, "digest": top.digest, "size": len(top.data)}
         notes = {index.ORIGINAL: image.original} if image.original else {}
         # The whole name also where docker has the tag alone: podman and skopeo take the image's name from there.
         entries += [

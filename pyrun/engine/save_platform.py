@@ -1,6 +1,6 @@
-"""An image of another platform than the one that is unpacked: `save --platform` of what was pulled with all of them.
+"""Images of other platforms than the one that is unpacked, for `save`: one of them, or a whole index.
 
-It must not know what is written of it. Of such an image the store has the blobs, and no record.
+It must not know what is written of them. The store has their blobs, where all platforms were pulled, and no record.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrun.engine.push_content import Content
     from pyrun.store.layout import Layout
 
 
@@ -49,6 +50,22 @@ def find(layout: Layout, entry: index.Entry, wanted: Platform) -> OtherPlatform 
     if not all(blobs.exists(layout, item.digest) for item in (manifest.config, *manifest.layers)):
         return None
     return _described(layout, found, manifest)
+
+
+def whole(layout: Layout, entry: index.Entry, name: str) -> Content | None:
+    """Return the index that ``entry`` came from and all that it names; None where not all of it is here.
+
+    None as well where something of it is of docker's media types: skopeo and umoci refuse those in an OCI layout.
+    Raises: StoreCorruptError; InvalidConfigError.
+    """
+    if not index.notes_of(entry).get(index.ALL_PLATFORMS):
+        return None
+    from pyrun.engine import push_documents
+
+    content = push_documents.content_of(layout, entry, name, platform=None, kind="", anew=False)
+    is_index = content.documents[-1].media_type == media_types.OCI_INDEX
+    is_oci = all(item.media_type in (media_types.OCI_INDEX, media_types.OCI_MANIFEST) for item in content.documents)
+    return content if is_index and is_oci else None
 
 
 def _described(layout: Layout, found: Descriptor, manifest: Manifest) -> OtherPlatform:

@@ -17,6 +17,7 @@ from pyrun.images.resolve import resolve_image
 from pyrun.store import index
 from tests.integration.test_load import BASE, ONE, TOP, TWO, do
 from tests.integration.test_load import layout as layout  # the fixture
+from tests.integration.test_pull_choices import serve_index
 from tests.support import archives
 from tests.support.features import requires
 from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document
@@ -210,6 +211,31 @@ def test_another_platform_of_an_index(layout: Layout, tmp_path: Path) -> None:
         assert (index.ORIGINAL in index.notes_of(entry)) == (image is s390)
     with pytest.raises(NoMatchingPlatformError):
         saved(layout, tmp_path / "none", name, platform="linux/riscv64")
+
+
+def test_all_platforms(layout: Layout, tmp_path: Path) -> None:
+    ours, theirs = Image(BASE), Image(BASE, TOP, architecture="s390x")
+    with HostileRegistry() as registry:
+        digest = serve_index(registry, ours, theirs)
+        name = f"{registry.domain}/x:multi"
+        fetch(layout, name, platform="linux/amd64")
+        one = saved(layout, tmp_path / "one", name, format=save.OCI_DIRECTORY)
+        assert f"blobs/sha256/{digest[7:]}" not in one, "not all of it was pulled"
+        fetch(layout, name, platform="linux/amd64", all_platforms=True)
+    found = saved(layout, tmp_path / "all.tar", name, format=save.OCI_ARCHIVE)
+    (described,) = json.loads(found["index.json"])["manifests"]
+    assert (described["mediaType"], described["digest"]) == (f"{archives.OCI}index.v1+json", digest)
+    for image in (ours, theirs):
+        for data in (image.config, *image.layers, json.dumps(image.manifest).encode()):
+            assert found[f"blobs/sha256/{digest_of(data)[7:]}"] == data
+    for image, architecture in ((ours, "amd64"), (theirs, "s390x")):
+        (tmp_path / architecture).mkdir()
+        other = new_layout(tmp_path / architecture)
+        (loaded,) = do(other, tmp_path / "all.tar", platform=f"linux/{architecture}")
+        assert (loaded.image_id, loaded.names) == (digest_of(image.config), [name])
+    # One of them, asked for, is that alone; docker's archive is for one.
+    assert f"blobs/sha256/{digest[7:]}" not in saved(layout, tmp_path / "s390x.tar", name, platform="linux/s390x")
+    assert f"blobs/sha256/{digest[7:]}" not in saved(layout, tmp_path / "docker.tar", name)
 
 
 def test_a_full_disk(filled: Layout) -> None:
