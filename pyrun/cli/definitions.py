@@ -182,6 +182,15 @@ def tls_verify() -> click.Option:
     return flag("--tls-verify", "Demand TLS and a trusted certificate; =false does without either", default=None)
 
 
+def platform_parts() -> list[click.Option]:
+    """Define podman's options that --platform has in one (`oci.platform.from_parts`)."""
+    return [
+        text("--arch", "Architecture, if it is not this machine's"),
+        text("--os", "Operating system, if it is not this machine's"),
+        text("--variant", "Variant of the architecture"),
+    ]
+
+
 def signature_policy() -> click.Option:
     """Define podman's option of the verbs by which images come in."""
     return text("--signature-policy", "Signature policy to obey instead of policy.json", metavar="file")

@@ -31,6 +31,7 @@ def command() -> Verb:
             flag("--digests", "Show digests"),
             many("-f --filter", "Filter output based on conditions provided", metavar="filter"),
             text("--format", "Format output using a custom template: table, table TEMPLATE, json or TEMPLATE"),
+            flag("-n --noheading", "Do not print the headings"),
             flag("--no-trunc", "Don't truncate output"),
             flag("-q --quiet", "Only show image IDs"),
             *unsupported("--tree", ""),
@@ -55,7 +56,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         # As docker: one line a digest only where digests are asked for.
         _show(template, _lines(found, each_digest=params["digests"] or "{{.Digest}}" in template), no_trunc=no_trunc)
     else:
-        _table(_lines(found, each_digest=params["digests"]), digests=params["digests"], no_trunc=no_trunc)
+        _table(
+            _lines(found, each_digest=params["digests"]), digests=params["digests"], no_trunc=no_trunc,
+            noheading=params["noheading"],
+        )  # fmt: skip
     return 0
 
 
@@ -76,7 +80,7 @@ def _lines(found: Sequence[ImageSummary], *, each_digest: bool) -> list[tuple[Im
     return [(image, digest) for image in found for digest in image.digests or ("",)]
 
 
-def _table(lines: Sequence[tuple[ImageSummary, str]], *, digests: bool, no_trunc: bool) -> None:
+def _table(lines: Sequence[tuple[ImageSummary, str]], *, digests: bool, no_trunc: bool, noheading: bool) -> None:
     now = units.now()
     rows = [("REPOSITORY", "TAG", *(["DIGEST"] if digests else []), "IMAGE ID", "CREATED", "SIZE")]
     for image, digest in lines:
@@ -90,7 +94,10 @@ def _table(lines: Sequence[tuple[ImageSummary, str]], *, digests: bool, no_trunc
                 units.human_size(image.size),
             )
         )
-    print(units.columns(rows))
+    if noheading:
+        del rows[0]
+    if rows:
+        print(units.columns(rows))
 
 
 def _ago(image: ImageSummary, now: int) -> str:

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, signature_policy, text, tls_verify
+    from pyrun.cli.definitions import (
+        Verb,
+        argument,
+        flag,
+        platform_parts,
+        signature_policy,
+        text,
+        tls_verify,
+        unsupported,
+    )
 
     return Verb(
         "pull", execute, usage="NAME[:TAG|@DIGEST]", summary="Download an image from a registry",
@@ -25,11 +34,13 @@ def command() -> Verb:
             text("--authfile", "Use the credentials of this file", metavar="path"),
             text("--creds", "User and password for this pull, as USER:PASSWORD", metavar="user:password"),
             flag("--disable-content-trust", "Skip image verification (it has no effect)", default=True),
+            *platform_parts(),
             text("--platform", "Set platform if server is multi-platform capable"),
             text("--policy", "When the registry is asked (always, missing, newer, never)", default="always"),
             flag("-q --quiet", "Suppress verbose output"),
             signature_policy(),
             tls_verify(),
+            *unsupported("", "--cert-dir --decryption-key"),
             argument("image"),
         ],
     )  # fmt: skip
@@ -37,6 +48,10 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Pull, then print digest, status and the full reference."""
+    if params["arch"] or params["os"] or params["variant"]:
+        from pyrun.oci.platform import from_parts
+
+        params["platform"] = from_parts(params["platform"], params["os"], params["arch"], params["variant"])
     _check(params)
     names = ("platform", "policy", "tls_verify", "all_platforms", "signature_policy")
     options = {name: params[name] for name in names}
@@ -99,10 +114,12 @@ def fetch_for_run(
 
 def _pull(session: Session, image: str, options: dict[str, Any], *, quiet: bool, stream: TextIO) -> PullResult:
     from pyrun.engine.pull import pull
+    from pyrun.oci import reference as references
 
     if quiet:
         return pull(session.layout, image, quiet=True, **options)
     if ":" not in image.rpartition("/")[2] and "@" not in image:
+        references.parse_normalized(image)  # of what is no name nothing is said but that
         print("Using default tag: latest", file=stream, flush=True)
     from pyrun.cli.progress import shown_on
 

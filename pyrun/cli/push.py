@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, integer, text, tls_verify
+    from pyrun.cli.definitions import Verb, argument, flag, integer, text, tls_verify, unsupported
 
     return Verb(
         "push", execute, usage="NAME[:TAG] [DESTINATION]", summary="Upload an image to a registry",
@@ -33,6 +33,7 @@ def command() -> Verb:
             text("--platform", "Push a platform-specific manifest as a single-platform image to the registry"),
             flag("-q --quiet", "Suppress verbose output"),
             tls_verify(),
+            *unsupported("--remove-signatures", "--cert-dir --encrypt-layer --encryption-key --sign-by"),
             argument("image"),
             argument("destination", required=False),
         ],
@@ -43,12 +44,14 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     """Push; then docker's line with tag, digest and size for each tag."""
     from pyrun.engine.push import PushOptions
     from pyrun.errors import UnsupportedFlagError
+    from pyrun.oci import reference as references
 
     if not params["disable_content_trust"]:
         raise UnsupportedFlagError("--disable-content-trust=false")
     image = params["image"]
     is_short = not (params["quiet"] or params["all_tags"] or params["destination"])
     if is_short and ":" not in image.rpartition("/")[2] and "@" not in image:
+        references.parse_any(image)  # of what is no name nothing is said but that
         print("Using default tag: latest", flush=True)
     options = PushOptions(
         platform=params["platform"] or "",

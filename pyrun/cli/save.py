@@ -25,6 +25,8 @@ def command() -> Verb:
             flag("-m --multi-image-archive", "Take further arguments as images, not as tags: always so, as in docker"),
             text("-o --output", "Write to a file (or directory), instead of STDOUT"),
             text("--platform", 'Save only the given platform (e.g., "linux/amd64")'),
+            flag("-q --quiet", "Say nothing besides: always so, as in docker"),
+            flag("--uncompressed", "Accept uncompressed layers: always so, they are saved as they were pulled"),
             argument("images", rest=True),
         ],
     )  # fmt: skip

@@ -93,7 +93,10 @@ def find_in(found: list[Entry], text: str) -> Entry:
     """
     entry = _by_reference(found, text) or _by_id(found, text)
     if entry is None:
-        raise ImageNotFoundError(text, hint=f"`pyrun pull {text}` fetches it from its registry")
+        # No registry is asked by an image's id.
+        is_id = text.startswith("sha256:") or len(text) == 64
+        listed = "`pyrun images --no-trunc` lists the ids that there are"
+        raise ImageNotFoundError(text, hint=listed if is_id else f"`pyrun pull {text}` fetches it from its registry")
     return entry
 
 

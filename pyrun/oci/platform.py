@@ -101,6 +101,21 @@ class Platform:
         return hash(str(self))
 
 
+def from_parts(whole: str | None, os_: str | None, architecture: str | None, variant: str | None) -> str | None:
+    """Put podman's --os, --arch and --variant together as --platform has them; what is left out is this machine's.
+
+    Raises: InvalidInputError for both, or a variant of no architecture.
+    """
+    if not (os_ or architecture or variant):
+        return whole
+    if whole:
+        raise InvalidInputError("--platform cannot be given together with --os, --arch or --variant")
+    if variant and not architecture:
+        raise InvalidInputError("--variant is one of an architecture", hint="give --arch too, or --platform")
+    here = host()
+    return "/".join(filter(None, (os_ or here.os, architecture or here.architecture, variant)))
+
+
 def host(*, with_variant: bool = False) -> Platform:
     """Give this machine's platform; ``with_variant`` also finds the amd64 level (reads /proc/cpuinfo)."""
     machine = os.uname().machine

@@ -66,6 +66,8 @@ def test_list(store: CommandLine, names: tuple[str, str]) -> None:
     assert "ago" in second
     ids = store.ok("images", "-q", "--no-trunc").split()
     assert [len(one) for one in ids] == [71, 71]
+    assert store.ok("images", "-n").split("\n") == [first, second]
+    assert store.ok("images", "-n", "nosuch") == ""
     assert store.ok("images", "-q").split() == [one[7:19] for one in ids]
     digest = json.loads(store.ok("images", "--format", "json", child))["Digest"]
     assert digest.startswith("sha256:")
@@ -157,6 +159,16 @@ def test_history(store: CommandLine, names: tuple[str, str]) -> None:
     assert "long " * 20 in bare[3]
     assert store.ok("history", "-q", "--no-trunc", child).split() == [image_id, "<missing>", "<missing>"]
     assert "no such image" in store.fails(1, "history", "nobody")
+
+
+def test_what_is_no_name(store: CommandLine) -> None:
+    for verb in ("pull", "push"):
+        done = store(verb, "-")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "invalid image reference: '-'" in done.stderr
+    missing = store.fails(1, "history", "sha256:" + "0" * 64)
+    assert "hint: `pyrun images --no-trunc`" in missing, "no registry knows an image by its id"
+    assert "no image for linux/s390x" in store.fails(1, "pull", "--arch", "s390x", listed(store)[0])
 
 
 def test_of_a_platform(store: CommandLine, names: tuple[str, str]) -> None:

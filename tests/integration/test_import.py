@@ -96,6 +96,10 @@ def test_every_packing_and_place(shared_box: Box, tmp_path: Path) -> None:
     assert (shown["Architecture"], shown["RepoTags"]) == ("arm64", [])
     assert shown["Comment"] == f"Imported from {url}/moved"
     assert image_inspect(layout, "place:1")["Id"] == made[-2]
+    made.append(pyrun.ok("import", "-q", "--arch", "arm", "--variant", "v6", str(tmp_path / "gzip")))
+    assert image_inspect(layout, made[-1])["Pyrun"]["Platform"] == "linux/arm/v6"
+    assert "together" in pyrun.fails(1, "import", "--os", "linux", "--platform", "linux/arm", str(tmp_path / "gzip"))
+    assert "--arch" in pyrun.fails(1, "import", "--variant", "v6", str(tmp_path / "gzip"))
     pyrun.ok("rmi", "-f", *made)
 
 
