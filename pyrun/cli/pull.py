@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -59,12 +60,24 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         from pyrun.engine.sources import credentials_of
 
         options["credentials"] = credentials_of(params["authfile"] or "", params["creds"] or "")
+    image = params["image"]
+    if os.isatty(0) and os.isatty(1):
+        from pyrun.cli import short_name_prompt
+
+        image = short_name_prompt.ask(session, image, params["policy"])
     if params["all_tags"]:
-        return _pull_all(session, params["image"], options, quiet=params["quiet"])
-    result = _pull(session, params["image"], options, quiet=params["quiet"], stream=sys.stdout)
-    for line in result.status_lines[-1:] if params["quiet"] else result.status_lines:
-        print(line)
+        _pull_all(session, image, options, quiet=params["quiet"])
+    else:
+        _pull_one(session, image, options, quiet=params["quiet"])
+    if image != params["image"]:
+        short_name_prompt.keep(params["image"], image)
     return 0
+
+
+def _pull_one(session: Session, image: str, options: dict[str, Any], *, quiet: bool) -> None:
+    result = _pull(session, image, options, quiet=quiet, stream=sys.stdout)
+    for line in result.status_lines[-1:] if quiet else result.status_lines:
+        print(line)
 
 
 def _check(params: dict[str, Any]) -> None:
@@ -76,7 +89,7 @@ def _check(params: dict[str, Any]) -> None:
         raise InvalidInputError("--platform and --all-platforms cannot be given together")
 
 
-def _pull_all(session: Session, image: str, options: dict[str, Any], *, quiet: bool) -> int:
+def _pull_all(session: Session, image: str, options: dict[str, Any], *, quiet: bool) -> None:
     from pyrun.engine.pull import pull_all_tags, status
 
     def each(reference: str) -> PullResult:
@@ -91,7 +104,6 @@ def _pull_all(session: Session, image: str, options: dict[str, Any], *, quiet: b
     if not quiet:
         print(status(reference.familiar_name, up_to_date=all(result.up_to_date for result in results)))
     print(reference.name)
-    return 0
 
 
 def fetch_for_run(
@@ -107,9 +119,16 @@ def fetch_for_run(
         return
     if policy == "missing":
         print(f"Unable to find image {_tagged(image)!r} locally", file=sys.stderr, flush=True)
-    result = _pull(session, image, options, quiet=False, stream=sys.stderr)
+    chosen = image
+    if os.isatty(0) and os.isatty(1):
+        from pyrun.cli import short_name_prompt
+
+        chosen = short_name_prompt.ask(session, image, policy)
+    result = _pull(session, chosen, options, quiet=False, stream=sys.stderr)
     for line in result.status_lines[:-1]:
         print(line, file=sys.stderr, flush=True)
+    if chosen != image:
+        short_name_prompt.keep(image, chosen)
 
 
 def _pull(session: Session, image: str, options: dict[str, Any], *, quiet: bool, stream: TextIO) -> PullResult:

@@ -99,15 +99,20 @@ def _files() -> list[tuple[str, str]]:
     main = given or (user if has_own else system)
     # containers-registries.conf.d(5): with a file of the user's, only the user's drop-ins count.
     directories = [f"{user}.d"] if has_own else [f"{system}.d", f"{user}.d"]
-    cache = "/var/cache" if os.geteuid() == 0 else _user_directory("XDG_CACHE_HOME", ".cache")
     rootless = f"{config}/docker/daemon.json"
     daemon = rootless if os.path.exists(rootless) else f"{SYSTEM}/docker/daemon.json"
     return [
         (DAEMON, daemon),
         (MAIN, main),
         *((DROP_IN, path) for directory in directories for path in _drop_ins(directory)),
-        (RECORDED, f"{cache}/containers/short-name-aliases.conf"),
+        (RECORDED, recorded_path()),
     ]
+
+
+def recorded_path() -> str:
+    """Return the file of aliases that users have chosen when they were asked."""
+    cache = "/var/cache" if os.geteuid() == 0 else _user_directory("XDG_CACHE_HOME", ".cache")
+    return f"{cache}/containers/short-name-aliases.conf"
 
 
 def _stamp(listed: list[tuple[str, str]]) -> Stamp:

@@ -37,6 +37,22 @@ def to_fetch(text: str, cache: str = "") -> list[Reference]:
     return found or [normal]
 
 
+def ambiguous(text: str, cache: str = "") -> list[Reference]:
+    """List what a short name may stand for where its user is to choose; nothing where one meaning is certain.
+
+    short-name-mode: both enforcing and permissive, the default, ask who is there; disabled never does.
+    Raises: as `to_fetch`.
+    """
+    normal = references.parse_normalized(text)
+    if not references.is_short(text):
+        return []
+    configured = settings.load(cache)[0]
+    if configured["mode"] == "disabled" or _aliased(text, normal, configured["aliases"]) is not None:
+        return []
+    found = _searched(text, configured["search"])
+    return found if len(found) > 1 else []
+
+
 def here(text: str, normal: Reference, cache: str = "") -> list[Reference]:
     """List what a name may stand for in the store, the first that is there counts; ``normal``: docker's reading of it.
 

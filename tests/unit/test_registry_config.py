@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrun.engine import short_name_choice
 from pyrun.errors import InvalidConfigError, PyrunError, RegistryError, StoreError
 from pyrun.oci.reference import parse_normalized
 from pyrun.registry import config, config_parse, settings, short_names
@@ -308,6 +309,34 @@ def test_search_registries(machine: Path) -> None:
     assert "a.example/x, docker.io/library/x" in caught.value.hint
     own(machine, "unqualified-search-registries = ['a.example']\nshort-name-mode = 'enforcing'")
     assert meanings("x") == ["a.example/x"]
+
+
+def test_what_is_to_be_chosen_and_kept(machine: Path) -> None:
+    def asked(text: str) -> list[str]:
+        return [reference.string for reference in short_names.ambiguous(text)]
+
+    file = machine / "home/.cache/containers/short-name-aliases.conf"
+    search = "unqualified-search-registries = ['a.example', 'docker.io']"
+    for mode in ("", "\nshort-name-mode = 'enforcing'", "\nshort-name-mode = 'permissive'"):
+        own(machine, search + mode)
+        assert asked("x:1") == ["a.example/x:1", "docker.io/library/x:1"]
+        assert asked("a.example/x:1") == []
+    own(machine, f"{search}\nshort-name-mode = 'disabled'")
+    assert asked("x") == []
+    own(machine, f"{search}\n[aliases]\nf = 'q.example/f'")
+    assert asked("f") == []
+    short_name_choice.keep("x:1", "docker.io/library/x:1")
+    short_name_choice.keep("t/y", "a.example/t/y")
+    assert file.read_text() == '[aliases]\n  "x" = "docker.io/library/x"\n  "t/y" = "a.example/t/y"\n'
+    assert (asked("x"), meanings("x:2")) == ([], ["docker.io/library/x:2"])
+    short_name_choice.keep("x", "a.example/x")
+    assert meanings("x") == ["a.example/x"]
+    write(file, "[aliases\n")
+    with pytest.raises(InvalidConfigError):
+        short_name_choice.keep("x", "b.example/x")
+    assert file.read_text() == "[aliases\n"
+    file.unlink()
+    assert [path.name for path in file.parent.iterdir()] == ["short-name-aliases.conf.lock"]
 
 
 def test_what_is_in_the_store_already(machine: Path) -> None:
