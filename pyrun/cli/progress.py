@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
-from contextlib import contextmanager
 
 from pyrun.oci import reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from typing import TextIO
 
     from rich.progress import Progress, TaskID
@@ -21,14 +21,9 @@ _WORDS = {"start": "Pulling fs layer", "waiting": "Waiting", "exists": "Already 
 _BEGINNINGS = {"start": "Downloading", "waiting": "Waiting", "exists": "Already exists"}
 
 
-@contextmanager
-def shown_on(stream: TextIO) -> Iterator[Hear]:
-    """Yield the callback for `pull`; it is called from several threads."""
-    if stream.isatty():
-        with _Bars(stream) as bars:
-            yield bars.hear
-    else:
-        yield Lines(stream).hear
+def shown_on(stream: TextIO) -> AbstractContextManager[Hear]:
+    """Give the callback for `pull`, to be used in a ``with`` block; it is called from several threads."""
+    return _Bars(stream) if stream.isatty() else Lines(stream)
 
 
 def heading(text: str) -> str:
@@ -37,11 +32,9 @@ def heading(text: str) -> str:
     return f"{text if found.digest else found.tag}: Pulling from {found.path}"
 
 
-@contextmanager
-def bars_on(stream: TextIO, begun: str, done: str) -> Iterator[Hear]:
-    """Yield a callback that draws a bar a layer on a terminal; the words are for one that is begun, and done."""
-    with _Bars(stream, begun, done) as bars:
-        yield bars.hear
+def bars_on(stream: TextIO, begun: str, done: str) -> AbstractContextManager[Hear]:
+    """Give a callback that draws a bar a layer on a terminal; the words are for one that is begun, and done."""
+    return _Bars(stream, begun, done)
 
 
 def display(stream: TextIO) -> Progress:
@@ -69,6 +62,12 @@ class Lines:
         self._told: set[tuple[str, str]] = set()
         self._lock = allocate_lock()
 
+    def __enter__(self) -> Hear:
+        return self.hear
+
+    def __exit__(self, *failure: object) -> None:
+        """Every line is out already."""
+
     def hear(self, event: str, what: str, number: int) -> None:
         """Print one event."""
         with self._lock:
@@ -92,9 +91,9 @@ class _Bars:
         self._lock = allocate_lock()
         self._progress = display(stream)
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Hear:
         self._progress.start()
-        return self
+        return self.hear
 
     def __exit__(self, *failure: object) -> None:
         self._progress.stop()

@@ -6,6 +6,7 @@ It must not know the store. Both give verified documents and unverified streams 
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 
 from pyrun.errors import ManifestUnknownError, RegistryError, RegistryUnreachableError
 from pyrun.oci import digest as digests
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pyrun.oci.descriptor import Descriptor
     from pyrun.oci.signature import Signature
     from pyrun.registry.client import RegistryClient
-    from pyrun.registry.config import Configuration
+    from pyrun.registry.config import Configuration, Endpoint
     from pyrun.registry.credentials import CredentialStore
 
     class ImageSource(Protocol):
@@ -76,25 +77,24 @@ def source_of(
     if reference.domain == EMBEDDED_DOMAIN:
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         return LayoutSource(f"{here}/data/{reference.path}", EMBEDDED_DOMAIN)
-    from pyrun.registry.client import RegistryClient
-    from pyrun.registry.credentials import CredentialStore, Offered
-    from pyrun.registry.retry import Retry
-
-    endpoints = configuration().endpoints(reference)
-    kept = credentials or CredentialStore()
-    for_mirrors = CredentialStore() if isinstance(kept, Offered) else kept
-    places = []
-    for place in endpoints:
-        insecure = [authority_of(place.domain)] if place.insecure else []
-        retry = Retry(tries=MIRROR_TRIES) if place.is_mirror else None
-        known = for_mirrors if place.is_mirror else kept
-        client = RegistryClient(place.domain, known, insecure=insecure, tls_verify=tls_verify, retry=retry)
-        places.append(RegistrySource(client, place.path))
+    for_mirrors = _shown_to_mirrors(credentials)
+    places = [
+        RegistrySource(place, for_mirrors if place.is_mirror else credentials, tls_verify=tls_verify)
+        for place in configuration().endpoints(reference)
+    ]
     if len(places) == 1:
         return places[0]
     from pyrun.engine.mirrored_source import MirroredSource
 
     return MirroredSource(places)
+
+
+def _shown_to_mirrors(credentials: CredentialStore | None) -> CredentialStore | None:
+    if credentials is None:
+        return None
+    from pyrun.registry.credentials import Offered
+
+    return None if isinstance(credentials, Offered) else credentials
 
 
 def find(
@@ -153,18 +153,35 @@ def configuration() -> Configuration:
 
 
 class RegistrySource:
-    """One repository of a registry."""
+    """One repository of a registry. Usable from several threads at once."""
 
-    __slots__ = ("_client", "_repository")
+    __slots__ = ("_credentials", "_lock", "_made", "_place", "_repository", "_tls_verify", "domain")
 
-    def __init__(self, client: RegistryClient, repository: str) -> None:
-        self._client = client
-        self._repository = repository
+    def __init__(
+        self, place: Endpoint, credentials: CredentialStore | None = None, *, tls_verify: bool | None = None
+    ) -> None:
+        self.domain = place.domain
+        self._credentials = credentials
+        self._place = place
+        self._repository = place.path
+        self._tls_verify = tls_verify
+        self._lock = allocate_lock()
+        self._made: RegistryClient | None = None
 
     @property
-    def domain(self) -> str:
-        """The registry that is asked."""
-        return self._client.domain
+    def _client(self) -> RegistryClient:
+        """The client, made at first use: it costs 20 ms to import."""
+        with self._lock:
+            if self._made is None:
+                from pyrun.registry.client import RegistryClient
+                from pyrun.registry.retry import Retry
+
+                insecure = [authority_of(self.domain)] if self._place.insecure else []
+                retry = Retry(tries=MIRROR_TRIES) if self._place.is_mirror else None
+                self._made = RegistryClient(
+                    self.domain, self._credentials, insecure=insecure, tls_verify=self._tls_verify, retry=retry
+                )
+            return self._made
 
     def head(self, reference: Reference) -> str:
         """Ask for the digest of what the reference names; empty if the registry does not tell, or refuses.
@@ -172,8 +189,15 @@ class RegistrySource:
         Why it refuses is told in words to who fetches it: this request's answers have no body.
         Raises: RegistryUnreachableError.
         """
+        here = self._here(reference).pinned()
+        if not self._tls_verify and self._credentials is None:
+            from pyrun.registry import plain_head
+
+            found = plain_head.digest_of(self.domain, here.path, here.digest or here.tag)
+            if found:
+                return found
         try:
-            return self._client.head(self._here(reference))
+            return self._client.head(here)
         except RegistryUnreachableError:
             raise
         except RegistryError:
@@ -220,7 +244,8 @@ class RegistrySource:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if self._made is not None:
+            self._made.close()
 
     def __enter__(self) -> Self:
         return self

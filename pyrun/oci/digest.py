@@ -5,6 +5,8 @@ It must not know what is digested. Source: image-spec 1.1 descriptor.md "Digests
 
 from __future__ import annotations
 
+import sys
+
 from pyrun.errors import DigestMismatchError, InvalidDigestError
 
 TYPE_CHECKING = False
@@ -80,14 +82,13 @@ def hasher(digest: str) -> _Hash:
 
 def of(data: bytes | bytearray | memoryview) -> str:
     """Give the sha256 digest of some bytes."""
+    # hashlib loads OpenSSL, 3 ms; the C module beside it needs 1 ms for as many bytes as are small here.
     if len(data) > _SMALL_BYTES:
         from hashlib import sha256
+    elif sys.version_info >= (3, 12):
+        from _sha2 import sha256  # type: ignore[import-not-found, no-redef, unused-ignore]
     else:
-        # hashlib loads OpenSSL, 3 ms; the C module beside it needs 1 ms for as many bytes as are small here.
-        try:
-            from _sha2 import sha256  # type: ignore[import-not-found, no-redef, unused-ignore]
-        except ImportError:  # before Python 3.12
-            from _sha256 import sha256  # type: ignore[import-not-found, no-redef, unused-ignore]
+        from _sha256 import sha256  # type: ignore[import-not-found, no-redef, unused-ignore]
     return f"sha256:{sha256(data).hexdigest()}"
 
 

@@ -6,12 +6,10 @@ is verified on its way (``upload.py``).
 
 from __future__ import annotations
 
-import os
-
-import pyrun
 from pyrun.errors import DigestMismatchError, InvalidConfigError, RegistryUnreachableError, SizeMismatchError
 from pyrun.oci import digest, media_types
 from pyrun.oci.limits import MAX_DOCUMENT_BYTES
+from pyrun.registry.agent import user_agent
 from pyrun.registry.blob import Blob
 from pyrun.registry.credentials import CredentialStore
 from pyrun.registry.requests import Requests, media_type_of
@@ -241,13 +239,6 @@ class RegistryClient:
                 media_type = media_type_of(answer)
                 known = media_type in media_types.INDEXES or media_type in media_types.MANIFESTS
                 return _served_digest(answer), media_type if known else "", data
-
-
-def user_agent(platform_ua: str = "") -> str:
-    """Give the User-Agent header's value."""
-    machine = os.uname()
-    platform = platform_ua or f"{machine.sysname.lower()}; {machine.machine}"
-    return f"pyrun/{pyrun.__version__} ({platform})"
 
 
 def _served_digest(answer: Response) -> str:

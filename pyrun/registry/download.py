@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrun.errors import RegistryError, RegistryUnreachableError
-from pyrun.registry.client import user_agent
+from pyrun.registry.agent import user_agent
 from pyrun.registry.requests import REDIRECTS
 from pyrun.registry.transport import DroppedError, Response, Transport
 from pyrun.registry.trust import Trust

@@ -79,6 +79,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from pyrun.errors import StoreError
 
@@ -316,9 +317,9 @@ def _data_root(env: Mapping[str, str]) -> str:
 
 def _short_hash(text: str) -> str:
     # Not hashlib: it costs 4 ms and OpenSSL; the C module behind it was renamed in Python 3.12.
-    try:
+    if sys.version_info >= (3, 12):
         from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
+    else:
         from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
     digest: str = sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     return digest[:12]

@@ -95,6 +95,18 @@ def test_documents_are_read_and_shown_without_what_is_dear() -> None:
     assert not {"hashlib", "json", "re"} & set(modules.split())
 
 
+def test_a_pull_asks_without_what_is_dear() -> None:
+    """What a pull of an unchanged tag loads: http.client, ssl and urllib would be two thirds of it."""
+    code = (
+        f"import sys; sys.path.append({str(ROOT)!r})\n"
+        "from pyrun.engine import pull; from pyrun.registry import config, plain_head, short_names\n"
+        "print(*sys.modules)"
+    )
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
+    assert not {"http", "ssl", "socket", "urllib", "re", "email", "pyrun.registry.client"} & set(done.stdout.split())
+
+
 def test_the_rule_can_fail(tmp_path: Path, environment: dict[str, str]) -> None:
     _, modules = imported(tmp_path, environment, "--help")
     assert "click" in complaint("run", modules)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrun.errors import InvalidInputError, InvalidReferenceError, RegistryError
+from pyrun.registry.agent import user_agent
 from pyrun.registry.auth import Server
 from pyrun.registry.challenge import parse_challenges
-from pyrun.registry.client import RegistryClient, user_agent
+from pyrun.registry.client import RegistryClient
 from pyrun.registry.proxy import proxy_for
 from pyrun.registry.retry import Retry, seconds_of
 from pyrun.registry.url import Url, authority_of, is_loopback, split_authority
