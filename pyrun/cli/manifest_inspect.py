@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag
-from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.registry_options import access_of, access_options, creds_option
 from pyrun.cli.text import json_text
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def command() -> Verb:
         params=[
             flag("--insecure", "As --tls-verify=false"),
             flag("-v --verbose", "Output additional info including layers and platform"),
+            creds_option(),
             *access_options(),
             argument("name"),
         ],

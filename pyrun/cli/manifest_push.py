@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli import digest_file
 from pyrun.cli.definitions import Verb, argument, flag, text
-from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.registry_options import access_of, access_options, creds_option
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -26,6 +26,7 @@ def command() -> Verb:
             flag("--insecure", "As --tls-verify=false"),
             flag("-p --rm --purge", "Remove the local manifest list after push"),
             flag("-q --quiet", "Suppress verbose output"),
+            creds_option(),
             *access_options(),
             argument("list"),
             argument("destination", required=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, text
-from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.registry_options import access_of, access_options, creds_option
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -17,6 +17,7 @@ def command() -> Verb:
         "catalog", execute, usage="REGISTRY", summary="List the repositories of a registry that tells them",
         params=[
             text("--format", "Format output using a custom template: json or TEMPLATE"),
+            creds_option(),
             *access_options(),
             argument("registry"),
         ],

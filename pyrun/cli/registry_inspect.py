@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag, text
-from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.registry_options import access_of, access_options, creds_option
 from pyrun.cli.text import json_text
 from pyrun.errors import InvalidInputError
 
@@ -25,6 +25,7 @@ def command() -> Verb:
             flag("-n --no-tags", "Do not list the repository's tags"),
             text("--platform", "Show the image for this platform, if there are several"),
             flag("--raw", "Write the manifest's or index's own bytes"),
+            creds_option(),
             *access_options(),
             argument("image"),
         ],

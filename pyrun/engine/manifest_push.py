@@ -71,7 +71,10 @@ def push(
 
 
 def _from_registry(entry: dict[str, Any], source: str, there: Repository, access: Access, hear: Hear) -> None:
-    with Repository(f"{references.parse(source).name}@{entry['digest']}", access) as here:
+    place = references.parse(source)
+    if place.domain != there.reference.domain:
+        access = access.elsewhere()  # what was typed is for where it goes
+    with Repository(f"{place.name}@{entry['digest']}", access) as here:
         descriptor, data = here.resolve()
         Copy(here, there, hear).place(descriptor, data, entry["digest"])
 

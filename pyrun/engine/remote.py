@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyrun.engine import sources
-from pyrun.engine.login import store_of
 from pyrun.oci import reference as references
 from pyrun.oci.reference import Reference
 from pyrun.registry.client import RegistryClient
@@ -21,10 +20,15 @@ _SCHEME = "docker://"  # as skopeo names a registry; there is no other place her
 
 
 class Access(NamedTuple):
-    """How registries are reached: credentials of another file; TLS demanded, or done without."""
+    """How registries are reached: credentials of another file, or typed; TLS demanded, or done without."""
 
     authfile: str = ""
     tls_verify: bool | None = None
+    creds: str = ""
+
+    def elsewhere(self) -> Access:
+        """Return how another registry is reached than the one that a password was typed for."""
+        return self._replace(creds="")
 
 
 class Repository:
@@ -60,6 +64,7 @@ class Repository:
 
 
 def client_of(domain: str, access: Access, *, insecure: bool = False) -> RegistryClient:
-    """Return a client of one registry."""
+    """Return a client of one registry. Raises: InvalidInputError for credentials that are none."""
+    credentials = sources.credentials_of(access.authfile, access.creds)
     hosts = [authority_of(domain)] if insecure else []
-    return RegistryClient(domain, store_of(access.authfile), insecure=hosts, tls_verify=access.tls_verify)
+    return RegistryClient(domain, credentials, insecure=hosts, tls_verify=access.tls_verify)

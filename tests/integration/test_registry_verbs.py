@@ -135,3 +135,17 @@ def test_refusals_of_a_registry(pyrun: CommandLine) -> None:
         assert "go in circles" in pyrun.fails(1, "registry", "ls", f"{hostile.domain}/a")
         hostile.on("/v2/a/tags/list", status(200, b'{"tags":[1]}'))
         assert "not of the documented form" in pyrun.fails(1, "registry", "ls", f"{hostile.domain}/a")
+
+
+def test_a_password_typed(pyrun: CommandLine, registry: str, other: str, tmp_path: Path) -> None:
+    typed = ("--creds", f"{registry_real.USER}:{registry_real.PASSWORD}")
+    push_index(registry, "typed/app", "1")
+    pyrun.ok("manifest", "create", f"{other}/typed/app:1", f"{registry}/typed/app:1", "--all")
+    assert "denied" in pyrun.fails(1, "manifest", "push", "-q", f"{other}/typed/app:1")
+    digest = pyrun.ok("manifest", "push", "-q", *typed, f"{other}/typed/app:1")
+    assert pyrun.ok("registry", "inspect", "--format", "{{.Digest}}", *typed, f"{other}/typed/app:1") == digest
+    assert pyrun.ok("registry", "ls", *typed, f"{other}/typed/app").split()[-1] == "1"
+    assert "manifests" in json.loads(pyrun.ok("manifest", "inspect", *typed, f"{other}/typed/app:1"))
+    assert "USER:PASSWORD" in pyrun.fails(1, "registry", "ls", "--creds", "ann", f"{other}/typed/app")
+    missing = str(tmp_path / "none.json")
+    assert f"{missing}: no such file" in pyrun.fails(1, "registry", "ls", "--authfile", missing, f"{other}/typed/app")
