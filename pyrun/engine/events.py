@@ -129,7 +129,10 @@ def _open(layout: Layout) -> int:
     try:
         return os.open(layout.events, flags, 0o600)
     except FileNotFoundError:
-        os.mkdir(layout.events_directory, 0o700)  # a store of an older pyrun has none
+        try:
+            os.mkdir(layout.events_directory, 0o700)  # a store of an older pyrun has none
+        except FileExistsError:
+            pass  # another was first; its event and this one are both recorded
         return os.open(layout.events, flags, 0o600)
 
 

@@ -86,6 +86,18 @@ def test_many_writers_and_a_bound(layout: Layout) -> None:
         ]
 
 
+def test_the_directory_is_made_by_another_meanwhile(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.mkdir
+
+    def late(path: str, mode: int) -> None:
+        real(path, mode)
+        real(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", late)
+    events.emit(layout, "image", "pull", "first", {})
+    assert [event["ID"] for event in recorded(layout)] == ["first"]
+
+
 def test_what_is_older_than_two_files_goes(layout: Layout) -> None:
     for count in range(200):
         events.emit(layout, "image", "pull", str(count), {"name": "x" * 20_000})
