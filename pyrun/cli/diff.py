@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from pyrun.cli.text import for_terminal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -29,6 +31,6 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     changes = diff(session.layout, params["container"])
     sys.stdout.buffer.writelines(
-        f"{change.kind} {change.path}\n".encode("utf-8", "surrogateescape") for change in changes
+        f"{change.kind} {for_terminal(change.path)}\n".encode("utf-8", "surrogateescape") for change in changes
     )
     return 0

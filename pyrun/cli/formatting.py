@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyrun.cli.document_types import typed, untyped
 from pyrun.cli.gotemplate import Template, TemplateError
 from pyrun.cli.gotemplate.values import Struct, to_json
+from pyrun.cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ def show_rows(template: str, rows: Sequence[Struct], headings: Mapping[str, Any]
     parsed = Template(body)
     lines = [parsed.render(row) for row in rows]
     if is_table:
-        print(aligned("\n".join([parsed.render_headings(dict(headings)), *lines])))
+        print(aligned("\n".join([parsed.render_headings(dict(headings)), *map(printable, lines)])))
         return
     for line in lines:
         print(line)

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, text
+from pyrun.cli.text import for_terminal
 from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -43,6 +44,6 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         print(json.dumps(dict(sorted(found.items(), key=lambda item: list(_WORDS.values()).index(item[0]))), indent=4))
         return 0
     sys.stdout.buffer.writelines(
-        f"{change.kind} {change.path}\n".encode("utf-8", "surrogateescape") for change in changes
+        f"{change.kind} {for_terminal(change.path)}\n".encode("utf-8", "surrogateescape") for change in changes
     )
     return 0

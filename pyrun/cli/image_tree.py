@@ -33,11 +33,11 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     found = image_tree(session.layout, params["image"], what_requires=params["whatrequires"])
     print(f"Image ID: {found.image_id[7:19]}")
-    print(f"Tags:     [{' '.join(found.tags)}]")
+    print(units.printable(f"Tags:     [{' '.join(found.tags)}]"))
     print(f"Size:     {units.human_size(found.size, _SIZE_DIGITS)}")
     print("Image Layers" if found.layers else "No Image Layers")
     for line in _drawn(found.layers, ""):
-        print(line)
+        print(units.printable(line))
     return 0
 
 

@@ -5,6 +5,7 @@ Source: docker's units.HumanDuration and units.HumanSize; text/tabwriter as dock
 
 from __future__ import annotations
 
+import os
 import time
 from _json import encode_basestring, encode_basestring_ascii
 
@@ -67,7 +68,11 @@ def binary_size(size: float) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]], least: int = _LEAST) -> str:
-    """Align rows: a column is as wide as its widest cell and three more, at least `least`; the last is not padded."""
+    """Align rows: a column is as wide as its widest cell and three more, at least `least`; the last is not padded.
+
+    A table is for eyes, mostly at a terminal: nothing in it is raw.
+    """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(least, max(map(len, column)) + _GAP) for column in zip(*rows, strict=True)]
     return "\n".join(
         "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows
@@ -114,10 +119,14 @@ def _write_json(value: Any, newline: str, parts: list[str]) -> None:
 
 
 def _json_string(text: str) -> str:
-    quoted = encode_basestring(text)
-    if quoted.isprintable():
-        return quoted
-    return "".join(c if c.isprintable() else encode_basestring_ascii(c)[1:-1] for c in quoted)
+    return escaped_json(encode_basestring(text))
+
+
+def escaped_json(text: str) -> str:
+    """Escape in JSON what a terminal would obey, or UTF-8 cannot hold: it says the same."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else encode_basestring_ascii(c)[1:-1] for c in text)
 
 
 def printable(text: str) -> str:
@@ -125,6 +134,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def for_terminal(text: str) -> str:
+    """Escape it if standard output is a terminal; a script gets every character as it is."""
+    return printable(text) if os.isatty(1) else text
 
 
 def _escape(character: str) -> str:

@@ -78,6 +78,35 @@ def test_columns_are_as_wide_as_dockers() -> None:
     assert text.columns(rows) == "REPOSITORY   TAG       IMAGE ID\na            latest    0123456789ab"
 
 
+EVIL = "a\x1b]0;b\x07\x9b2J\u202ec"
+
+
+def test_a_table_cannot_speak_to_the_terminal() -> None:
+    assert text.columns([("NAME", "X"), (EVIL, EVIL)]).isascii()
+    assert "\\x1b]0;b\\x07\\u009b2J\\u202ec" in text.columns([("NAME", "X"), (EVIL, "")])
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_templates_write(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_terminal: bool
+) -> None:
+    """JSON and tables are escaped always; a script is given a value as it is; the user's own template stays."""
+    monkeypatch.setattr("os.isatty", lambda fd: is_terminal)
+    rows = [formatting.Row({"Labels": EVIL})]
+    formatting.show_rows("json", rows, {})
+    line = capsys.readouterr().out.removesuffix("\n")
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line) == {"Labels": EVIL}
+    formatting.show_rows("\x1b[1m{{.Labels}}", rows, {})
+    shown = text.printable(EVIL) if is_terminal else EVIL
+    assert capsys.readouterr().out == f"\x1b[1m{shown}\n"
+    formatting.show_rows("table {{.Labels}}", rows, {"Labels": "LABELS"})
+    assert capsys.readouterr().out == f"LABELS\n{text.printable(EVIL)}\n"
+    assert formatting.Document("{{.Labels}}").render({"Labels": EVIL}) == shown
+    assert json.loads(formatting.as_json([{"Labels": EVIL}])) == [{"Labels": EVIL}]
+
+
 def test_command_is_cut_and_quoted() -> None:
     record = {"args": ["sh", "-c", 'echo "a long line"']}
     assert text.container_command(record, no_trunc=False) == '"sh -c echo \\"a long …"'

@@ -14,6 +14,7 @@ from pyrun.cli.gotemplate.errors import TemplateError
 from pyrun.cli.gotemplate.execution import Execution
 from pyrun.cli.gotemplate.functions import FUNCTIONS, HEADING_FUNCTIONS
 from pyrun.cli.gotemplate.parser import parse
+from pyrun.cli.text import for_terminal
 
 __all__ = ["Template", "TemplateError"]
 
@@ -30,7 +31,8 @@ class Template:
 
     def render(self, data: Any, *, strict: bool = False) -> str:
         """Execute it on `data` (see values.py); `strict`: a missing key of a map is an error. Raises: TemplateError."""
-        return Execution(self._text, FUNCTIONS, strict=strict).run(self._nodes, data)
+        # The template is the user's own; the values may be a stranger's.
+        return Execution(self._text, FUNCTIONS, strict=strict, shown=for_terminal).run(self._nodes, data)
 
     def render_headings(self, headings: Any) -> str:
         """Execute it on a table's headings, where `upper`, `json` and the like leave a heading as it is."""

@@ -9,7 +9,7 @@ from pyrun.cli.gotemplate.errors import CallError, TemplateError
 from pyrun.cli.gotemplate.values import MISSING, Struct, is_nil, is_true, quote, show, to_text, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pyrun.cli.gotemplate.functions import Function
 
@@ -25,12 +25,15 @@ class _ContinueError(Exception):
 
 
 class Execution:
-    """One run. `strict`: a missing key of a map is an error (Go's missingkey=error)."""
+    """One run. `strict`: a missing key of a map is an error (Go's missingkey=error). `shown`: writes values."""
 
-    def __init__(self, text: str, functions: Mapping[str, Function], *, strict: bool = False) -> None:
+    def __init__(
+        self, text: str, functions: Mapping[str, Function], *, strict: bool = False, shown: Callable[[str], str] = str
+    ) -> None:
         self.text = text
         self.functions = functions
         self.strict = strict
+        self.shown = shown
         self.scope: list[tuple[str, Any]] = []
         self.elements: list[Any] = []  # of the ranges that are being walked
         self.out: list[str] = []
@@ -63,7 +66,7 @@ class Execution:
                 self.at = node
                 if callable(value):
                     raise self.failure(f"can't print {node} of type {type_name(value)}")
-                self.out.append(to_text(value))
+                self.out.append(self.shown(to_text(value)))
         elif isinstance(node, nodes.Jump):
             raise _BreakError if node.text == "{{break}}" else _ContinueError
         elif isinstance(node, nodes.Branch):

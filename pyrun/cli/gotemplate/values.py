@@ -11,7 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.text import quote
+from pyrun.cli.text import escaped_json, quote
 from pyrun.engine import duration
 
 if TYPE_CHECKING:
@@ -193,14 +193,17 @@ def show_float(value: float) -> str:
 
 
 def to_json(value: Any, indent: str | None = None) -> str:
-    """Write JSON as encoding/json does without HTML escapes: the keys of maps sorted, those of structs in order."""
+    """Write JSON as encoding/json does without HTML escapes: the keys of maps sorted, those of structs in order.
+
+    Other than there, what a terminal would obey is escaped: to who reads JSON it is the same.
+    """
     separators = (",", ":") if indent is None else (",", ": ")
     text = json.dumps(_plain(value), separators=separators, ensure_ascii=False, indent=indent)
     escapes: dict[str, str | int | None] = {"\u2028": "\\u2028", "\u2029": "\\u2029"}
     if isinstance(value, Struct) and value.escapes_html:
         escapes |= {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
     text = text.translate(str.maketrans(escapes))
-    return text.encode("utf-8", "replace").decode()
+    return escaped_json(text.encode("utf-8", "replace").decode())
 
 
 def _plain(value: Any) -> Any:
