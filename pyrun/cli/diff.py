@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from pyrun.cli.text import for_terminal
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -27,6 +25,7 @@ def command() -> Verb:
 
 def execute(session: Session, params: dict[str, Any]) -> int:
     """Print a line for each change."""
+    from pyrun.cli.text import for_terminal
     from pyrun.engine.diff import diff
 
     changes = diff(session.layout, params["container"])

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from _json import encode_basestring, encode_basestring_ascii
-
-from pyrun.oci import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,10 +112,14 @@ def _write_json(value: Any, newline: str, parts: list[str]) -> None:
             _write_json(item, inner, parts)
         parts += (newline, "]")
     else:
+        from pyrun.oci import json
+
         parts.append(json.dumps(value))
 
 
 def _json_string(text: str) -> str:
+    from _json import encode_basestring
+
     return escaped_json(encode_basestring(text))
 
 
@@ -126,6 +127,8 @@ def escaped_json(text: str) -> str:
     """Escape in JSON what a terminal would obey, or UTF-8 cannot hold: it says the same."""
     if text.isprintable():
         return text
+    from _json import encode_basestring_ascii
+
     return "".join(c if c.isprintable() or c == "\n" else encode_basestring_ascii(c)[1:-1] for c in text)
 
 
