@@ -35,7 +35,7 @@ pytestmark = requires("native")
 
 HEAD = """
 import sys
-from pyrun.engine import manifest_list, manifest_push, push, rmi, save, tag, untag
+from pyrun.engine import manifest_list, manifest_push, push, remote_copy, rmi, save, tag, untag
 from pyrun.engine.remote import Access
 from pyrun.store.layout import Layout
 root, runtime, image, other, output, domain = sys.argv[1:]
@@ -63,6 +63,10 @@ CASES = {
     "manifest add": Case(ADD, CREATE),
     "manifest rm": Case("manifest_push.rm(layout, 'localhost/l')", CREATE),
     "push": Case("for _ in push.push(layout, image, domain + '/to:1'): pass"),
+    "registry copy": Case(
+        "remote_copy.copy(domain + '/to:1', [domain + '/copy:1'], source_access=Access(), access=Access())",
+        "for _ in push.push(layout, image, domain + '/to:1'): pass",
+    ),
     "manifest push": Case("manifest_push.push(layout, 'localhost/l', domain + '/l:1', Access())", CREATE),
 }
 
