@@ -253,7 +253,7 @@ def test_a_commit_that_is_ended_leaves_nothing_paused(box: Box) -> None:
             assert box.status("con") == "running"
             assert not any((box.pyrun.root / "tmp").iterdir())
     # Nobody could do it in the killed one's place but who watches it.
-    assert box.pyrun("wait", "--condition", "running", "con", timeout=20).returncode == 0
+    assert box.pyrun("wait", "--condition", "running", "con", timeout=60).returncode == 0
     events = box.pyrun.ok("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}").split()
     assert events.count("pause") == events.count("unpause") == 2
     box.pyrun.ok("rm", "-f", "con")

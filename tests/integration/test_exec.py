@@ -173,7 +173,7 @@ def test_killed_with_the_container(box: Box) -> None:
 def on_a_terminal(box: Box, *arguments: str) -> pexpect.spawn:
     program, *rest = box.pyrun.program
     child = pexpect.spawn(
-        program, [*rest, *arguments], env=box.pyrun.environment, cwd=str(box.pyrun.home), encoding="utf-8", timeout=10
+        program, [*rest, *arguments], env=box.pyrun.environment, cwd=str(box.pyrun.home), encoding="utf-8", timeout=60
     )
     child.delaybeforesend = None
     return child

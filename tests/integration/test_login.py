@@ -140,7 +140,7 @@ def test_authfile_and_podman_s_files(pyrun: CommandLine, guarded: str, tmp_path:
 
 def test_at_a_terminal(pyrun: CommandLine, guarded: str) -> None:
     """Nothing of the password is echoed."""
-    child = pexpect.spawn(pyrun.program[0], [*pyrun.program[1:], "login", guarded], env=pyrun.environment, timeout=20)
+    child = pexpect.spawn(pyrun.program[0], [*pyrun.program[1:], "login", guarded], env=pyrun.environment, timeout=60)
     child.expect_exact("Username: ")
     child.sendline(USER)
     child.expect_exact("Password: ")

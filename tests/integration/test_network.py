@@ -37,7 +37,7 @@ def talk(port: int, host: str = "127.0.0.1") -> str:
     deadline = time.monotonic() + 30
     while True:
         try:
-            with socket.create_connection((host, port), timeout=10) as connection:
+            with socket.create_connection((host, port), timeout=30) as connection:
                 file = connection.makefile("rw")
                 with file:
                     first = file.readline()

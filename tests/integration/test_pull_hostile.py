@@ -107,12 +107,12 @@ def test_a_failure_stops_the_other_layers_and_starts_no_more(layout: Layout, mon
         def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
             asked.append(descriptor.digest)
             if descriptor == bad:
-                begun.wait(20)  # the other one must be under way
+                begun.wait(60)  # the other one must be under way
                 yield bytes(bad.size)
             else:
                 begun.set()
                 yield image.layers[1][:100]
-                told.append(fetching._workers.cancelled.wait(5))
+                told.append(fetching._workers.cancelled.wait(60))
                 yield image.layers[1][100:]
 
         def abort(self) -> None:

@@ -34,7 +34,7 @@ def terminal(box: Box, *arguments: str) -> Iterator[pexpect.spawn]:
     program, *rest = box.pyrun.program
     child = pexpect.spawn(
         program, [*rest, *arguments], env=box.pyrun.environment, cwd=str(box.pyrun.home), dimensions=(30, 90),
-        encoding="utf-8", timeout=10,
+        encoding="utf-8", timeout=60,
     )  # fmt: skip
     child.delaybeforesend = None
     try:

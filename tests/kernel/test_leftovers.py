@@ -35,7 +35,7 @@ def test_a_daemon_is_found(before: leftovers.Before, tmp_path: Path, monkeypatch
     assert line.endswith("sleep 1000 ")
     pid = int(line.split()[1])
     os.kill(pid, 9)
-    monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 10)
+    monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 30)
     assert before.leftovers(tmp_path) == []
 
 

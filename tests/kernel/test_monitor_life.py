@@ -42,7 +42,7 @@ def sleepers(box: Bundle) -> list[int]:
 def gone(pidfds: list[int]) -> bool:
     """Wait until all of them have ended."""
     for fd in pidfds:
-        if not select.select([fd], [], [], 10)[0]:
+        if not select.select([fd], [], [], 30)[0]:
             return False
         os.close(fd)
     return True

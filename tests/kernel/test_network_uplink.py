@@ -51,7 +51,7 @@ def container(link: Uplink, inside: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.stdin.close()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
         process.stdout.close()
 
 
@@ -209,7 +209,7 @@ def test_published_udp_port(program_path: str, tmp_path: Path) -> None:
     ip = host_address()
     link, mappings = choose(program_path, str(tmp_path / "api"), ports=("53/udp",))
     with serving(link, mappings), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(5)
+        client.settimeout(30)
         client.sendto(b"ping", (ip, mappings[0].host_port))
         assert client.recv(99) == b"echo ping"
 
@@ -234,7 +234,7 @@ def test_only_what_was_asked_for_is_published(program_path: str, tmp_path: Path)
 def test_uplink_dies_with_the_pid_namespace(program_path: str) -> None:
     link, _ = choose(program_path)
     with container(link, "print(open('/proc/self/stat').read().split()[0])") as process:
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     # Its own pid namespace is gone, so nobody with this namespace in its argv can be left.
     left = [pid for pid in os.listdir("/proc") if pid.isdigit() and _argv0(pid) == link.argv[0]]
     assert left == []

@@ -35,7 +35,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 NAMESPACES = ("pid", "mount", "ipc", "uts", "network", "cgroup")
 MASKED = ("/proc/kcore", "/proc/acpi", "/proc/timer_list", "/proc/scsi", "/sys/firmware")
 READONLY = ("/proc/bus", "/proc/sys", "/proc/sysrq-trigger")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 class Result:

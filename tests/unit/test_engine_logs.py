@@ -211,7 +211,7 @@ class Following(threading.Thread):
 
     def reached(self, count: int) -> None:
         with self.caught_up:
-            assert self.caught_up.wait_for(partial(lambda: len(self.shown) >= count), timeout=20), self.shown
+            assert self.caught_up.wait_for(partial(lambda: len(self.shown) >= count), timeout=60), self.shown
 
 
 def end(world: World, directory: Path) -> None:
@@ -234,7 +234,7 @@ def test_follow_reads_across_rotations_until_the_end(world: World) -> None:
             file.flush()
             file.write(content[10:])
     end(world, directory)
-    following.join(timeout=20)
+    following.join(timeout=60)
     assert not following.is_alive()
     assert following.shown == list(range(10))
 
@@ -252,7 +252,7 @@ def test_follow_where_the_user_has_no_inotify_instance_left(world: World, monkey
     (directory / "json.log").write_bytes(line(1))
     following.reached(2)
     end(world, directory)
-    following.join(timeout=20)
+    following.join(timeout=60)
     assert following.shown == [0, 1]
 
 
