@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_ENDING_SECONDS = 1.0
+_ENDING_SECONDS = 10.0  # on a busy machine the end of a process takes more than one
+_ROUND_SECONDS = 0.02
 
 
 def group_of(pid: int) -> str:
@@ -107,14 +108,13 @@ def thaw(directory: str) -> None:
 
 def dissolve(directory: str) -> None:
     """Move what is in a group to the one above and remove it; where that is refused, they stay: it is but a place."""
-    for _ in range(100):
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while time.monotonic() < deadline:
         remove(directory)
         try:
-            found = processes(directory)
-            move(found, directory.rpartition("/")[0])
-            # One that is ending is not listed any more, and keeps the group in use for a moment.
-            if not found and not _wait_for(directory, b"populated 0", _ENDING_SECONDS):
-                return
+            move(processes(directory), directory.rpartition("/")[0])
+            # One that is ending cannot be moved, listed or not, and keeps the group in use until it gets a processor.
+            _wait_for(directory, b"populated 0", _ROUND_SECONDS)
         except OSError:
             return
 
