@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 @contextmanager
 def new_group(name: str = "test") -> Iterator[Path]:
     """Make a group and be in it; at the end, or by `leave` before, this process goes back."""
-    group = Path(own_group(), f"{name}-{os.getpid()}")
-    group.mkdir()
+    # A name of its own: what one test leaves in use must not stop the next.
+    group = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=own_group()))
+    group.chmod(0o755)
     try:
         (group / "cgroup.procs").write_text(str(os.getpid()))
         yield group
@@ -40,6 +42,6 @@ def _wait_until_empty(group: Path) -> None:
     poll.register(events, select.POLLPRI)
     try:
         while b"populated 0" not in os.pread(events, 4096, 0):
-            assert poll.poll(10_000), f"still in {group}: {(group / 'cgroup.procs').read_text().split()}"
+            assert poll.poll(30_000), f"still in {group}: {(group / 'cgroup.procs').read_text().split()}"
     finally:
         os.close(events)
