@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.features import ROOT
+from tests.support.features import ROOT, missing
 
 LAUNCHER = Path(sys.prefix) / "bin" / "pyrun"
+_AS_THEIR_ROOT = ["unshare", "--map-root-user", "--map-auto"]
 
 
 class CommandLine:
@@ -79,11 +80,18 @@ class CommandLine:
             **options,
         )
 
+    def take_store_of(self, other: CommandLine) -> None:
+        """Copy another's store, owners and attributes too: a fifth of what it costs to pull its images again."""
+        script = ["cp", "--archive", f"{other.root}/.", str(self.root)]
+        # Files of subordinate ids keep their owners only where these ids are ours.
+        by_owner = os.geteuid() != 0 and not missing("subids")
+        subprocess.run([*_AS_THEIR_ROOT, *script] if by_owner else script, check=True)
+
     def remove_everything(self) -> subprocess.CompletedProcess[bytes]:
         """Remove all files (some may be owned by subordinate ids)."""
         script = ["rm", "-rf", "--one-file-system", str(self.directory)]
         done = subprocess.run(script, capture_output=True)
         if done.returncode:
             # Directories of other ids: only a namespace in which these ids are ours may remove them.
-            done = subprocess.run(["unshare", "--map-root-user", "--map-auto", *script], capture_output=True)
+            done = subprocess.run([*_AS_THEIR_ROOT, *script], capture_output=True)
         return done
