@@ -122,7 +122,7 @@ def write_layout(
 
 def _compress(tar: bytes, how: str) -> bytes:
     if how == "gzip":
-        return gzip.compress(tar, 6, mtime=0)
+        return gzip.compress(tar, 1, mtime=0)  # Debian: 170 MB in 1.5 s instead of 6
     if how == "zstd":
         import zstandard
 
