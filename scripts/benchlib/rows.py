@@ -232,7 +232,7 @@ SAMPLES = {
     "push-tmpfs": 7,
     "push-again": 15,
     "rmi-40000": 7,
-    "images-500": 15,
+    "images-500": 1,
     "history": 30,
     "image-inspect": 30,
     "tag": 30,
