@@ -12,9 +12,8 @@ from pyrun.engine.spec import Mounts
 from pyrun.engine.users import User, look_up, wanted
 from pyrun.errors import ImageNotFoundError
 from pyrun.images import resolve
-from pyrun.oci import json
 from pyrun.runtime import engine_ns, state
-from pyrun.store import containers, leases, new_container
+from pyrun.store import containers, leases, new_container, sealed
 from pyrun.store.containers import Created
 
 TYPE_CHECKING = False
@@ -203,8 +202,8 @@ class Builder:
         record = self._record(args, hostname, network, decided_mounts)
         rootfs = self._rootfs(self.directory)
         files = {
-            "config.json": json.dumps(config).encode(),
-            "rootfs.json": json.dumps(rootfs).encode(),
+            "config.json": sealed.seal(config),
+            "rootfs.json": sealed.seal(rootfs),
             **networking.files(options, network, hostname),
             **configuration.apt_files(self),
         }

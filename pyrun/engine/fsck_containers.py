@@ -6,19 +6,27 @@ It must not know a container's files: what a container has written has no digest
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pyrun.errors import ContainerNotFoundError, StoreCorruptError
-from pyrun.store import blobs, containers, new_container
+from pyrun.store import blobs, containers, fsio, new_container, sealed
 
 if TYPE_CHECKING:
     from pyrun.engine.fsck import Check
 
 
+_FILES = ("container.json", "config.json", "rootfs.json")
+
+
 def check(check: Check) -> None:
-    """Check each container, then the names."""
+    """Check each container, then the names; then the other small files that carry a checksum."""
+    _check_beside(check)
     by_name: dict[str, str] = {}
     for container_id, path in containers.list(check.layout):
+        sound = [_is_sound(check, f"{path}/{name}", "container", container_id[:12]) for name in _FILES]
+        if not all(sound):
+            continue
         try:
             record = containers.load(path)
             bundle = [containers.load_file(path, name) for name in ("config.json", "rootfs.json")]
@@ -35,6 +43,27 @@ def check(check: Check) -> None:
         if isinstance(record.get("name"), str) and record["name"]:
             by_name[record["name"]] = path
     _check_names(check, by_name)
+
+
+def _is_sound(check: Check, path: str, kind: str, subject: str) -> bool:
+    """Compare a file's checksum; False where it is damaged and stays so."""
+    try:
+        data = fsio.read_bytes(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    if not sealed.is_damaged(data):
+        return True
+    name = os.path.basename(path)
+
+    def mend() -> str:
+        right = sealed.mended(data)
+        if right is None:
+            raise StoreCorruptError("more than one bit of it has flipped", path=path)
+        told = check.mender.file(path, right, f"{subject}-{name}")
+        return f"the one bit that had flipped is put right: {told}"
+
+    problem = f"{name} is damaged: its checksum is another one"
+    return check.findings.add(kind, subject, problem, mend)
 
 
 def _problems(check: Check, container_id: str, record: dict[str, Any], rootfs: dict[str, Any]) -> list[str]:
@@ -59,6 +88,14 @@ def _problems(check: Check, container_id: str, record: dict[str, Any], rootfs: d
         ]
         found += [f"a layer of it is not its image's: {lower}" for lower in strange]
     return found
+
+
+def _check_beside(check: Check) -> None:
+    """Manifest lists, and where images came from by which signatures: damage there must not change a verdict."""
+    for directory, kind in ((check.layout.manifest_lists, "list"), (check.layout.signatures, "signatures")):
+        with suppress(FileNotFoundError):
+            for name in sorted(os.listdir(directory)):
+                _is_sound(check, f"{directory}/{name}", kind, name)
 
 
 def _check_names(check: Check, by_name: dict[str, str]) -> None:

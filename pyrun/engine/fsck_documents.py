@@ -16,7 +16,7 @@ from pyrun.oci import digest as digests
 from pyrun.oci.config import ImageConfig, decode_config, layers_of
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
-from pyrun.store import blobs, containers, fsio, index
+from pyrun.store import blobs, containers, fsio, index, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,6 +78,8 @@ def _entries(check: Check) -> list[Entry]:
     try:
         found = index.entries(layout)
         problem = "" if os.path.exists(layout.index) else "is missing"
+        if not problem and sealed.is_damaged(fsio.read_bytes(layout.index)):
+            problem = "is damaged: its checksum is another one"
         problem = problem or _head_problem(layout) or next((text for text in map(_entry_problem, found) if text), "")
         problem = problem or _lost_tag(layout, found)
     except StoreCorruptError as error:
@@ -94,7 +96,15 @@ def _head_problem(layout: Layout) -> str:
     document = json.loads(fsio.read_bytes(layout.index))
     if document.get("schemaVersion") != 2 or document.get("mediaType", media_types.OCI_INDEX) != media_types.OCI_INDEX:
         return "is no image index of schema version 2"
-    strange = document.keys() - {"schemaVersion", "mediaType", "manifests", "annotations", "artifactType", "subject"}
+    strange = document.keys() - {
+        "schemaVersion",
+        "mediaType",
+        "manifests",
+        "annotations",
+        "artifactType",
+        "subject",
+        sealed.MEMBER,
+    }
     return f"has members that no image index has: {', '.join(sorted(strange))}" if strange else ""
 
 

@@ -1,19 +1,20 @@
 """A new index.json, from the images' records and the history of tags, where the old one cannot be read.
 
-It must not know why. What only index.json knew is lost: where images were pulled from, but for what their tags tell.
+It must not know why. One flipped bit is put right by the checksum; after more, what only index.json knew is lost.
 """
 
 from __future__ import annotations
 
 import os
 
+from pyrun.engine import judgement
 from pyrun.errors import PyrunError
 from pyrun.images import record as records
 from pyrun.images import resolve
-from pyrun.oci import convert, digest, json
+from pyrun.oci import convert, digest
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import decode_manifest
-from pyrun.store import blobs, fsio, index
+from pyrun.store import blobs, fsio, index, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 def rebuild(layout: Layout, mender: Mender) -> str:
     """Write index.json anew, the old one kept; return what was done. Raises: StorageFullError."""
+    with fsio.FileLock(layout.index_lock, exclusive=True):
+        right = sealed.mended(_bytes(layout.index))
+        if right is not None:
+            mender.file(layout.index, right, "index.json", mode=0o644)
+            return f"the one bit that had flipped is put right, the damaged one is in {layout.quarantine}"
     tags = last_tags(layout)
     with fsio.FileLock(layout.index_lock, exclusive=True):
         found: list[Entry] = []
@@ -42,9 +48,15 @@ def rebuild(layout: Layout, mender: Mender) -> str:
                 size = os.stat(layout.blob(manifest)).st_size
                 bare = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest, "size": size}
                 found = index.put(found, bare, tag)
-        document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found}
-        mender.file(layout.index, json.dumps(document).encode("ascii"), "index.json", mode=0o644)
+        mender.file(layout.index, index.encoded(found), "index.json", mode=0o644)
     return f"made again from {len(known)} images and the history of tags, the damaged one is in {layout.quarantine}"
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return fsio.read_bytes(path)
+    except FileNotFoundError:
+        return b""
 
 
 def last_tags(layout: Layout) -> dict[str, str]:
@@ -78,4 +90,7 @@ def _entry(layout: Layout, record: dict[str, object]) -> Entry:
             extra[index.SOURCE_INDEX] = other
         elif convert.to_oci(document)[0].digest == manifest:
             extra[index.ORIGINAL] = other
-    return records.index_entry(record, os.stat(layout.blob(manifest)).st_size, repo_digests=[], extra=extra)
+    original = extra.get(index.ORIGINAL, manifest)
+    digests = dict.fromkeys([extra.get(index.SOURCE_INDEX, original), original])
+    places = [f"{name}@{item}" for name in judgement.repositories(layout, manifest) for item in digests]
+    return records.index_entry(record, os.stat(layout.blob(manifest)).st_size, repo_digests=places, extra=extra)

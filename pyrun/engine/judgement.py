@@ -15,7 +15,7 @@ from pyrun.images import resolve
 from pyrun.oci import json
 from pyrun.oci import reference as references
 from pyrun.oci.signature import Signature
-from pyrun.store import fsio, index, owner
+from pyrun.store import fsio, index, owner, sealed
 from pyrun.trust import policy, verdict
 
 TYPE_CHECKING = False
@@ -97,7 +97,7 @@ class Admitted:
             }
             if after != before:
                 fsio.unlink_quietly(resolve.verdict_path(layout, {"digest": manifest}))  # it was of less
-                data = json.dumps(after).encode("ascii")
+                data = sealed.seal(after)
                 fsio.write_atomic(path, data, temporary=f"{layout.tmp}/{owner.token()}")
 
 
@@ -125,6 +125,11 @@ def admit(origin: Origin, digest: str, signatures: Iterable[Signature] = (), *, 
         raise PolicyRejectedError(origin.name, error.reason, scope=scope, file=path, hint=hint) from None
 
 
+def default_of(path: str) -> str:
+    """Say what the policy at ``path`` asks for where it names no scope. Raises: StoreError; InvalidConfigError."""
+    return ", ".join(requirement.kind for requirement in _read(path).requirements("", [])[1])
+
+
 def check_stored(layout: Layout, entry: Entry, path: str) -> None:
     """Judge an image of the store by the policy at ``path``, and remember that it was accepted.
 
@@ -132,7 +137,7 @@ def check_stored(layout: Layout, entry: Entry, path: str) -> None:
     enough if it is accepted by any of the names that it came in by. Raises: as `admit`.
     """
     kept = _kept(layout.image_signatures(entry["digest"]))
-    origins = _origins(entry, [Origin.of_row(row) for row in kept["origins"]])
+    origins = _origins(entry, [Origin.of_row(row) for row in kept["origins"]] or _pulled_from(entry))
     before = _stamps([path])
     rules = _read(path)
     # Before the keys are read: a verdict must not be kept for a file that came after it.
@@ -147,6 +152,12 @@ def kept_signatures(layout: Layout, manifest: str) -> list[Signature]:
     """Return the signatures by which an image of the store has come in. Raises: StoreError."""
     rows = _kept(layout.image_signatures(manifest))["signatures"]
     return [Signature(a2b_base64(row["payload"]), row["signature"], row["digest"]) for row in rows]
+
+
+def repositories(layout: Layout, manifest: str) -> list[str]:
+    """Return the names of the repositories that an image of the store was pulled from. Raises: StoreError."""
+    origins = [Origin.of_row(row) for row in _kept(layout.image_signatures(manifest))["origins"]]
+    return list(dict.fromkeys(origin.reference.name for origin in origins if origin.reference is not None))
 
 
 def _any_accepted(
@@ -176,6 +187,12 @@ def _origins(entry: Entry, came_from: list[Origin]) -> list[Origin]:
         if any(origin.reference is not None and origin.reference.name == tagged.name for origin in came_from):
             return [Origin.registry(tagged)]
     return came_from
+
+
+def _pulled_from(entry: Entry) -> list[Origin]:
+    """Where index.json says that an image came from: with its record of that lost, it is not one that was made here."""
+    places = index.notes_of(entry).get(index.REPO_DIGESTS, "").split()
+    return [Origin.registry(references.parse(place)) for place in places]
 
 
 def _asked_by(origin: Origin, scope: str, path: str) -> str:
@@ -241,7 +258,7 @@ def _remember(layout: Layout, entry: Entry, stamps: list[list[str | int]], kept:
 
 def _kept(path: str) -> dict[str, list[Any]]:
     try:
-        found = json.loads(fsio.read_bytes(path))
+        found = sealed.unseal(fsio.read_bytes(path))
         return {"signatures": [*found["signatures"]], "origins": [*found["origins"]]}
     except FileNotFoundError:
         return {"signatures": [], "origins": []}

@@ -103,7 +103,9 @@ def start(layout: Layout, created: Created, *, attached: bool, window: tuple[int
             from pyrun.engine import lifecycle
 
             lifecycle.remove_group(lifecycle.pause_group(directory))
-        config, rootfs = containers.load_file(directory, "config.json"), containers.load_file(directory, "rootfs.json")
+        config, rootfs = (
+            containers.load_file(directory, name, verified=True) for name in ("config.json", "rootfs.json")
+        )
         _check_lowers(record, rootfs)
         if rootfs.get("volatile"):
             _mount_again(layout, rootfs["work"])

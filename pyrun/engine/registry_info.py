@@ -1,4 +1,4 @@
-"""What `info` says of registries: mirrors, what may go without TLS, what is blocked, and which files say so.
+"""What `info` says of registries: mirrors, what may go without TLS, what is blocked, the signature policy in force.
 
 It must not print. A broken file is told, it does not keep `info` from telling the rest.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyrun.engine import sources
+from pyrun.engine import judgement, sources
 from pyrun.errors import PyrunError
+from pyrun.images import resolve
 from pyrun.oci.reference import DEFAULT_DOMAIN
 
 LOOPBACK = ("::1/128", "127.0.0.0/8")  # as docker lists them: never declared, always so
@@ -26,6 +27,21 @@ class RegistryInfo:
 
 def registry_info() -> RegistryInfo:
     """Return what is in effect."""
+    found = _registries()
+    found.lists.append(("Signature Policy", [signature_policy()]))
+    return found
+
+
+def signature_policy() -> str:
+    """Return the file in force and what it asks for by default, or why nothing is accepted."""
+    try:
+        path = resolve.policy_file()
+        return f"{path} (default: {judgement.default_of(path)})" if path else "none: every image is accepted"
+    except PyrunError as error:
+        return f"nothing is accepted: {error.message}"
+
+
+def _registries() -> RegistryInfo:
     try:
         found = sources.configuration()
     except PyrunError as error:

@@ -17,7 +17,7 @@ from pyrun.errors import FeatureMissingError, KernelError, SyscallError
 from pyrun.layers.lowerdir import has_marked_whiteouts
 from pyrun.oci import json
 from pyrun.runtime.compile import fuse_options
-from pyrun.store import fsio, owner
+from pyrun.store import fsio, owner, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _remember(layout: Layout, name: str, reason: str) -> None:
 def write(directory: str, rootfs: dict[str, Any]) -> dict[str, Any]:
     """Replace a container's rootfs.json; returns it."""
     temporary = f"{directory}/rootfs.json.{os.getpid()}"
-    fsio.write_atomic(directory + "/rootfs.json", json.dumps(rootfs).encode(), temporary=temporary, sync=False)
+    fsio.write_atomic(directory + "/rootfs.json", sealed.seal(rootfs), temporary=temporary, sync=False)
     return rootfs
 
 

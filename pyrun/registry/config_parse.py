@@ -22,10 +22,7 @@ def parse(listed: list[tuple[str, str]]) -> dict[str, Any]:
 
     Raises: InvalidConfigError (file, key, reason); StoreError for a file that cannot be read.
     """
-    merged: dict[str, Any] = {
-        "registries": {}, "search": [], "search_file": "", "mode": "", "aliases": {}, "helpers": [], "hub_mirrors": [],
-        "insecure": [],
-    }  # fmt: skip
+    merged = _nothing()
     for kind, path in listed:
         data = _read(path, must_exist=kind == settings.MAIN and path != f"{settings.SYSTEM}/{_USUAL}")
         if data is None:
@@ -34,8 +31,25 @@ def parse(listed: list[tuple[str, str]]) -> dict[str, Any]:
             daemon_json.merge(merged, path, data)
         else:
             _merge(merged, _File(path, data, aliases_only=kind == settings.RECORDED))
-    merged["registries"] = list(merged["registries"].values())
-    return merged
+    return _flat(merged)
+
+
+def parse_bytes(path: str, data: bytes) -> dict[str, Any]:
+    """Read one registries.conf alone. Raises: InvalidConfigError."""
+    merged = _nothing()
+    _merge(merged, _File(path, data, aliases_only=False))
+    return _flat(merged)
+
+
+def _nothing() -> dict[str, Any]:
+    return {
+        "registries": {}, "search": [], "search_file": "", "mode": "", "aliases": {}, "helpers": [], "hub_mirrors": [],
+        "insecure": [],
+    }  # fmt: skip
+
+
+def _flat(merged: dict[str, Any]) -> dict[str, Any]:
+    return {**merged, "registries": list(merged["registries"].values())}
 
 
 _USUAL = "containers/registries.conf"

@@ -31,6 +31,11 @@ def read(file: str) -> dict[str, Any]:
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise StoreError(f"cannot read credentials: {file}: {reason}", path=file) from error
+    return parse(file, data)
+
+
+def parse(file: str, data: bytes) -> dict[str, Any]:
+    """Read what is in a file of that name. Raises: InvalidConfigError."""
     if not data.strip():
         return {}  # docker takes an empty file as a fresh one
     try:

@@ -103,10 +103,15 @@ def load_listed(path: str) -> dict[str, Any]:
     return load(path)  # long, or an older pyrun's with the options in between, or damaged
 
 
-def load_file(path: str, name: str) -> dict[str, Any]:
-    """Read one JSON file of a container's directory. Raises: as `load`."""
+def load_file(path: str, name: str, *, verified: bool = False) -> dict[str, Any]:
+    """Read one JSON file of a container's directory; ``verified``: its checksum is compared. Raises: as `load`."""
     try:
-        document = json.loads(fsio.read_bytes(f"{path}/{name}"))
+        data = fsio.read_bytes(f"{path}/{name}")
+        document = json.loads(data)
+        if verified:
+            from pyrun.store import sealed
+
+            sealed.unseal(data)
     except (FileNotFoundError, NotADirectoryError):
         raise ContainerNotFoundError(path.rpartition("/")[2][:12]) from None
     except ValueError as error:
@@ -117,6 +122,7 @@ def load_file(path: str, name: str) -> dict[str, Any]:
         ) from error
     if not isinstance(document, dict):
         raise StoreCorruptError(f"cannot read container: {path}/{name}: not an object", path=f"{path}/{name}")
+    document.pop("crc32", None)  # store/sealed.py
     return document
 
 

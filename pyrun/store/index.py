@@ -65,15 +65,41 @@ def update(layout: Layout, change: Callable[[list[Entry]], list[Entry] | None]) 
     Raises: StorageFullError; whatever ``change`` raises (nothing is written).
     """
     with fsio.FileLock(layout.index_lock, exclusive=True):
+        _refuse_damaged(layout)  # else the flipped bit would get a checksum of its own
         before = entries(layout)
         old = _tags(before)
         after = change(before)
         if after is None:
             return
-        document = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": after}
-        data = json.dumps(document).encode("ascii")
-        fsio.write_atomic(layout.index, data, temporary=f"{layout.tmp}/{owner.token()}", mode=0o644)
+        fsio.write_atomic(layout.index, encoded(after), temporary=f"{layout.tmp}/{owner.token()}", mode=0o644)
         _log(layout, old, _tags(after))
+
+
+def encoded(found: list[Entry]) -> bytes:
+    """Return the document with these entries, and its checksum: a member that others ignore, as the image-spec asks.
+
+    Another tool that writes index.json drops it, or what it wrote would look damaged: Go keeps only what it knows.
+    """
+    from pyrun.store import sealed
+
+    return sealed.seal({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found,
+    })  # fmt: skip
+
+
+def _refuse_damaged(layout: Layout) -> None:
+    from pyrun.store import sealed
+
+    try:
+        is_damaged = sealed.is_damaged(fsio.read_bytes(layout.index))
+    except FileNotFoundError:
+        return
+    if is_damaged:
+        raise StoreCorruptError(
+            f"cannot change image index: {layout.index}: it is damaged: its checksum is another one",
+            path=layout.index,
+            hint="`pyrun fsck --repair` makes it again",
+        )
 
 
 def put(found: list[Entry], entry: Entry, reference: str) -> list[Entry]:

@@ -13,7 +13,7 @@ ROOT, mode 0700
     names.lock               OFD lock, never removed: held to remove a name, to replace a dead one, to change a record
     oci/                     an OCI image layout that skopeo and trivy read as it is
       oci-layout             version.py              once
-      index.json             index.py / images.resolve / index.lock, by rename; readers lock nothing          JSON
+      index.json             index.py / images.resolve / index.lock, by rename; readers lock nothing; sealed.py   JSON
       blobs/sha256/HEX       blobs.py / layers       no lock: one rename of a verified file; read-only after
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs; store/sealed.py      JSON

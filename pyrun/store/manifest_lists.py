@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import NotFoundError, StoreCorruptError
-from pyrun.oci import json
-from pyrun.store import fsio, owner
+from pyrun.store import fsio, owner, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def load(layout: Layout, name: str) -> ManifestList:
     """Read a list by its whole name. Raises: NotFoundError; StoreCorruptError."""
     path = _file(layout, name)
     try:
-        document = json.loads(fsio.read_bytes(path))
+        document = sealed.unseal(fsio.read_bytes(path))
         return ManifestList(list(document["entries"]), dict(document["sources"]))
     except FileNotFoundError:
         raise NotFoundError(f"no such manifest list: {name}", hint=f"`pyrun manifest create {name}` makes it") from None
@@ -59,7 +58,7 @@ def update(layout: Layout, name: str, change: Callable[[ManifestList | None], Ma
             before = None
         after = change(before)
         fsio.make_directory(layout.manifest_lists)
-        data = json.dumps({"entries": after.entries, "sources": after.sources}).encode("ascii")
+        data = sealed.seal({"entries": after.entries, "sources": after.sources})
         path = _file(layout, name)
         fsio.write_atomic(path, data, temporary=f"{layout.tmp}/{owner.token()}")
         return after

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import InvalidInputError, NameInUseError
-from pyrun.oci import json
-from pyrun.store import containers, fsio, owner
+from pyrun.store import containers, fsio, owner, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def _build(building: str, record: Mapping[str, Any], files: Mapping[str, bytes],
     fsio.write_new(f"{building}/lock", b"")
     # Written, not truncated to length: a hole could not be filled on a full disk, and the exit code would be lost.
     fsio.write_new(f"{building}/exit", bytes(EXIT_SLOT_BYTES))
-    fsio.write_new(f"{building}/container.json", json.dumps(dict(record)).encode("ascii"))
+    fsio.write_new(f"{building}/container.json", sealed.seal(dict(record)))
     if not ephemeral:
         # Before the directory has its name: who finds a container after a power loss finds it whole.
         fsio.sync_files([f"{building}/{name}" for name in (*files, "container.json")])

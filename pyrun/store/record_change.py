@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import ContainerNotFoundError, InvalidInputError
-from pyrun.oci import json
-from pyrun.store import containers, fsio, new_container, owner
+from pyrun.store import containers, fsio, new_container, owner, sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 def change(layout: Layout, directory: str, edit: Callable[[dict[str, Any]], None]) -> None:
     """Let ``edit`` change a container's record as it is now. Raises: ContainerNotFoundError; StorageFullError."""
     with fsio.FileLock(layout.names_lock, exclusive=True):
-        record = containers.load(directory)
+        record = containers.load_file(directory, "container.json", verified=True)
         edit(record)
         _replace(layout, directory, record)
 
@@ -37,7 +36,7 @@ def rename(layout: Layout, container_id: str, directory: str, new: str) -> str:
     """
     new = new_container.check_name(new)
     with fsio.FileLock(layout.names_lock, exclusive=True):
-        record = containers.load(directory)
+        record = containers.load_file(directory, "container.json", verified=True)
         old: str = record["name"]
         if new == old:
             raise InvalidInputError(f"cannot rename container: {old}: the new name is its current name")
@@ -57,8 +56,6 @@ def _replace(layout: Layout, directory: str, record: dict[str, Any]) -> None:
     ephemeral = bool(record.get("ephemeral"))
     temporary = f"{layout.tmp}/{owner.token()}"
     try:
-        fsio.write_atomic(
-            f"{directory}/container.json", json.dumps(record).encode("ascii"), temporary=temporary, sync=not ephemeral
-        )
+        fsio.write_atomic(f"{directory}/container.json", sealed.seal(record), temporary=temporary, sync=not ephemeral)
     except FileNotFoundError:  # removed meanwhile
         raise ContainerNotFoundError(directory.rpartition("/")[2][:12]) from None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_KEY_BYTES = 64 * 1024
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _MIN_RSA_BITS = 2048
+_MAX_RSA_BITS = 16384  # OpenSSL verifies with none larger (OPENSSL_RSA_MAX_MODULUS_BITS)
 _BEGIN = b"-----BEGIN "
 
 
@@ -87,6 +88,10 @@ def accepted(key: PublicKeyTypes, where: str) -> PublicKey:
     elif isinstance(key, rsa.RSAPublicKey):
         if key.key_size < _MIN_RSA_BITS:
             raise InvalidConfigError(what, "", f"RSA with {key.key_size} bits is too weak: {_MIN_RSA_BITS} are asked")
+        if key.key_size > _MAX_RSA_BITS:
+            raise InvalidConfigError(
+                what, "", f"RSA with {key.key_size} bits is too large: {_MAX_RSA_BITS} are the most"
+            )
     elif not isinstance(key, ed25519.Ed25519PublicKey):
         raise InvalidConfigError(what, "", "expected a key for ECDSA, RSA or Ed25519")
     return PublicKey(key, where)

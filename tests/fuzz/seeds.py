@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,5 +77,61 @@ _TEXTS: dict[str, Callable[[], list[str]]] = {
         "HEALTHCHECK --interval=5s --retries=3 --timeout=1m --start-period=1h CMD x y", "HEALTHCHECK NONE",
         'HEALTHCHECK CMD ["x"]', "ONBUILD RUN x", "ENV a=b\0ENV c=$a\0ENV d=${a}x",
     ],
+    "signature_policy": lambda: [
+        '{"default":[{"type":"reject"}],"transports":{"docker":{"registry.example:5000/a":[{"type":"sigstoreSigned",'
+        '"keyData":"QUFB","signedIdentity":{"type":"matchRepository"}}]},"dir":{"/a":[{"type":"reject"}]}}}',
+        '{"default":[{"type":"insecureAcceptAnything"}],"transports":{"docker":{"*.example.com":[{"type":"signedBy",'
+        '"keyType":"GPGKeys","keyPath":"/k"}]},"oci":{"/a:b":[{"type":"reject"}]},"docker-archive":{"":'
+        '[{"type":"insecureAcceptAnything"}]}}}',
+        '{"default":[{"type":"sigstoreSigned","keyPaths":["/k"],"signedIdentity":{"type":"remapIdentity",'
+        '"prefix":"registry.example:5000","signedPrefix":"b.example/x"}}]}',
+        '{"default":[{"type":"sigstoreSigned","keyDatas":["QQ=="],"signedIdentity":{"type":"exactReference",'
+        '"dockerReference":"busybox:1"}},{"type":"sigstoreSigned","fulcio":{}}]}',
+    ],
+    "claim": lambda: [
+        _claim("registry.example/a:1"), _claim("busybox@sha256:" + "0" * 64), _claim(""),
+        _claim("a").replace('{"critical"', '{"optional":{"creator":"x","timestamp":1.0},"critical"', 1)[:-17] + "}",
+    ],
+    "key_file": lambda: [
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
+        "-----END PUBLIC KEY-----\n",
+        *(_private_key(*cost) for cost in ((2, 1, 1), (32768, 8, 1), (1 << 30, 8, 1))),
+    ],
+    "registries": lambda: [
+        'unqualified-search-registries = ["a.example"]\nshort-name-mode = "enforcing"\n'
+        '[aliases]\n"b" = "c.example/b"\n',
+        '[[registry]]\nprefix = "*.b.example"\ninsecure = true\n[[registry.mirror]]\nlocation = "m.example:5000/x"\n'
+        'pull-from-mirror = "digest-only"\n',
+        '[[registry]]\nprefix = "docker.io/library"\nlocation = "l.example/y"\nmirror-by-digest-only = true\n'
+        '[[registry.mirror]]\nlocation = "m.example"\ninsecure = true\n',
+        'credential-helpers = ["containers-auth.json"]\n'
+        '[[registry]]\nlocation = "registry.example:5000"\nblocked = true\n',
+    ],
+    "auth_file": lambda: [
+        '{"auths":{"https://index.docker.io/v1/":{"auth":"YTpi"},"r.example/a":{"username":"u","password":"p"}}}',
+        '{"auths":{"r.example":{"auth":"YTo=","identitytoken":"t"}},'
+        '"credsStore":"x","credHelpers":{"h.example":"y"}}',
+        '{"auths":{"r.example":{"registrytoken":"t"}},"HttpHeaders":{"a":"b"}}',
+        '{"credHelpers":{"registry.example":"z"}}',
+    ],
     "template": lambda: [case[0] for case in _table("go-templates.json")["cases"]],
 }  # fmt: skip
+
+
+def _claim(name: str) -> str:
+    critical = {
+        "identity": {"docker-reference": name}, "image": {"docker-manifest-digest": "sha256:" + "0" * 64},
+        "type": "cosign container image signature",
+    }  # fmt: skip
+    return json.dumps({"critical": critical, "optional": None})
+
+
+def _private_key(n: int, r: int, p: int) -> str:
+    document = {
+        "kdf": {"name": "scrypt", "params": {"N": n, "r": r, "p": p}, "salt": "AAAA"},
+        "cipher": {"name": "nacl/secretbox", "nonce": "A" * 32},
+        "ciphertext": "A" * 64,
+    }
+    kind = "ENCRYPTED COSIGN PRIVATE KEY"
+    body = b64encode(json.dumps(document).encode()).decode()
+    return f"-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n"

@@ -16,8 +16,11 @@ from pyrun.oci.config import ContainerConfig, decode_config, layers_of
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.oci.platform import Platform, best_match
-from pyrun.registry import blob, challenge, retry
+from pyrun.registry import blob, challenge, config_parse, credential_file, credentials, retry
+from pyrun.registry.config import Configuration
 from pyrun.registry.url import Url
+from pyrun.trust import keys, payload, policy, private_key
+from pyrun.trust.identity import Identity
 
 
 def reference(data: bytes) -> None:
@@ -128,6 +131,69 @@ def template(data: bytes) -> None:
         return
 
 
+def signature_policy(data: bytes) -> None:
+    """A policy that is taken asks for something of every image, and has no requirement that is empty."""
+    try:
+        rules = policy.parse(data, "policy.json")
+    except PyrunError:
+        return
+    image = references.parse_normalized("registry.example:5000/a/b:1")
+    scopes = policy.docker_scopes(image.domain, image.path, image.tag, image.digest)
+    for transport, found in (("docker", scopes), ("oci", policy.path_scopes("/a/b")), ("docker-archive", [])):
+        _, requirements = rules.requirements(transport, found)
+        assert requirements
+        for requirement in requirements:
+            requirement.identity.matches(image, "registry.example:5000/a/b:1")
+
+
+def claim(data: bytes) -> None:
+    """A signed claim that is taken is about a digest, and every kind of identity can be asked about its name."""
+    try:
+        found = payload.parse(data)
+    except PyrunError:
+        return
+    assert ":" in found.digest
+    for kind in ("matchExact", "matchRepoDigestOrExact", "matchRepository"):
+        Identity(kind).matches(references.parse_normalized("busybox:1"), found.reference)
+
+
+def key_file(data: bytes) -> None:
+    """Keys, public and private, that a user or a policy names."""
+    for read in (
+        lambda: keys.parse(data, "k").verifies("AAAA", b"x"), lambda: private_key.parse(data, "k", b"passphrase"),
+    ):  # fmt: skip
+        try:
+            read()
+        except PyrunError:
+            continue
+
+
+def registries(data: bytes) -> None:
+    """A registries.conf that is taken answers for every name, or says what is wrong with it."""
+    try:
+        found = Configuration(config_parse.parse_bytes("registries.conf", data), [])
+    except PyrunError:
+        return
+    for text in ("busybox", "registry.example:5000/a/b:1", "a.b.example/x@sha256:" + "0" * 64):
+        try:
+            assert found.endpoints(references.parse_normalized(text))
+        except PyrunError:
+            continue
+    assert isinstance(found.is_insecure("a.b.example"), bool)
+
+
+def auth_file(data: bytes) -> None:
+    """Docker's config.json and podman's auth.json: what is taken can be put into a header."""
+    try:
+        document = credential_file.parse("config.json", data)
+        credential_file.helper_of(document, "registry.example")
+        for key in credential_file.auths_of(document):
+            found = credentials._entry("config.json", document, credential_file.normal(key), "")
+            assert found is None or found.basic.isascii()
+    except PyrunError:
+        return
+
+
 def _manifest_of(layers: int) -> bytes:
     digest = "sha256:" + "0" * 64
     layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": 1}
@@ -139,5 +205,9 @@ def _manifest_of(layers: int) -> bytes:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (reference, manifest, config, platform, document, headers, changes, template)
-}
+    target.__name__: target
+    for target in (
+        reference, manifest, config, platform, document, headers, changes, template, signature_policy, claim, key_file,
+        registries, auth_file,
+    )
+}  # fmt: skip

@@ -75,7 +75,14 @@ def test_a_broken_configuration_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     file = tmp_path / "registries.conf"
     file.write_text("[[registry]]")
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(file))
-    ((heading, lines),) = registry_info().lists
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    policy = tmp_path / "containers/policy.json"
+    policy.parent.mkdir()
+    policy.write_text('{"default":[{"type":"reject"}]}')
+    (heading, lines), in_force = registry_info().lists
+    assert in_force == ("Signature Policy", [f"{policy} (default: reject)"])
+    policy.write_text('{"default":[]}')
+    assert registry_info().lists[1][1][0].startswith("nothing is accepted: invalid signature policy ")
     assert heading == "Registry Configuration"
     assert lines[0].startswith(f"invalid {file}: /registry/0: it has neither")
 

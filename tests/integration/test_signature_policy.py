@@ -20,7 +20,7 @@ from pyrun.oci import media_types, signature
 from pyrun.oci.platform import host
 from pyrun.oci.signature import Signature
 from pyrun.registry import signatures
-from pyrun.store import index
+from pyrun.store import index, sealed
 from pyrun.store.layout import Layout
 from tests.support import signing
 from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document, status
@@ -79,7 +79,7 @@ def test_without_a_policy_all_is_accepted_and_nothing_is_asked_for(registry: Hos
     fetch(layout, f"{registry.domain}/x:1")
     assert not registry.asked(".sig")
     kept = {"origins": [["docker", f"{registry.domain}/x:1"]], "signatures": []}
-    assert json.loads(Path(layout.image_signatures(digest)).read_text()) == kept
+    assert sealed.unseal(Path(layout.image_signatures(digest)).read_bytes()) == kept
 
 
 def test_a_signed_image_comes_in_and_an_unsigned_one_does_not(
