@@ -55,6 +55,8 @@ def make(layout: Layout, options: RunOptions, *, stays: bool) -> Created:
 
 def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
     # What it would be refused for when it runs, or ends, is refused now.
+    if options.name:
+        options.name = new_container.check_name(options.name)
     if options.attach:
         from pyrun.engine.attach import chosen_streams
 
@@ -239,7 +241,7 @@ class Builder:
         options, image = self.options, self.image
         return {
             "id": self.id,
-            "name": new_container.check_name(options.name) if options.name else new_container.random_name(self.layout),
+            "name": options.name or new_container.random_name(self.layout),
             "created": state.rfc3339(time_ns()),
             "image": options.image,
             "image_ref": options.image,

@@ -137,9 +137,10 @@ def settle(layout: Layout, decided: Mounts) -> None:
 
 def forget(layout: Layout, decided: Mounts) -> None:
     """Remove the anonymous volumes of a container that was not made after all."""
-    from pyrun.engine import events
-    from pyrun.store import trees
+    from pyrun.engine import events, namespace
+    from pyrun.volumes import store
 
+    namespace.register(layout)  # they may be filled already, with files of subordinate ids
     for name in decided.anonymous:
-        trees.discard(layout, layout.volume(name))
+        store.discard(layout, name)
         events.volume(layout, "destroy", name)

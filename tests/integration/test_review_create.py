@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 from tests.support.features import requires
@@ -52,3 +54,18 @@ def test_a_hostname_adds_no_lines_to_hosts(box: Box) -> None:
     message = box.fails(125, "--hostname", "a\n192.0.2.6 evil")
     assert "invalid hostname format" in message
     assert box.pyrun.ok("ps", "--all", "--quiet") == ""
+
+
+def test_one_that_is_refused_takes_its_filled_volume_with_it(box: Box, tmp_path: Path) -> None:
+    """Its files are a subordinate id's: what could not remove them was told instead of the reason."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("seed")
+    tar = subprocess.run(
+        ["tar", "-c", "-C", tmp_path, "--owner=5", "--group=5", "data"], capture_output=True, check=True
+    ).stdout
+    (tmp_path / "image.tar").write_bytes(tar)
+    box.pyrun.ok("import", "-c", "VOLUME /data", "-c", 'CMD ["x"]', str(tmp_path / "image.tar"), "seeded:1")
+    box.pyrun.ok("create", "--name", "taken", box.image)
+    assert "already in use by container" in box.pyrun.fails(125, "create", "--name", "taken", "seeded:1")
+    assert "invalid container name (c)" in box.pyrun.fails(125, "create", "--name", "c", "seeded:1")
+    assert [os.listdir(box.pyrun.root / part) for part in ("volumes", "trash")] == [[], []]
