@@ -191,8 +191,10 @@ def _origins(entry: Entry, came_from: list[Origin]) -> list[Origin]:
 
 def _pulled_from(entry: Entry) -> list[Origin]:
     """Where index.json says that an image came from: with its record of that lost, it is not one that was made here."""
-    places = index.notes_of(entry).get(index.REPO_DIGESTS, "").split()
-    return [Origin.registry(references.parse(place)) for place in places]
+    from pyrun.engine.sources import EMBEDDED_DOMAIN
+
+    places = map(references.parse, index.notes_of(entry).get(index.REPO_DIGESTS, "").split())
+    return [Origin.registry(place) for place in places if place.domain != EMBEDDED_DOMAIN]  # that is a part of pyrun
 
 
 def _asked_by(origin: Origin, scope: str, path: str) -> str:

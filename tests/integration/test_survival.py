@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,10 @@ def test_the_runtime_directory_is_removed(box: Box, options: tuple[str, ...]) ->
 def connected(pid: int) -> None:
     """Wait until a process has a connected Unix socket: inode and state 03 in /proc/net/unix."""
     while True:
-        links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+        links = []
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it is closed meanwhile
+                links.append(os.readlink(path))
         inodes = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
         lines = [line.split() for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]]
         if any(words[6] in inodes and words[5] == "03" for words in lines):
