@@ -35,11 +35,12 @@ def template(text: str) -> str:
 
 CASES = [
     Case(
-        "images", "images -q", f"tag {{image}} {HERE}:1", f"{NAMES}", differs(f"{NAMES} {HERE}", ALL_NAMES),
-        differs(f"{NAMES} -f reference={HERE}:*", ALL_NAMES), f"{NAMES} {HERE}:2", f"{NAMES} -f dangling=true",
+        # Not all images: others' cases have made some within one second, and then any order is right.
+        "images", f"tag {{image}} {HERE}:1", differs(f"{NAMES} {HERE}", ALL_NAMES),
+        differs(f"{NAMES} -f reference={HERE}:*", ALL_NAMES), f"{NAMES} {HERE}:2",
         f"{NAMES} -f dangling=false -f before={HERE}:1", f"{NAMES} -f label=nosuch", differs("images -q", EACH_NAME),
         differs("images -f nosuch=1", FAILS, code=True), differs("images -f since=nosuch", FAILS, code=True),
-        "images -f x", f"untag {HERE}:1 {HERE}:1", f"image exists {HERE}:1", f"{NAMES}",
+        "images -f x", f"untag {HERE}:1 {HERE}:1", f"image exists {HERE}:1", f"{NAMES} {HERE}",
     ),
     Case(
         "names", differs(f"tag nosuch {HERE}:2", FAILS, code=True), differs("tag {image} A", FAILS, code=True),
