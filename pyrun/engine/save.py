@@ -16,7 +16,7 @@ from pyrun.images import archive_writer, resolve
 from pyrun.images.archive_images import CONTAINERD_NAME
 from pyrun.oci import json
 from pyrun.oci import reference as references
-from pyrun.oci.platform import Platform, acceptable
+from pyrun.oci.platform import Platform
 from pyrun.store import index, leases
 
 TYPE_CHECKING = False
@@ -142,16 +142,16 @@ def _is_repository(text: str) -> bool:
 
 def _image(layout: Layout, entry: index.Entry, text: str, wanted: Platform | None) -> Chosen:
     record = resolve.load_record(layout, entry["digest"])
-    there = Platform(record["os"], record["architecture"], record["variant"])
-    if wanted is None or there in acceptable(wanted):
+    if wanted is None:
         return Chosen(entry, record, {})
-    other = save_platform.find(layout, entry, wanted)
-    if other is None:
-        raise NoMatchingPlatformError(
-            f"no image for {wanted}: {text}: the one that is here is for {there}", registry="",
-            hint=f"`pyrun pull --platform {wanted} {text}` brings it",
-        )  # fmt: skip
-    return Chosen(other.entry, other.record, other.documents)
+    try:
+        resolve.require_platform(record, text, str(wanted))
+    except NoMatchingPlatformError:
+        other = save_platform.find(layout, entry, wanted)
+        if other is None:
+            raise
+        return Chosen(other.entry, other.record, other.documents)
+    return Chosen(entry, record, {})
 
 
 @contextmanager

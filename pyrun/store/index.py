@@ -32,11 +32,13 @@ ALL_PLATFORMS = "org.pyrun.index.complete"  # "true": the store has all that thi
 MAX_LOG_BYTES = 1_000_000
 
 
-def entries(layout: Layout) -> list[Entry]:
-    """Return the descriptors of index.json. Raises: StoreCorruptError."""
+def entries(layout: Layout, *, verified: bool = False) -> list[Entry]:
+    """Return the descriptors of index.json; ``verified``: its checksum is compared. Raises: StoreCorruptError."""
     try:
-        document = json.loads(fsio.read_bytes(layout.index))
-        found: list[Entry] = document["manifests"]
+        data = fsio.read_bytes(layout.index)
+        if verified:
+            _refuse_damaged(layout, data)
+        found: list[Entry] = json.loads(data)["manifests"]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
@@ -46,6 +48,17 @@ def entries(layout: Layout) -> list[Entry]:
             hint=f"the images are still in {layout.blobs}; pull them again after removing the file",
         ) from error
     return found
+
+
+def _refuse_damaged(layout: Layout, data: bytes) -> None:
+    from pyrun.store import sealed
+
+    if sealed.is_damaged(data):
+        raise StoreCorruptError(
+            f"cannot change image index: {layout.index}: it is damaged: its checksum is another one",
+            path=layout.index,
+            hint="`pyrun fsck --repair` makes it again",
+        )
 
 
 def notes_of(entry: Entry) -> dict[str, str]:
@@ -65,8 +78,7 @@ def update(layout: Layout, change: Callable[[list[Entry]], list[Entry] | None]) 
     Raises: StorageFullError; whatever ``change`` raises (nothing is written).
     """
     with fsio.FileLock(layout.index_lock, exclusive=True):
-        _refuse_damaged(layout)  # else the flipped bit would get a checksum of its own
-        before = entries(layout)
+        before = entries(layout, verified=True)  # else a flipped bit would get a checksum of its own
         old = _tags(before)
         after = change(before)
         if after is None:
@@ -85,21 +97,6 @@ def encoded(found: list[Entry]) -> bytes:
     return sealed.seal({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found,
     })  # fmt: skip
-
-
-def _refuse_damaged(layout: Layout) -> None:
-    from pyrun.store import sealed
-
-    try:
-        is_damaged = sealed.is_damaged(fsio.read_bytes(layout.index))
-    except FileNotFoundError:
-        return
-    if is_damaged:
-        raise StoreCorruptError(
-            f"cannot change image index: {layout.index}: it is damaged: its checksum is another one",
-            path=layout.index,
-            hint="`pyrun fsck --repair` makes it again",
-        )
 
 
 def put(found: list[Entry], entry: Entry, reference: str) -> list[Entry]:
