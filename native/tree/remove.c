@@ -19,7 +19,7 @@ enum { DEPTH = 100, PASSES = 16, SHARED = 5 };
 struct removal {
     int top_fd;                    /* where deep directories are moved to; not ours to close */
     unsigned moved;                /* how many were */
-    unsigned workers, mine;        /* 0: all is ours; else we are the one of that number, and what fails is not the last word */
+    unsigned char *taken;          /* NULL: all is ours; else shared with others, and what fails is not the last word */
     int error;                     /* the first that was not ENOENT */
     char failed[300];
 };
@@ -100,12 +100,15 @@ static void remove_name(struct removal *removal, int parent_fd, const char *name
 
 static bool is_shared(const struct removal *removal, int depth)
 {
-    return removal->workers > 1 && depth < SHARED;
+    return removal->taken != NULL && depth < SHARED;
 }
 
-static bool is_ours(const struct removal *removal, uint64_t number)
+/* Takes the directory of this inode number, if nobody has. Two of one hash: the second is left to the last pass. */
+static bool take(const struct removal *removal, uint64_t number)
 {
-    return (number * 0x9e3779b97f4a7c15u >> 32) % removal->workers == removal->mine;
+    uint64_t place = (number * 0x9e3779b97f4a7c15u >> 32) % REMOVE_PLACES;
+
+    return __atomic_exchange_n(&removal->taken[place], 1, __ATOMIC_RELAXED) == 0;
 }
 
 /* Whether a name of a shared directory is for this worker: files go with their directory. */
@@ -114,7 +117,7 @@ static bool is_for_us(const struct removal *removal, const struct dirent *entry,
     if (entry->d_type != DT_DIR) {
         return takes_files;
     }
-    return is_shared(removal, depth + 1) || is_ours(removal, entry->d_ino);
+    return is_shared(removal, depth + 1) || take(removal, entry->d_ino);
 }
 
 /* One pass over a directory's names; false if it found none. */
@@ -122,7 +125,7 @@ static bool empty(struct removal *removal, int fd, int depth)
 {
     struct stat status = {0};
     bool shared = is_shared(removal, depth);
-    bool takes_files = !shared || (fstat(fd, &status) == 0 && is_ours(removal, status.st_ino));
+    bool takes_files = !shared || (fstat(fd, &status) == 0 && take(removal, status.st_ino));
     bool found = false;
     struct dirent *one;
 
@@ -226,7 +229,7 @@ static void remove_all(struct removal *removal, int dir_fd, const char *name)
 
     removal->top_fd = dir_fd;
     remove_name(removal, dir_fd, name, DT_UNKNOWN, 0);
-    removal->workers = 0;          /* what we have moved is ours alone */
+    removal->taken = NULL;         /* what we have moved is ours alone */
     for (unsigned i = 0; i < removal->moved; i++) {
         snprintf(moved, sizeof moved, ".pyrun-remove-%d-%u", (int)getpid(), i);
         remove_name(removal, dir_fd, moved, DT_DIR, 0);
@@ -243,9 +246,10 @@ void remove_at(int dir_fd, const char *name)
     }
 }
 
-int remove_path(const char *path, unsigned workers, unsigned mine)
+int remove_path(const char *path, unsigned char *taken)
 {
-    struct removal removal = {.workers = workers, .mine = mine};
+    static char failed[2 * PATH_LIMIT];
+    struct removal removal = {.taken = taken};
     char *copy = must_alloc(strlen(path) + 3);
     char *end, *slash;
     int fd;
@@ -269,8 +273,9 @@ int remove_path(const char *path, unsigned workers, unsigned mine)
         return errno == ENOENT ? 0 : errno;
     }
     remove_all(&removal, fd, last);
-    if (removal.error != 0 && workers == 0) {
-        dprintf(STDERR_FILENO, "pyrun-tree: remove: %s: %s: %s\n", path, removal.failed, strerror(removal.error));
+    if (removal.error != 0 && taken == NULL && report_entry[0] == 0) {
+        snprintf(failed, sizeof failed, strcmp(removal.failed, last) == 0 ? "%s" : "%s: %s", path, removal.failed);
+        report_entry = failed;
     }
     close(fd);
     free(copy);

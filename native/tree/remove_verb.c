@@ -3,38 +3,47 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { WORKERS = 4 };
 
+static void remove_untaken(int count, char **paths, unsigned char *taken)
+{
+    for (int i = 0; i < count; i++) {
+        remove_path(paths[i], taken);
+    }
+}
+
 /* Removes most of the trees side by side: unlink(2) is the kernel's work, and each directory has a lock of its own. */
 static void remove_together(int count, char **paths)
 {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned workers = online > WORKERS ? WORKERS : (unsigned)online;
+    int others = online > WORKERS ? WORKERS - 1 : (int)online - 1;
     pid_t started[WORKERS] = {0};
+    unsigned char *taken = MAP_FAILED;
 
-    if (online < 2) {
+    if (others > 0) {
+        taken = mmap(NULL, REMOVE_PLACES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    }
+    if (taken == MAP_FAILED) {
         return;
     }
-    for (unsigned mine = 1; mine < workers; mine++) {
-        started[mine] = fork();
-        if (started[mine] == 0) {
-            for (int i = 0; i < count; i++) {
-                remove_path(paths[i], workers, mine);
-            }
+    for (int i = 0; i < others; i++) {
+        started[i] = fork();
+        if (started[i] == 0) {
+            remove_untaken(count, paths, taken);
             _exit(0);
         }
     }
-    for (int i = 0; i < count; i++) {
-        remove_path(paths[i], workers, 0);
-    }
-    /* One that could not be started, or was killed, has left its part to the last pass. */
-    for (unsigned mine = 1; mine < workers; mine++) {
-        while (started[mine] > 0 && waitpid(started[mine], NULL, 0) < 0 && errno == EINTR) {
+    remove_untaken(count, paths, taken);
+    /* One that could not be started has taken nothing; what a killed one took is left to the last pass. */
+    for (int i = 0; i < others; i++) {
+        while (started[i] > 0 && waitpid(started[i], NULL, 0) < 0 && errno == EINTR) {
         }
     }
+    munmap(taken, REMOVE_PLACES);
 }
 
 int verb_remove(int argc, char **argv)
@@ -48,11 +57,10 @@ int verb_remove(int argc, char **argv)
     }
     remove_together(argc - first, argv + first);
     for (int i = first; i < argc; i++) {
-        int error = remove_path(argv[i], 0, 0);
+        int error = remove_path(argv[i], NULL);
 
-        if (error != 0 && first_error == 0) {
+        if (first_error == 0) {
             first_error = error;
-            report_entry = argv[i];
         }
     }
     if (first_error != 0) {

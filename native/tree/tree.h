@@ -217,8 +217,10 @@ const char *first_link(const struct stat *found, const char *path);
 
 /* remove.c */
 void remove_at(int dir_fd, const char *name);
-/* Removes one worker's part of a tree, 0 of 0 all that is there; returns errno, and says why it failed. */
-int remove_path(const char *path, unsigned workers, unsigned mine);
+enum { REMOVE_PLACES = 1 << 20 };
+/* Removes what nobody has `taken` of a tree (REMOVE_PLACES bytes that several processes share, zero at first); NULL: all
+ * that is there, and the first that stays is the report's entry. Returns errno. */
+int remove_path(const char *path, unsigned char *taken);
 
 /* view.c */
 void enter_user_namespace(int fd);

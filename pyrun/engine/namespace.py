@@ -24,12 +24,19 @@ def register(layout: Layout) -> None:
 
 
 def remove(layout: Layout, paths: Sequence[str]) -> None:
-    """Remove trees in the engine namespace. Raises: SyscallError."""
+    """Remove trees, in the engine namespace where it takes that. Raises: SyscallError.
+
+    Who may write to a directory may remove whatever is in it, and most directories of an image are root's, so the
+    user's: the first try is made as the user, and mostly spares the 4 ms of a namespace that nobody has yet (measured).
+    """
     assert not isinstance(paths, str), "a text is a sequence too: of its characters, the first of them /"
     from pyrun.layers import pyrun_tree
 
     for first in range(0, len(paths), AT_ONCE):
-        pyrun_tree.run(["remove", *paths[first : first + AT_ONCE]], spawn=spawner(layout), what=paths[first])
+        some = paths[first : first + AT_ONCE]
+        _, status = pyrun_tree.Job(["remove", *some], spawn=pyrun_tree.spawn_here).wait()
+        if status != 0:
+            pyrun_tree.run(["remove", *some], spawn=spawner(layout), what=some[0])
 
 
 def copy(layout: Layout, source: str, target: str, *options: str) -> None:

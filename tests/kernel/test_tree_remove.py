@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from pyrun.engine import namespace
 from pyrun.errors import SyscallError
 from pyrun.layers import pyrun_tree
+from pyrun.store.layout import Layout
 from tests.support.tar_tree import program, snapshot
 
 
@@ -94,6 +97,18 @@ class TestRemove:
             pytest.skip("userns")
         assert (done.returncode, "busy" in done.stderr) == (1, True)
         assert (tmp_path / "precious/file").read_text() == "x"
+
+    def test_what_is_the_user_s_takes_no_namespace(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def spawner(_layout: Layout) -> NoReturn:
+            raise AssertionError("the engine namespace was entered")
+
+        monkeypatch.setattr(namespace, "spawner", spawner)
+        (tmp_path / "tree/a").mkdir(parents=True)
+        (tmp_path / "tree/a/f").touch()
+        namespace.remove(Layout(str(tmp_path), str(tmp_path)), [str(tmp_path / "tree")])
+        assert os.listdir(tmp_path) == []
+        with pytest.raises(AssertionError):
+            namespace.remove(Layout(str(tmp_path), str(tmp_path)), ["/proc/self/status"])
 
 
 class TestCopy:
