@@ -55,7 +55,7 @@ def push(
     if not held.entries:
         raise InvalidInputError(f"cannot push manifest list: {name}: it is empty", hint="`pyrun manifest add`")
     data = document_of(held, KINDS[kind])
-    with Repository(destination or name, access) as there:
+    with Repository(destination or name, access, is_changed=True) as there:
         for entry in held.entries if with_images else []:
             source = held.sources.get(entry["digest"], "")
             if source:

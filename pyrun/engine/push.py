@@ -97,12 +97,12 @@ def push(
     else:
         pairs = [_pair(found, text, destination)]
     repository = pairs[0][1]
-    place = sources.configuration().primary(repository)
+    place = sources.configuration().named(repository)
     insecure = [authority_of(place.domain)] if place.insecure else []
     hear("to", repository.name)
     with RegistryClient(place.domain, options.credentials, insecure=insecure, tls_verify=options.tls_verify) as client:
         for entry, target in pairs:
-            yield _push(layout, client, found, entry, target, place.path, options, hear)
+            yield _push(layout, client, found, entry, target, options, hear)
 
 
 def _push(
@@ -111,7 +111,6 @@ def _push(
     entries: list[Entry],
     entry: Entry,
     target: Reference,
-    path: str,
     options: PushOptions,
     hear: Hear,
 ) -> Pushed:
@@ -121,10 +120,9 @@ def _push(
             layout, entry, name, platform=options.platform, kind=options.kind, anew=options.compression is not None
         )
         lease.add(content.digests)
-        # The registry's own names: a place that registries.conf puts it to has others.
-        there = Reference(client.domain, path)
+        path = target.path
         sender = BlobPush(
-            layout, client, path, MountSources(layout, entries, entry, there), hear,
+            layout, client, path, MountSources(layout, entries, entry, target), hear,
             compression=options.compression, pull=_origin(entry),
         )  # fmt: skip
         sender.push(content.blobs)

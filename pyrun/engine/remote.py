@@ -36,10 +36,14 @@ class Repository:
 
     __slots__ = ("client", "path", "reference")
 
-    def __init__(self, text: str, access: Access) -> None:
-        """Find it, ask nothing yet. Raises: InvalidReferenceError; RegistryError where it is blocked."""
+    def __init__(self, text: str, access: Access, *, is_changed: bool = False) -> None:
+        """Find it, ask nothing yet; to change it, at the registry that is named, whatever its ``location`` is.
+
+        Raises: InvalidReferenceError; RegistryError where it is blocked.
+        """
         self.reference = references.parse_normalized(text.removeprefix(_SCHEME)).with_default_tag()
-        place = sources.configuration().primary(self.reference)
+        configuration = sources.configuration()
+        place = configuration.named(self.reference) if is_changed else configuration.primary(self.reference)
         self.path = place.path
         self.client = client_of(place.domain, access, insecure=place.insecure)
 

@@ -56,7 +56,7 @@ def copy(
             top = choose(document, wanted, here.reference.familiar)
             data = here.manifest(top)
         for destination in destinations:
-            with Repository(destination, access) as there:
+            with Repository(destination, access, is_changed=True) as there:
                 _refuse_other_digest(there, destination, top.digest)
                 name = there.reference.digest or there.reference.tag
                 Copy(here, there, hear or deaf).place(top, data, name)

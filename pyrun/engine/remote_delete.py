@@ -18,7 +18,7 @@ def delete(text: str, access: Access) -> str:
     deletion is allowed. Its blobs are left to the registry's own collection.
     Raises: ManifestUnknownError; RegistryError where the registry allows no deletion.
     """
-    with Repository(text, access) as repository:
+    with Repository(text, access, is_changed=True) as repository:
         digest = repository.reference.digest or repository.resolve()[0].digest
         try:
             repository.client.delete_manifest(repository.path, digest)

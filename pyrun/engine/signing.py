@@ -72,22 +72,19 @@ def sign(layout: Layout, text: str, key_path: str, ask: Callable[[], bytes], *, 
     data = keys.read_file(key_path, "private key")
     key = private_key.parse(data, key_path, ask() if private_key.is_encrypted(data) else b"")
     with client_of(reference, tls_verify=tls_verify) as client:
-        repository = sources.configuration().primary(reference).path
-        found, document = client.resolve(
-            references.Reference(client.domain, repository, reference.tag, reference.digest)
-        )
+        found, document = client.resolve(reference)
         _check_local(layout, reference, found.digest)
         manifest = decode_manifest(document, found.media_type)
         wanted = [found.digest]
         if isinstance(manifest, Index) and recursive:
             wanted += [entry.digest for entry in manifest.manifests]
-        signed = [_sign(client, repository, digest, name, key) for digest in dict.fromkeys(wanted)]
+        signed = [_sign(client, reference.path, digest, name, key) for digest in dict.fromkeys(wanted)]
     return SignResult(reference, signed, unsigned_platforms=isinstance(manifest, Index) and not recursive)
 
 
 def client_of(reference: Reference, *, tls_verify: bool | None) -> RegistryClient:
-    """Return a client of the registry itself, never of a mirror: signatures are written there."""
-    place = sources.configuration().primary(reference)
+    """Return a client of the registry that is named, never of another place: signatures are written there."""
+    place = sources.configuration().named(reference)
     insecure = [authority_of(place.domain)] if place.insecure else []
     return RegistryClient(place.domain, insecure=insecure, tls_verify=tls_verify)
 

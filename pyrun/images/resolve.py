@@ -135,10 +135,12 @@ def policy_file(given: str | None = None) -> str:
     """
     if given:
         return given
+    home = f"{os.environ.get('HOME', '')}/.config"
     config = os.environ.get("XDG_CONFIG_HOME", "")
-    # XDG base directory specification: a relative path is to be ignored.
-    config = config if config.startswith("/") else f"{os.environ.get('HOME', '')}/.config"
-    for path in (f"{config}/containers/policy.json", SYSTEM_POLICY):
+    # XDG base directory specification: a relative path is to be ignored. podman 4 reads ~/.config alone, whatever the
+    # variable says: it must not hide what is forbidden there.
+    homes = dict.fromkeys((home, config if config.startswith("/") else home))
+    for path in (*(f"{config}/containers/policy.json" for config in homes), SYSTEM_POLICY):
         try:
             os.lstat(path)  # a link to nowhere is a policy that cannot be read, not: none
         except (FileNotFoundError, NotADirectoryError):

@@ -55,11 +55,24 @@ class Configuration:
             for location, insecure, when in mirrors
             if when in ("all", "digest-only" if reference.digest else "tag-only")
         ]
-        return [*found, primary]
+        return [*(place for place in found if not self._is_blocked(place)), primary]
 
     def primary(self, reference: Reference) -> Endpoint:
-        """Give the registry itself, which is what `push` and `login` go to. Raises: as `endpoints`."""
+        """Give the registry itself, to read from: where its ``location`` is. Raises: as `endpoints`."""
         return self._primary(reference, self._table(reference.string))
+
+    def named(self, reference: Reference) -> Endpoint:
+        """Give the registry that a reference names, which is written to: containers-registries.conf(5) redirects none.
+
+        Raises: RegistryError if it is blocked.
+        """
+        table = self._table(reference.string)
+        if table is None:
+            insecure = self._is_named_by_docker(reference.domain)
+        else:
+            _refuse_blocked(reference.familiar, table)
+            insecure = table["insecure"]
+        return Endpoint(reference.domain, reference.path, insecure=insecure, is_mirror=False)
 
     def is_insecure(self, domain: str) -> bool:
         """Say whether a whole registry was declared to be without TLS, or to have any certificate."""
@@ -105,14 +118,22 @@ class Configuration:
         return found
 
     def _primary(self, reference: Reference, table: dict[str, Any] | None) -> Endpoint:
-        if table is None:
-            insecure = self._is_named_by_docker(reference.domain)
-            return Endpoint(reference.domain, reference.path, insecure=insecure, is_mirror=False)
+        if table is None or not table["location"]:
+            return self.named(reference)
         _refuse_blocked(reference.familiar, table)
-        location, insecure = table["location"], table["insecure"]
-        if not location:
-            return Endpoint(reference.domain, reference.path, insecure=insecure, is_mirror=False)
-        return self._rewritten(reference, table["prefix"], location, table, insecure=insecure, is_mirror=False)
+        prefix, location, insecure = table["prefix"], table["location"], table["insecure"]
+        place = self._rewritten(reference, prefix, location, table, insecure=insecure, is_mirror=False)
+        there = self._table_of(place)
+        if there is not None:
+            _refuse_blocked(reference.familiar, there, f"its location is {location}, and ")
+        return place
+
+    def _table_of(self, place: Endpoint) -> dict[str, Any] | None:
+        return self._table(f"{place.domain}/{place.path}")
+
+    def _is_blocked(self, place: Endpoint) -> bool:
+        table = self._table_of(place)
+        return table is not None and bool(table["blocked"])
 
     def _rewritten(
         self,
@@ -166,9 +187,9 @@ def _matched(text: str, prefix: str) -> int:
     return len(prefix) if not rest or rest[0] in ends else 0
 
 
-def _refuse_blocked(name: str, table: dict[str, Any]) -> None:
+def _refuse_blocked(name: str, table: dict[str, Any], why: str = "") -> None:
     if table["blocked"]:
-        hint = f"{table['prefix']} is blocked in {table['file']}"
+        hint = f"{why}{table['prefix']} is blocked in {table['file']}"
         raise RegistryError(f"registry is blocked: {name}", registry=name.partition("/")[0], hint=hint)
 
 

@@ -24,7 +24,8 @@ def parse(listed: list[tuple[str, str]]) -> dict[str, Any]:
     """
     merged = _nothing()
     for kind, path in listed:
-        data = _read(path, must_exist=kind == settings.MAIN and path != f"{settings.SYSTEM}/{_USUAL}")
+        is_named = kind == settings.DROP_IN or (kind == settings.MAIN and path != f"{settings.SYSTEM}/{_USUAL}")
+        data = _read(path, must_exist=is_named)
         if data is None:
             continue
         if kind == settings.DAEMON:

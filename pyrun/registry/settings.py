@@ -92,14 +92,14 @@ def _keep(cache: str, document: dict[str, Any]) -> None:
 
 def _files() -> list[tuple[str, str]]:
     """List (kind, path) in the order in which they are read; a later one wins. Only the drop-ins are known to exist."""
-    config = _user_directory("XDG_CONFIG_HOME", ".config")
-    system, user = f"{SYSTEM}/containers/registries.conf", f"{config}/containers/registries.conf"
+    system = f"{SYSTEM}/containers/registries.conf"
+    users = [f"{config}/containers/registries.conf" for config in config_homes()]
     given = os.environ.get(MAIN_VARIABLE, "")
-    has_own = not given and os.path.exists(user)
-    main = given or (user if has_own else system)
+    own = "" if given else next(filter(os.path.exists, users), "")
+    main = given or own or system
     # containers-registries.conf.d(5): with a file of the user's, only the user's drop-ins count.
-    directories = [f"{user}.d"] if has_own else [f"{system}.d", f"{user}.d"]
-    rootless = f"{config}/docker/daemon.json"
+    directories = [f"{path}.d" for path in (*([] if own else [system]), *reversed(users))]
+    rootless = f"{config_homes()[-1]}/docker/daemon.json"
     daemon = rootless if os.path.exists(rootless) else f"{SYSTEM}/docker/daemon.json"
     return [
         (DAEMON, daemon),
@@ -107,6 +107,14 @@ def _files() -> list[tuple[str, str]]:
         *((DROP_IN, path) for directory in directories for path in _drop_ins(directory)),
         (RECORDED, recorded_path()),
     ]
+
+
+def config_homes() -> list[str]:
+    """List the directories of a user's configuration, the first wins.
+
+    podman 4 reads ~/.config alone, whatever XDG_CONFIG_HOME says: what is forbidden there must not be hidden by it.
+    """
+    return list(dict.fromkeys([f"{os.environ.get('HOME', '')}/.config", _user_directory("XDG_CONFIG_HOME", ".config")]))
 
 
 def recorded_path() -> str:
@@ -122,6 +130,8 @@ def _stamp(listed: list[tuple[str, str]]) -> Stamp:
         try:
             status = os.stat(path)
         except OSError:
+            if kind == DROP_IN:  # a link to nowhere: parsing says so, also where there is no other file
+                found.append([kind, path, 0, 0, 0])
             continue
         found.append([kind, path, status.st_mtime_ns, status.st_size, status.st_ino])
     return found
@@ -136,6 +146,12 @@ def _user_directory(variable: str, below_home: str) -> str:
 def _drop_ins(directory: str) -> list[str]:
     try:
         names = os.listdir(directory)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return [f"{directory}/{name}" for name in sorted(names) if name.endswith(".conf")]
+    except OSError as error:
+        from pyrun.errors import StoreError
+
+        reason = (error.strerror or "").lower()
+        raise StoreError(f"cannot read registry configuration: {directory}: {reason}", path=directory) from error
+    paths = [f"{directory}/{name}" for name in sorted(names) if name.endswith(".conf")]
+    return [path for path in paths if not os.path.isdir(path)]

@@ -10,6 +10,7 @@ import os
 import ssl
 
 from pyrun.errors import RegistryError
+from pyrun.registry.settings import config_homes
 from pyrun.registry.url import DOCKER_HUB, authority_of
 
 
@@ -41,13 +42,8 @@ def context(authority: str, *, verify: bool) -> ssl.SSLContext:
 
 def certificate_directories() -> list[str]:
     """List the certs.d directories of docker and podman, the user's first."""
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return [
-        f"{config}/containers/certs.d",
-        f"{config}/docker/certs.d",
-        "/etc/containers/certs.d",
-        "/etc/docker/certs.d",
-    ]
+    configs = [*config_homes(), "/etc"]
+    return [f"{config}/{tool}/certs.d" for config in configs for tool in ("containers", "docker")]
 
 
 def directory_of(authority: str) -> str:

@@ -122,6 +122,30 @@ def test_all_tags_and_the_default_one(pyrun: CommandLine, pulled: str, taking: T
     assert "can't be used with --all-tags" in pyrun.fails(1, "push", "-a", name, "elsewhere")
 
 
+def test_what_is_written_goes_to_the_registry_that_is_named(
+    pyrun: CommandLine, pulled: str, taking: TakingRegistry, tmp_path: Path
+) -> None:
+    """containers-registries.conf(5): redirection and mirrors are for reading, not for pushing."""
+    conf = tmp_path / "registries.conf"
+    conf.write_text(f"[[registry]]\nprefix = '{taking.domain}'\nlocation = 'localhost:9/elsewhere'")
+    pyrun.environment["CONTAINERS_REGISTRIES_CONF"] = str(conf)
+    name = f"{taking.domain}/app"
+    pyrun.ok("push", pulled, f"{name}:1")
+    pyrun.ok("registry", "copy", pulled, f"{name}:2")
+    pyrun.ok("manifest", "create", "list", pulled)
+    pyrun.ok("manifest", "push", "list", f"{name}:3")
+    pyrun.environment["COSIGN_PASSWORD"] = ""
+    pyrun.ok("image", "generate-key-pair", "--output-key-prefix", str(tmp_path / "cosign"))
+    pyrun.ok("image", "sign", "--key", str(tmp_path / "cosign.key"), f"{name}:1")
+    assert {"1", "2", "3"} < {tag for path, tag in taking.manifests if path == "app" and ":" not in tag}
+    assert [tag for _, tag in taking.manifests if tag.endswith(".sig")]
+    digest = digest_of(taking.manifests["app", "3"][1])
+    taking.manifests["app", digest] = taking.manifests["app", "3"]
+    pyrun.ok("registry", "delete", f"{name}@{digest}")
+    assert ("app", digest) not in taking.manifests
+    assert "localhost:9" in pyrun.fails(1, "pull", f"{name}:1")
+
+
 def test_podman_s_options(pyrun: CommandLine, pulled: str, taking: TakingRegistry, tmp_path: Path) -> None:
     image_id = json.loads(pyrun.ok("image", "inspect", pulled))[0]["Id"]
     file = tmp_path / "digest"

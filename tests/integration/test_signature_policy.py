@@ -39,6 +39,7 @@ def registry() -> Iterator[HostileRegistry]:
 @pytest.fixture
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(resolve, "SYSTEM_POLICY", str(tmp_path / "none"))
     return new_layout(tmp_path)
 
@@ -253,6 +254,10 @@ def test_the_users_policy_hides_the_systems(
     user.unlink()
     user.symlink_to(policy(tmp_path / "linked", default="insecureAcceptAnything"))
     fetch(layout, f"{registry.domain}/x:1")
+    podmans = tmp_path / "home/.config/containers/policy.json"  # read by it wherever XDG_CONFIG_HOME is
+    podmans.parent.mkdir(parents=True)
+    policy(podmans)
+    assert refused_by(layout, f"{registry.domain}/x:1") == str(podmans)
 
 
 def refused_by(layout: Layout, name: str) -> str:
@@ -270,6 +275,8 @@ def test_where_it_cannot_be_known_whether_there_is_a_policy(
     closed = tmp_path / "config"
     closed.mkdir(mode=0)
     with pytest.raises(StoreError, match="cannot look for the signature policy"):
+        resolve.policy_file()
+    with pytest.raises(StoreError, match=r"cannot read registry configuration: .*: permission denied"):
         fetch(layout, f"{registry.domain}/x:1")
     closed.chmod(0o700)
 

@@ -89,10 +89,44 @@ def test_config_home(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert meanings("x") == ["there.example/x"]
 
 
+@pytest.mark.parametrize("where", ["elsewhere", ""])
+def test_what_podman_reads_holds_wherever_the_config_home_is(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """podman 4 looks in ~/.config, whatever the variable says: what is blocked there stays blocked."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(machine / where) if where else "")
+    system(machine, 'unqualified-search-registries = ["system.example"]')
+    write(machine / "elsewhere/containers/registries.conf", 'unqualified-search-registries = ["there.example"]')
+    write(machine / "elsewhere/containers/registries.conf.d/9.conf", '[aliases]\nx = "there.example/x"')
+    own(machine, "[[registry]]\nlocation = 'bad.example'\nblocked = true")
+    own(machine, '[aliases]\nx = "home.example/x"', "containers/registries.conf.d/1.conf")
+    with pytest.raises(RegistryError, match="registry is blocked"):
+        places("bad.example/x")
+    assert meanings("y") == ["docker.io/library/y"]
+    assert meanings("x") == ["home.example/x"]
+
+
 def test_unreadable_file_is_named(machine: Path) -> None:
     (machine / "etc/containers/registries.conf").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"etc/containers/registries\.conf: is a directory"):
         config.load()
+
+
+def test_drop_ins_that_cannot_be_read_are_named(machine: Path) -> None:
+    """As in podman: what is there could block a registry. A directory is no drop-in, whatever its name."""
+    directory = machine / "etc/containers/registries.conf.d"
+    (directory / "1.conf").mkdir(parents=True)
+    assert config.load().files == []
+    (directory / "2.conf").symlink_to("nowhere")
+    with pytest.raises(StoreError, match=r"registries\.conf\.d/2\.conf: no such file"):
+        config.load()
+    (directory / "2.conf").unlink()
+    directory.chmod(0)
+    try:
+        with pytest.raises(StoreError, match=r"registries\.conf\.d: permission denied"):
+            config.load()
+    finally:
+        directory.chmod(0o700)
 
 
 @pytest.mark.parametrize(
@@ -230,10 +264,13 @@ def test_longest_prefix_decides(machine: Path, text: str, found: list[str]) -> N
     assert places(text) == found
 
 
-def test_push_goes_to_the_registry_itself(machine: Path) -> None:
+def test_reading_goes_to_the_location_and_writing_to_the_name(machine: Path) -> None:
     own(machine, REWRITING)
-    there = config.load().primary(parse_normalized("example.com/foo/image:1"))
+    image = parse_normalized("example.com/foo/image:1")
+    there = config.load().primary(image)
     assert (there.domain, there.path, there.insecure) == ("internal.example.net", "bar/image", True)
+    there = config.load().named(image)
+    assert (there.domain, there.path, there.insecure) == ("example.com", "foo/image", True)
 
 
 def test_mirrors_by_tag_and_by_digest(machine: Path) -> None:
@@ -272,6 +309,30 @@ def test_blocked(machine: Path) -> None:
     own(machine, "[[registry]]\nprefix = '*.example'\nblocked = true")
     with pytest.raises(RegistryError, match=r"registry is blocked: b\.example"):
         config.load().refuse_blocked("b.example")
+
+
+def test_what_is_blocked_is_not_reached_by_another_name(machine: Path) -> None:
+    path = own(
+        machine,
+        """
+[[registry]]
+location = "bad.example"
+blocked = true
+[[registry]]
+prefix = "good.example"
+location = "bad.example/x"
+[[registry]]
+location = "other.example"
+[[registry.mirror]]
+location = "bad.example/mirror"
+[[registry.mirror]]
+location = "mirror.example"
+""",
+    )
+    with pytest.raises(RegistryError, match=r"registry is blocked: good\.example/image:1") as caught:
+        places("good.example/image:1")
+    assert caught.value.hint == f"its location is bad.example/x, and bad.example is blocked in {path}"
+    assert places("other.example/image") == ["mirror.example/image~", "other.example/image"]
 
 
 def test_insecure_of_a_whole_registry(machine: Path) -> None:
