@@ -20,6 +20,8 @@ from pyrun.registry.client import RegistryClient
 from pyrun.registry.url import authority_of
 from pyrun.store import index, leases
 
+_MOST_PUSHED = 16  # places without a name here that are remembered of one image: the last ones
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,21 +201,21 @@ def _origin(entry: Entry) -> str:
 def _remember(layout: Layout, entry: Entry, name: str) -> None:
     """Add where it is now to the image's RepoDigests, if it has a tag of that repository, as docker's always has.
 
-    Else `rmi` of its last tag would leave it with a name that nobody has given it.
+    Else it is kept apart until a tag names it: `rmi` of the last tag would leave the image a name that nobody gave it.
     """
-    if name in index.notes_of(entry).get(index.REPO_DIGESTS, "").split():
+    known = index.notes_of(entry)
+    if name in (known.get(index.REPO_DIGESTS, "") + " " + known.get(index.PUSHED, "")).split():
         return
     repository = name.partition("@")[0]
 
     def change(found: list[Entry]) -> list[Entry] | None:
         same = [other for other in found if other["digest"] == entry["digest"]]
-        if not any(index.ref_name(other).rpartition(":")[0] == repository for other in same):
-            return None
+        is_named = any(index.ref_name(other).rpartition(":")[0] == repository for other in same)
+        key = index.REPO_DIGESTS if is_named else index.PUSHED
         for other in same:
             notes = index.notes_of(other)
-            names = notes.get(index.REPO_DIGESTS, "").split()
-            if name not in names:
-                other["annotations"] = {**notes, index.REPO_DIGESTS: " ".join([*names, name])}
+            names = [*(place for place in notes.get(key, "").split() if place != name), name]
+            other["annotations"] = {**notes, key: " ".join(names if is_named else names[-_MOST_PUSHED:])}
         return found
 
     index.update(layout, change)

@@ -26,6 +26,7 @@ CREATED = "org.pyrun.created"
 SIZE = "org.pyrun.size"  # bytes of the layers, unpacked
 PLATFORM = "org.pyrun.platform"
 REPO_DIGESTS = "org.pyrun.repo.digests"  # NAME@DIGEST of each place it was pulled from, separated by spaces
+PUSHED = "org.pyrun.pushed"  # as above, of each place it was pushed to that none of its tags names
 ORIGINAL = "org.pyrun.original.digest"  # the byte-exact schema 2 manifest that this one was converted from
 SOURCE_INDEX = "org.pyrun.index.digest"  # the index (list) by which it was found
 ALL_PLATFORMS = "org.pyrun.index.complete"  # "true": the store has all that this index names
@@ -116,6 +117,7 @@ def put(found: list[Entry], entry: Entry, reference: str) -> list[Entry]:
     shared = dict(notes_of(entry))
     shared.pop(REF_NAME, None)
     _merge_repo_digests(shared, [other for other in found if other["digest"] == digest])
+    _name_pushed(shared, reference)
     if not reference and any(other["digest"] == digest for other in kept):
         return _collapse([_with(other, shared) if other["digest"] == digest else other for other in kept])
     kept.append({**entry, "annotations": {**shared, REF_NAME: reference} if reference else shared})
@@ -143,12 +145,23 @@ def _with(entry: Entry, shared: dict[str, str]) -> Entry:
     return {**entry, "annotations": notes}
 
 
+def _name_pushed(shared: dict[str, str], reference: str) -> None:
+    """Make places where it was pushed to RepoDigests once a tag names them, as if the tag had been there before."""
+    pushed = shared.pop(PUSHED, "").split()
+    named = [place for place in pushed if place.partition("@")[0] == reference.rpartition(":")[0]]
+    if rest := [place for place in pushed if place not in named]:
+        shared[PUSHED] = " ".join(rest)
+    known = shared.get(REPO_DIGESTS, "").split()
+    if new := [place for place in named if place not in known]:
+        shared[REPO_DIGESTS] = " ".join([*known, *new])
+
+
 def _merge_repo_digests(shared: dict[str, str], same: list[Entry]) -> None:
     found = shared.get(REPO_DIGESTS, "").split()
     for entry in same:
         found += [item for item in notes_of(entry).get(REPO_DIGESTS, "").split() if item not in found]
         notes = notes_of(entry)
-        for key in (ORIGINAL, SOURCE_INDEX):
+        for key in (ORIGINAL, SOURCE_INDEX, PUSHED):
             if key in notes:
                 shared.setdefault(key, notes[key])
         # Another index that names the same manifest being complete says nothing of this one.

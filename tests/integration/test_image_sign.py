@@ -263,3 +263,16 @@ def test_what_is_missing_on_the_command_line(keyed: CommandLine) -> None:
     assert "no key to verify with" in keyed.fails(1, "image", "verify", "x")
     assert "COSIGN_PASSWORD" in keyed.fails(1, "image", "sign", "--key", "cosign.key", "x")
     assert "it is a private key" in keyed.fails(1, "image", "verify", "--key", "cosign.key", "x")
+
+
+@requires("userns", "overlay")
+def test_verify_where_it_was_pushed_and_tagged_only_then(keyed: CommandLine, registry: str) -> None:
+    put(registry, "theirs/late")
+    keyed.ok("pull", "-q", f"{registry}/theirs/late:1")
+    mine = f"{registry}/mine/late:1"
+    keyed.ok("push", "-q", f"{registry}/theirs/late:1", mine)
+    keyed.ok("image", "sign", "--key", "cosign.key", mine, environment=PASSWORD)
+    keyed.ok("tag", f"{registry}/theirs/late:1", mine)
+    done = keyed("image", "verify", "--key", "cosign.pub", mine)
+    assert done.returncode == 0, done.stderr
+    assert f"Verification for {registry}/mine/late@" in done.stderr

@@ -308,3 +308,21 @@ def test_a_list_that_is_removed_does_not_come_back(layout: Layout, tmp_path: Pat
     removing.join()
     assert (adding.exitcode, removing.exitcode) == (0, 0)
     assert manifest_lists.names(layout) == []
+
+
+def test_where_it_was_pushed_is_a_repo_digest_once_a_tag_names_it(layout: Layout) -> None:
+    """As in docker, where a tag is always there before the push; other places stay apart, through a pull too."""
+    digest = add_image(layout, "docker.io/library/a:1")["manifest"]
+    [entry] = index.entries(layout)
+    places = {
+        index.PUSHED: f"host.io/x@{digest} host.io/y@{digest}",
+        index.REPO_DIGESTS: f"docker.io/library/a@{digest}",
+    }
+    entry["annotations"] |= places
+    index.update(layout, lambda found: index.put(found, entry, "docker.io/library/a:1"))
+    tag.tag(layout, "a:1", "host.io/x:other")
+    add_image(layout, "docker.io/library/a:1")
+    for found in index.entries(layout):
+        notes = index.notes_of(found)
+        assert notes[index.REPO_DIGESTS] == f"docker.io/library/a@{digest} host.io/x@{digest}"
+        assert notes[index.PUSHED] == f"host.io/y@{digest}"
