@@ -8,6 +8,7 @@ PyrunError
         InvalidReferenceError
         InvalidDigestError
         InvalidConfigError
+        InvalidArchiveError
         UnsupportedFlagError
         FlagValueError
         RefusedError
@@ -84,6 +85,17 @@ class InvalidConfigError(InvalidInputError):
         super().__init__(f"invalid {document}: {pointer or '/'}: {reason}", hint=hint)
         self.document = document
         self.pointer = pointer
+        self.reason = reason
+
+
+class InvalidArchiveError(InvalidInputError):
+    """A file holds no image; ``name``: which file, as the user knows it."""
+
+    def __init__(self, reason: str, *, name: str = "", hint: str = "") -> None:
+        super().__init__(
+            f"invalid image archive: {name}: {reason}" if name else f"invalid image archive: {reason}", hint=hint
+        )
+        self.name = name
         self.reason = reason
 
 

@@ -31,6 +31,7 @@ EXIT_CODES: dict[type[errors.PyrunError], int] = {
     errors.InvalidInputError: CLIENT,
     errors.InvalidReferenceError: CLIENT,
     errors.InvalidConfigError: CLIENT,
+    errors.InvalidArchiveError: CLIENT,
     errors.InvalidDigestError: CLIENT,
     errors.UnsupportedFlagError: USAGE,
     errors.FlagValueError: USAGE,

@@ -12,6 +12,7 @@ from contextlib import closing
 from pyrun.engine import commit, commit_layer, events, namespace, obituary, publication
 from pyrun.engine.lifecycle import signal_number
 from pyrun.errors import InvalidInputError, PyrunError, UnsafeLayerError
+from pyrun.images import tar_header
 from pyrun.layers import compression
 from pyrun.layers.write import read_chunks, write_layer
 from pyrun.oci import instructions, media_types
@@ -65,7 +66,7 @@ def import_image(layout: Layout, source: str, options: Options, *, input_fd: int
     sweep(layout)
     with publication.undone_on_failure(layout), leases.acquire(layout, []) as lease:
         namespace.register(layout)
-        with closing(_decompressed(_raw(source, input_fd), source)) as chunks:
+        with closing(_checked(_decompressed(_raw(source, input_fd), source), source)) as chunks:
 
             def pack(blob_fd: int, unpacker: Unpacker) -> Written:
                 return write_layer(chunks, blob_fd, unpacker.write)
@@ -74,9 +75,9 @@ def import_image(layout: Layout, source: str, options: Options, *, input_fd: int
                 layer = commit_layer.stage(layout, lease, pack)
             except UnsafeLayerError as error:
                 reason = f"{error.entry}: {error.reason}" if error.entry else error.reason
-                raise InvalidInputError(f"cannot import: {_shown(source)}: {reason}") from error
+                raise _refused(source, reason) from error
         if layer is None:
-            raise InvalidInputError(f"cannot import: {_shown(source)}: it is empty")
+            raise _refused(source, "it is empty")
         config = _config(platform, defaults, layer, options.message or f"Imported from {source}")
         nothing = Descriptor(media_types.OCI_CONFIG, layer.diff_id, 0)  # store_image describes the configuration
         manifest = Manifest(2, nothing, [layer.descriptor], media_type=media_types.OCI_MANIFEST)
@@ -96,7 +97,7 @@ def _config(platform: Platform, defaults: ContainerConfig, layer: Staged, commen
 
 def _raw(source: str, input_fd: int) -> Generator[bytes, None, None]:
     if source == STDIN:
-        yield from read_chunks(input_fd)
+        yield from _read(input_fd, source)
     elif source.startswith(("http://", "https://")):
         if "@" in source.split("/")[2]:  # it would stand in the image's history, for everybody
             raise InvalidInputError(
@@ -105,19 +106,43 @@ def _raw(source: str, input_fd: int) -> Generator[bytes, None, None]:
         from pyrun.registry import download
 
         yield from download.chunks(source)
+    elif "://" in source:
+        raise InvalidInputError(
+            f"cannot import: {source}: not an http or https URL", hint="`curl URL | pyrun import -`, or a file's path"
+        )
     else:
         try:
             fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise InvalidInputError(f"cannot import: {source}: {(error.strerror or '').lower()}") from error
+            raise _refused(source, (error.strerror or "").lower()) from error
         try:
-            yield from read_chunks(fd)
-        except IsADirectoryError:
-            raise InvalidInputError(
-                f"cannot import: {source}: it is a directory", hint=f"`tar -c -C {source} . | pyrun import -`"
-            ) from None
+            yield from _read(fd, source)
         finally:
             os.close(fd)
+
+
+def _read(fd: int, source: str) -> Generator[bytes, None, None]:
+    try:
+        yield from read_chunks(fd)
+    except IsADirectoryError:
+        hint = f"`tar -c -C {'.' if source == STDIN else source} . | pyrun import -`"
+        raise _refused(source, "it is a directory", hint=hint) from None
+    except OSError as error:
+        raise _refused(source, f"it cannot be read: {(error.strerror or '').lower()}") from error
+
+
+def _checked(chunks: Generator[bytes, None, None], source: str) -> Generator[bytes, None, None]:
+    """Give what comes if a tar begins so."""
+    with closing(chunks):
+        head = b""
+        while len(head) < tar_header.BLOCK and (chunk := next(chunks, b"")):
+            head += chunk
+        if head and not tar_header.begins(head[: tar_header.BLOCK]):
+            raise _refused(
+                source, "it is no tar archive", hint="it has to be one of a root file system: `tar -c -C DIRECTORY .`"
+            )
+        yield from filter(None, [head])
+        yield from chunks
 
 
 def _decompressed(raw: Generator[bytes, None, None], source: str) -> Generator[bytes, None, None]:
@@ -131,16 +156,19 @@ def _decompressed(raw: Generator[bytes, None, None], source: str) -> Generator[b
             yield from raw
             return
         reader = compression.reader(kind, head, lambda: next(raw, b""))
-        buffer = bytearray(_BUFFER)
+        buffer, is_empty = bytearray(_BUFFER), True
         try:
             while size := reader.readinto(buffer):
+                is_empty = False
                 yield bytes(memoryview(buffer)[:size])
+            if is_empty:
+                raise _refused(source, f"nothing comes out of it ({kind}): it is empty, or cut short")
         except PyrunError:
             raise
         except compression.errors() as error:
-            reason = f"it cannot be decompressed ({kind}): {error}"
-            raise InvalidInputError(f"cannot import: {_shown(source)}: {reason}") from error
+            raise _refused(source, f"it cannot be decompressed ({kind}): {error}") from error
 
 
-def _shown(source: str) -> str:
-    return "standard input" if source == STDIN else source
+def _refused(source: str, reason: str, *, hint: str = "") -> InvalidInputError:
+    what = "standard input" if source == STDIN else source or "''"
+    return InvalidInputError(f"cannot import: {what}: {reason}", hint=hint)

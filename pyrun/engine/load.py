@@ -14,10 +14,17 @@ from typing import NamedTuple
 from pyrun.engine import events, judgement, namespace, obituary, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.image_pull import kept_before, known_sizes
-from pyrun.errors import ImageNotFoundError, InvalidInputError, PyrunError, StoreCorruptError
+from pyrun.errors import (
+    ImageNotFoundError,
+    InvalidArchiveError,
+    InvalidConfigError,
+    InvalidDigestError,
+    InvalidInputError,
+    PyrunError,
+    StoreCorruptError,
+)
 from pyrun.images import archive, archive_images, resolve, tar_stream
 from pyrun.images import record as records
-from pyrun.images.tar_header import invalid
 from pyrun.oci import reference as references
 from pyrun.oci.platform import Platform
 from pyrun.store import blobs, fsio, index, leases, owner, trees
@@ -72,8 +79,8 @@ def load(
     namespace.register(layout)
     obituary.write_all(layout)
     sweep(layout)
-    with leases.acquire(layout, []) as lease, _opened(layout, path, input_fd, lease) as found:
-        images = archive_images.images_in(found, wanted)
+    with leases.acquire(layout, []) as lease, _named(path), _opened(layout, path, input_fd, lease) as found:
+        images = _images_in(found, wanted)
         how = _Unpack(form or namespace.form(), spawn or namespace.spawner(layout), progress or _deaf)
         admitted = [_admit(image, path, signature_policy) for image in images]
         # The lease ends first: it would keep what is to be undone.
@@ -85,12 +92,28 @@ def load(
             return _tag(layout, images, entries)
 
 
+def _images_in(found: Archive, wanted: Platform | None) -> list[ArchivedImage]:
+    try:
+        return archive_images.images_in(found, wanted)
+    except (InvalidConfigError, InvalidDigestError) as error:  # of one of its documents
+        raise InvalidArchiveError(error.message, hint=error.hint) from error
+
+
 def _admit(image: ArchivedImage, path: str, signature_policy: str | None) -> judgement.Admitted:
     """Obey the signature policy: by the kind of the archive, and where it is."""
     described = "oci" if os.path.isdir(path) else "oci-archive"
     transport = described if image.is_described else "docker-archive"
     origin = judgement.Origin.file(transport, path)
     return judgement.admit(origin, image.descriptor.digest, given=signature_policy)
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Let the errors of what cannot be read say which archive it was."""
+    try:
+        yield
+    except InvalidArchiveError as error:
+        raise InvalidArchiveError(error.reason, name=path or "standard input", hint=error.hint) from error
 
 
 @contextmanager
@@ -105,8 +128,6 @@ def _opened(layout: Layout, path: str, input_fd: int, lease: leases.Lease) -> It
             fd = _open(path)
             stack.callback(os.close, fd)
         head = tar_stream.read_head(fd)
-        if not head:
-            raise invalid("it is empty")
         if archive.is_plain_tar(fd, head):
             yield archive.of_file(fd)
             return

@@ -47,7 +47,7 @@ def replaced(path: str) -> Iterator[int]:
         if temporary:
             fsio.unlink_quietly(temporary)
         if isinstance(error, OSError):
-            raise fsio.full_or(error, path) from error
+            raise _cannot_write(error, path) from error
         raise
     finally:
         os.close(fd)
@@ -77,7 +77,7 @@ def new_directory(path: str) -> Iterator[str]:
         with suppress(OSError):
             trees.remove_tree(temporary)
         if isinstance(error, OSError):
-            raise fsio.full_or(error, path) from error
+            raise _cannot_write(error, path) from error
         raise
     finally:
         os.close(lock)
@@ -143,6 +143,9 @@ def _part(path: str) -> str:
 
 def _cannot_write(error: OSError, path: str) -> Exception:
     found = fsio.full_or(error, path)
-    if found is not error:
+    if isinstance(found, StoreError):
+        found.hint = "free some space there, or write to another place"
         return found
+    if error.filename not in (None, path):  # of what was to be written there
+        return error
     return StoreError(f"cannot write: {path}: {(error.strerror or '').lower()}", path=path)

@@ -45,8 +45,9 @@ def catalog(text: str, access: Access) -> tuple[str, Iterator[str]]:
                 yield from listing.catalog(client)
             except RegistryError as error:
                 if error.status in (401, 403, 404, 405):
+                    login = f"`pyrun login {domain}`; " if error.status == 401 else ""
                     error.hint = (
-                        f"many registries do not tell what they have: `pyrun search {domain}/NAME` may find more"
+                        f"{login}many registries do not tell what they have: `pyrun search {domain}/NAME` may find more"
                     )
                 raise
 

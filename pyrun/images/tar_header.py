@@ -5,7 +5,7 @@ Sources: POSIX.1-2017 pax "ustar Interchange Format" and "pax Header Block", GNU
 
 from __future__ import annotations
 
-from pyrun.errors import InvalidInputError
+from pyrun.errors import InvalidArchiveError
 
 BLOCK = 512
 MAX_EXTENSION_BYTES = 1 << 20  # of a pax header or a long name
@@ -31,9 +31,9 @@ class Header:
         self.flag = flag
 
 
-def invalid(reason: str, *, hint: str = "") -> InvalidInputError:
-    """Return the error of an archive that cannot be read."""
-    return InvalidInputError(f"invalid image archive: {reason}", hint=hint)
+def invalid(reason: str, *, hint: str = "") -> InvalidArchiveError:
+    """Return the error of an archive that cannot be read; who knows where it is adds that."""
+    return InvalidArchiveError(reason, hint=hint)
 
 
 def padding(size: int) -> int:
@@ -48,9 +48,8 @@ def decode(block: bytes) -> Header | None:
     """
     if not block.strip(b"\0"):
         return None
-    # The checksum's own eight bytes count as spaces.
-    if _number(block[148:156]) != sum(block) - sum(block[148:156]) + 8 * 0x20:
-        raise invalid("it is no tar, or damaged: no header where one should be")
+    if not begins(block):
+        raise invalid("it is damaged: no header where one should be")
     flag = block[156:157]
     if flag == _SPARSE:
         raise invalid("a sparse file is no part of an image")
@@ -60,6 +59,16 @@ def decode(block: bytes) -> Header | None:
     kind = _KINDS.get(flag, OTHER)
     has_content = kind in (FILE, OTHER) or flag in EXTENSIONS
     return Header(name, kind, size=_number(block[124:136]) if has_content else 0, link=link, flag=flag)
+
+
+def begins(block: bytes) -> bool:
+    """Say whether a tar archive may begin so: with a header, or the zeros that end an empty one."""
+    if len(block) < BLOCK or not block.strip(b"\0"):
+        return len(block) == BLOCK
+    digits = block[148:156].strip(b" \0")
+    # The checksum's own eight bytes count as spaces.
+    total = sum(block) - sum(block[148:156]) + 8 * 0x20
+    return not digits.strip(b"01234567") and int(digits or b"0", 8) == total
 
 
 def extended(header: Header, records: dict[str, str]) -> Header:
@@ -128,5 +137,5 @@ def _number(field: bytes) -> int:
         return value
     digits = field.strip(b" \0")
     if digits.strip(b"01234567"):
-        raise invalid("it is no tar, or damaged: no header where one should be")
+        raise invalid("it is damaged: a header has no number where one should be")
     return int(digits or b"0", 8)

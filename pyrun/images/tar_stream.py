@@ -13,13 +13,16 @@ from pyrun.layers import compression
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from typing import Protocol
 
     class Stream(Protocol):
         """Bytes read forwards; ``position`` counts them."""
 
         position: int
+
+        def some(self, size: int) -> bytes:
+            """Return that many bytes, or what is left of them."""
 
         def read(self, size: int) -> bytes:
             """Return that many bytes. Raises: InvalidInputError where the stream ends before."""
@@ -44,12 +47,13 @@ class FileStream:
         self._size = os.fstat(fd).st_size
         self.position = 0
 
-    def read(self, size: int) -> bytes:
-        data = os.pread(self._fd, size, self.position)
-        if len(data) != size:
-            raise _truncated()
-        self.position += size
+    def some(self, size: int) -> bytes:
+        data = _read(os.pread, self._fd, size, self.position)
+        self.position += len(data)
         return data
+
+    def read(self, size: int) -> bytes:
+        return _whole(self.some(size), size)
 
     def skip(self, size: int) -> None:
         if self.position + size > self._size:
@@ -63,20 +67,20 @@ class PipeStream:
     __slots__ = ("_errors", "_reader", "position")
 
     def __init__(self, fd: int, head: bytes) -> None:
-        self._reader = compression.reader(compression.detect(head), head, lambda: os.read(fd, CHUNK))
+        self._reader = compression.reader(compression.detect(head), head, lambda: _read(os.read, fd, CHUNK))
         self._errors = compression.errors()
         self.position = 0
 
-    def read(self, size: int) -> bytes:
+    def some(self, size: int) -> bytes:
         buffer = bytearray(size)
         view, found = memoryview(buffer), 0
-        while found < size:
-            taken = self._some(view[found:])
-            if not taken:
-                raise _truncated()
+        while found < size and (taken := self._taken(view[found:])):
             found += taken
-        self.position += size
-        return bytes(buffer)
+        self.position += found
+        return bytes(view[:found])
+
+    def read(self, size: int) -> bytes:
+        return _whole(self.some(size), size)
 
     def skip(self, size: int) -> None:
         while size:
@@ -87,10 +91,10 @@ class PipeStream:
     def drain(self) -> None:
         """Read what follows the archive: who writes it must not die of a closed pipe. Raises: as `read`."""
         buffer = bytearray(CHUNK)
-        while self._some(memoryview(buffer)):
+        while self._taken(memoryview(buffer)):
             pass
 
-    def _some(self, view: memoryview) -> int:
+    def _taken(self, view: memoryview) -> int:
         try:
             return self._reader.readinto(view) or 0
         except self._errors as error:
@@ -100,7 +104,7 @@ class PipeStream:
 def read_head(fd: int) -> bytes:
     """Read enough of a stream to see what it is; less only at its end."""
     head = b""
-    while len(head) < BLOCK and (chunk := os.read(fd, BLOCK - len(head))):
+    while len(head) < BLOCK and (chunk := _read(os.read, fd, BLOCK - len(head))):
         head += chunk
     return head
 
@@ -111,11 +115,10 @@ def entries(stream: Stream) -> Iterator[Header]:
     Raises: InvalidInputError: no tar, a cut one, one with more entries than an image has, a name that leads outside.
     """
     records: dict[str, str] = {}
-    for count in range(MAX_ENTRIES + 1):
-        header = _next(stream)
+    block = _first(stream)
+    for _ in range(MAX_ENTRIES + 1):
+        header = tar_header.decode(block)
         if header is None:
-            if count == 0:
-                raise invalid("it is empty")
             return
         end = stream.position + header.size + tar_header.padding(header.size)
         if header.flag in tar_header.EXTENSIONS:
@@ -127,6 +130,7 @@ def entries(stream: Stream) -> Iterator[Header]:
             header.name = plain(header.name)
             yield header
         stream.skip(end - stream.position)
+        block = stream.read(BLOCK)
     raise invalid(f"it has more than {MAX_ENTRIES} entries")
 
 
@@ -151,8 +155,13 @@ def plain(name: str) -> str:
     return "/".join(parts)
 
 
-def _next(stream: Stream) -> Header | None:
-    return tar_header.decode(stream.read(BLOCK))
+def _first(stream: Stream) -> bytes:
+    block = stream.some(BLOCK)
+    if not block.strip(b"\0"):
+        raise invalid("it is empty")
+    if not tar_header.begins(block):
+        raise invalid("it is no tar archive", hint="`pyrun load` reads what `pyrun save IMAGE` and other engines write")
+    return block
 
 
 def _extension(stream: Stream, header: Header) -> dict[str, str]:
@@ -167,5 +176,18 @@ def _extension(stream: Stream, header: Header) -> dict[str, str]:
     return {"path" if header.flag == tar_header.LONG_NAME else "linkpath": text}
 
 
+def _read(call: Callable[..., bytes], *arguments: int) -> bytes:
+    try:
+        return call(*arguments)
+    except OSError as error:
+        raise invalid(f"it cannot be read: {(error.strerror or '').lower()}") from error
+
+
+def _whole(data: bytes, size: int) -> bytes:
+    if len(data) != size:
+        raise _truncated()
+    return data
+
+
 def _truncated() -> Exception:
-    return invalid("it ends in the middle")
+    return invalid("it ends in the middle", hint="it was cut short on its way: copy it, or save the image, again")

@@ -192,7 +192,7 @@ def _parse(text: str, written: str) -> Reference:
         try:
             algorithm = validate(digest)[0]
         except InvalidDigestError as error:
-            raise InvalidReferenceError(written, error.reason) from None
+            raise InvalidReferenceError(written, error.reason, hint=error.hint) from None
         if algorithm != "sha256":
             raise InvalidReferenceError(written, "unsupported digest algorithm", hint="digests are sha256")
     return Reference(domain, path, tag, digest)

@@ -36,6 +36,8 @@ def error_of(answer: Response, asker: Asker, what: str) -> RegistryError:
         return RegistryError(f"too many requests: {what}: {detail}", registry=domain, status=status, hint=hint)
     if status == 404:
         hint = "check the spelling of the name and the tag; a private repository needs `pyrun login`"
+        if detail == f"status {status}":  # no word of a registry's
+            hint = f"is {domain} a registry? {hint}"
         if not asker.is_pull:
             hint = "some registries want the repository to be made on their site first"
         return ManifestUnknownError(f"not found: {what}: {detail}", registry=domain, status=status, hint=hint)
@@ -43,6 +45,8 @@ def error_of(answer: Response, asker: Asker, what: str) -> RegistryError:
         hint = "give the proxy's user and password: http_proxy=http://USER:PASSWORD@HOST:PORT"
         return RegistryError(f"the proxy refuses: {what}: {detail}", registry=domain, status=status, hint=hint)
     message = f"registry failed: {what}: {detail}"
+    if status == 501:
+        return RegistryError(message, registry=domain, status=status, hint=f"is {domain} a registry?")
     if status >= 500:
         return RegistryUnreachableError(message, registry=domain, status=status, hint="try again later")
     return RegistryError(

@@ -6,7 +6,14 @@ is verified on its way (``upload.py``).
 
 from __future__ import annotations
 
-from pyrun.errors import DigestMismatchError, InvalidConfigError, RegistryUnreachableError, SizeMismatchError
+from pyrun.errors import (
+    DigestMismatchError,
+    InvalidConfigError,
+    ManifestUnknownError,
+    RegistryError,
+    RegistryUnreachableError,
+    SizeMismatchError,
+)
 from pyrun.oci import digest, media_types
 from pyrun.oci.limits import MAX_DOCUMENT_BYTES
 from pyrun.registry.agent import user_agent
@@ -186,8 +193,12 @@ class RegistryClient:
 
     def ping(self) -> None:
         """Ask whether the registry is there and takes the credentials. Raises as ``resolve``."""
-        with self._requests.send("GET", "/v2/", {}, repository="", what=f"registry {self.domain}") as answer:
-            answer.drain()
+        try:
+            with self._requests.send("GET", "/v2/", {}, repository="", what=f"registry {self.domain}") as answer:
+                answer.drain()
+        except ManifestUnknownError as error:
+            message = f"no registry: {self.domain}: there is no /v2/ (status {error.status})"
+            raise RegistryError(message, registry=self.domain, hint="is the address right?") from error
 
     def get(self, target: str, *, repository: str = "", what: str) -> Response:
         """Ask for a path with a query; give the successful answer, to be closed. Raises as ``resolve``."""
@@ -219,7 +230,21 @@ class RegistryClient:
         actual = wanted if by_digest else digest.of(data)
         if served.startswith("sha256:") and actual.startswith("sha256:") and served != actual:
             raise DigestMismatchError(f"manifest {name}", expected=served, actual=actual)
-        return Descriptor(media_type or _media_type_in(data), actual, len(data)), data
+        return Descriptor(media_type or self._media_type_in(data, name), actual, len(data)), data
+
+    def _media_type_in(self, data: bytes, name: str) -> str:
+        """Find the kind of a document that was served as text/plain or the like."""
+        from pyrun.oci.index import Index
+        from pyrun.oci.manifest import decode_manifest
+
+        try:
+            document = decode_manifest(data)
+        except InvalidConfigError as error:
+            message = f"registry failed: {name}: its answer is no manifest: {error.pointer or '/'}: {error.reason}"
+            hint = error.hint or f"is {self.domain} a registry?"
+            raise RegistryError(message, registry=self.domain, hint=hint) from error
+        is_index = isinstance(document, Index)
+        return document.media_type or (media_types.OCI_INDEX if is_index else media_types.OCI_MANIFEST)
 
     def _document(self, repository: str, wanted: str, name: str) -> tuple[str, str, bytes]:
         """Fetch a manifest's bytes, and what the registry says of them: digest and media type."""
@@ -244,12 +269,3 @@ class RegistryClient:
 def _served_digest(answer: Response) -> str:
     text = (answer.headers.get("Docker-Content-Digest") or "").strip()
     return text if digest.is_well_formed(text) else ""
-
-
-def _media_type_in(data: bytes) -> str:
-    """Find the kind of a document that was served as text/plain or the like."""
-    from pyrun.oci.index import Index
-    from pyrun.oci.manifest import decode_manifest
-
-    document = decode_manifest(data)
-    return document.media_type or (media_types.OCI_INDEX if isinstance(document, Index) else media_types.OCI_MANIFEST)

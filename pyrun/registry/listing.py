@@ -113,4 +113,5 @@ def _is_name(name: object) -> bool:
 
 
 def _nonsense(client: RegistryClient, what: str) -> RegistryError:
-    return RegistryError(f"registry failed: {what}: its answer is not of the documented form", registry=client.domain)
+    message = f"registry failed: {what}: its answer is not of the documented form"
+    return RegistryError(message, registry=client.domain, hint=f"is {client.domain} a registry?")

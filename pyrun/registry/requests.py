@@ -81,6 +81,7 @@ class Requests:
                     continue
                 raise self.broken(what, error, failures) from error
             if answer.status in accepted:
+                self._refuse_page(answer, what)
                 return answer
             with answer:
                 failures += 1
@@ -88,6 +89,15 @@ class Requests:
                 if answer.status not in RETRIED or not self.retry.pause(failures, retry_after):
                     raise self.error(answer, repository, scope, what)
                 answer.drain()
+
+    def _refuse_page(self, answer: Response, what: str) -> None:
+        """Refuse a page for people as an answer: any web server may say 200 to whatever it is asked."""
+        if media_type_of(answer) == "text/html" and self._is_own(answer.url):
+            answer.close()
+            raise RegistryError(
+                f"no registry: {self.domain}: it answers with a web page, asked for {what}", registry=self.domain,
+                hint="is the address right, or does a proxy on the way want a login?",
+            )  # fmt: skip
 
     def stream(
         self,

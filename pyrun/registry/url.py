@@ -42,8 +42,10 @@ class Url:
             port = parts.port
         except ValueError as error:
             raise RegistryError(f"invalid URL: {text[:200]!r}: {error}", registry="") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https"):
             raise RegistryError(f"invalid URL: {text[:200]!r}: neither http nor https", registry="")
+        if not parts.hostname:
+            raise RegistryError(f"invalid URL: {text[:200]!r}: it names no host", registry="")
         target = parts.path or "/"
         if parts.query:
             target += f"?{parts.query}"
