@@ -38,13 +38,15 @@ def free_port() -> str:
 
 
 def test_every_example_of_the_readme(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
-    assert len(LINES) >= 7
+    assert len(LINES) >= 15
     system = images.layer([images.directory("etc"), images.entry("etc/os-release", OS_RELEASE)])
     server = {"Cmd": ["sh", "-c", "echo ready; exec httpd -f -p 80 -h /"]}
     stand_ins = {
         "debian:12": push(registry, tmp_path, "debian", {"Cmd": ["sh"]}, system),
         "nginx": push(registry, tmp_path, "nginx", server, system),
         "8080:80": f"127.0.0.1:{free_port()}:80",
+        "registry.example/team/base:1": f"{registry}/team/base:1",
+        "base.tar": str(tmp_path / "base.tar"),
     }
     for line in LINES:
         words = [stand_ins.get(word, word) for word in line.split()]
@@ -58,6 +60,8 @@ def test_every_example_of_the_readme(pyrun: CommandLine, registry: str, tmp_path
             assert answer == OS_RELEASE.decode().strip()
         elif words[0] == "logs":
             assert answer == "ready"
+        elif words[0] == "images":
+            assert f"{registry}/team/base" in answer
         elif "pyrun.local/hello" in words:
             _as_printed(answer)
     assert "web" not in pyrun.ok("ps", "-a", "--format", "{{.Names}}").split()
