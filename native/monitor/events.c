@@ -33,15 +33,18 @@ static void rotate(int fd, const char *path)
 
 void event_append(const char *path, const char *body, const char *rest)
 {
-	char end[48];
+	char end[48 + SEAL_BYTES];
 	struct timespec now;
+	uint32_t crc;
 	struct iovec line[3] = { { (void *)(uintptr_t)body, strlen(body) }, { (void *)(uintptr_t)rest, strlen(rest) }, { end, 0 } };
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
-	line[2].iov_len = (size_t)snprintf(end, sizeof(end), ",\"timeNano\":%lld}\n", now.tv_sec * 1000000000LL + now.tv_nsec);
+	line[2].iov_len = (size_t)snprintf(end, 48, ",\"timeNano\":%lld", now.tv_sec * 1000000000LL + now.tv_nsec);
+	crc = seal_add(seal_add(seal_add(0, body, line[0].iov_len), rest, line[1].iov_len), end, line[2].iov_len);
+	line[2].iov_len += seal_end(end + line[2].iov_len, crc);
 	if (writev(fd, line, 3) > 0)
 		rotate(fd, path);
 	close(fd);

@@ -97,6 +97,11 @@ void log_wait_for_readers(void); /* log_file.c */
 /* json.c: write text as the inside of a JSON string, at most six bytes for each of its own; returns the end. */
 char *json_escape(char *to, const char *text, size_t length);
 
+/* seal.c: the checksum of all that comes before it, as the last member of an object, which it closes; and a newline. */
+enum { SEAL_BYTES = 24 };
+uint32_t seal_add(uint32_t crc, const char *data, size_t size);
+size_t seal_end(char to[static SEAL_BYTES], uint32_t crc);
+
 /* state.c */
 int state_lock(int directory_fd);
 int state_is_copied(int directory_fd);

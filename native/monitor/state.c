@@ -186,17 +186,18 @@ static char started[48]; /* the last run */
 static int write_state(const struct job *job, int directory_fd, const char *status, pid_t init_pid, unsigned restarts,
 		       const char *more)
 {
-	char text[640], stat_path[32];
-	int length;
+	char text[640 + SEAL_BYTES], stat_path[32];
+	size_t length;
 
 	snprintf(stat_path, sizeof(stat_path), "/proc/%d/stat", (int)init_pid);
-	length = snprintf(text, sizeof(text),
+	length = (size_t)snprintf(text, sizeof(text) - SEAL_BYTES,
 			  "{\"version\":1,\"status\":\"%s\",\"pid\":%d,\"starttime\":%llu,\"monitor\":%d,"
-			  "\"monitor_starttime\":%llu,\"started\":\"%s\",\"boot_id\":\"%s\",\"restarts\":%u%s}\n",
+			  "\"monitor_starttime\":%llu,\"started\":\"%s\",\"boot_id\":\"%s\",\"restarts\":%u%s",
 			  status, (int)init_pid, init_pid ? start_time(AT_FDCWD, stat_path) : 0, (int)own_host_pid(),
 			  start_time(AT_FDCWD, "/proc/self/stat"), started,
 			  job->header->boot_id == PLAN_NONE ? "" : job_string(job, job->header->boot_id), restarts, more);
-	return replace_state(directory_fd, text, (size_t)length);
+	length += seal_end(text + length, seal_add(0, text, length));
+	return replace_state(directory_fd, text, length);
 }
 
 int state_running(const struct job *job, int directory_fd, const struct init_process *init, unsigned restarts)
@@ -220,12 +221,13 @@ int state_restarting(const struct job *job, int directory_fd, unsigned restarts,
 int state_exit(const struct job *job, int directory_fd, int exit_code)
 {
 	char text[EXIT_SLOT_BYTES] = { 0 }, finished[48];
-	int fd = openat(directory_fd, "exit", O_WRONLY | O_CLOEXEC);
+	int fd = openat(directory_fd, "exit", O_WRONLY | O_CLOEXEC), length;
 
 	if (fd < 0)
 		return -1;
 	format_time(finished, sizeof(finished));
-	snprintf(text, sizeof(text), "1 %d 0 %s\n", exit_code, finished);
+	length = snprintf(text, sizeof(text), "1 %d 0 %s\n", exit_code, finished);
+	snprintf(text + length, sizeof(text) - (size_t)length, "%08x", seal_add(0, text, (size_t)length));
 	if (pwrite(fd, text, sizeof(text), 0) != sizeof(text)) {
 		close(fd);
 		return -1;

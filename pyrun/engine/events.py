@@ -2,7 +2,8 @@
 
 It must not know who reads. HOT. A line is an event, appended by one write(2) to a file opened O_APPEND, so that lines
 of several writers do not mix; two files of 1 MB bound it. What cannot be recorded never hurts the verb.
-Line: ``{"Type", "ID", "Attributes", "Action", "timeNano"}``, in an order that lets the monitor go on where Python ends.
+Line: ``{"Type", "ID", "Attributes", "Action", "timeNano", "crc32"}``, in an order that lets the monitor go on where
+Python ends.
 """
 
 from __future__ import annotations
@@ -26,13 +27,25 @@ MAX_BYTES = 1 << 20
 _MAX_ATTRIBUTES = 65536
 
 
+def is_sound(line: bytes, *, sealed: bool = False) -> bool:
+    """Say whether a line is as it was written; it may follow one that was cut (event_log.py)."""
+    from pyrun.store import sealed_lines
+
+    begin = max(line.rfind(b'{"Type":'), 0)
+    # One that is whole before it was not cut: the newline between them has flipped.
+    is_alone = not begin or not sealed_lines.is_sealed_object(line[: begin - 1])
+    return is_alone and sealed_lines.is_sound_object(line[begin:], sealed=sealed)
+
+
 def emit(layout: Layout, kind: str, action: str, identity: str, attributes: Mapping[str, str] | None = None) -> None:
     """Record an event of a ``kind`` (container, image, volume, network, daemon), with docker's words for the action."""
-    line = f'{_prepared(kind, action, identity, attributes or {})},"timeNano":{time_ns()}}}\n'
+    from binascii import crc32  # most verbs that load this write no event
+
+    body = f'{_prepared(kind, action, identity, attributes or {})},"timeNano":{time_ns()}'.encode("ascii")
     try:
         fd = _open(layout)
         try:
-            os.write(fd, line.encode("ascii"))
+            os.write(fd, b'%b,"crc32":"%08x"}\n' % (body, crc32(body)))  # store/sealed_lines.py
             is_full = os.fstat(fd).st_size >= MAX_BYTES
         finally:
             os.close(fd)

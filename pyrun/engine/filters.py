@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyrun.oci import json
+from pyrun.errors import StoreCorruptError
 from pyrun.store import fsio
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyrun.runtime.engine_ns import EngineMap
     from pyrun.store.layout import Layout
 
-_FILE = "seccomp.bpf"
+FILE = "seccomp.bpf"
 # The annotation that names the bundle's profile to whoever runs it.
 ANNOTATION = "org.pyrun.seccomp"
 
@@ -37,12 +37,26 @@ def compiled(layout: Layout, config: dict[str, Any], engine: EngineMap) -> list[
 
 def keep(directory: str, programs: list[bytes]) -> None:
     """Keep what is installed: `exec` installs the very same, whatever happens to the profile's file."""
-    path = f"{directory}/{_FILE}"
-    data = json.dumps([program.hex() for program in programs]).encode()
+    from pyrun.store import sealed
+
+    path = f"{directory}/{FILE}"
+    data = sealed.seal({"programs": [program.hex() for program in programs]})
     # By rename: of two starts at once, each writes the whole of the same.
     fsio.write_atomic(path, data, temporary=f"{path}.{os.getpid()}", sync=False)
 
 
 def kept(directory: str) -> list[bytes]:
-    """Return the programs that the running container was started with."""
-    return [bytes.fromhex(text) for text in json.loads(fsio.read_bytes(f"{directory}/{_FILE}"))]
+    """Return the programs that the running container was started with. Raises: StoreCorruptError."""
+    from pyrun.store import sealed
+
+    path = f"{directory}/{FILE}"
+    try:
+        found = sealed.unseal(fsio.read_bytes(path))
+    except ValueError as error:
+        raise StoreCorruptError(
+            f"cannot read the seccomp filter of a container: {path}: {error}",
+            path=path,
+            hint="`pyrun fsck --repair` mends one flipped bit; a restart of the container makes it anew",
+        ) from error
+    # A container that an older pyrun has started has the list alone.
+    return [bytes.fromhex(text) for text in (found["programs"] if isinstance(found, dict) else found)]

@@ -22,7 +22,8 @@ HARMLESS = ("orphan", "quarantined", "note")
 
 
 class Finding(NamedTuple):
-    """``kind``: store, index, image, blob, layer, patch, container, name, list, signatures, or one of HARMLESS.
+    """``kind``: store, index, image, blob, layer, patch, container, name, list, signatures, volume, mount, log, cache,
+    or one of HARMLESS.
 
     ``subject`` is what it is about, ``mended`` what `--repair` did about it ("": nothing), ``size`` bytes on disk.
     """

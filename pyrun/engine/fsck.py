@@ -1,8 +1,8 @@
 """The verb fsck: is everything in the store what its digest, its archive and the other files say?
 
 It must not print. Each part is a module: fsck_documents (index.json, manifests, configs), fsck_layers (blobs and
-files), fsck_records (what is derived from them), fsck_containers, fsck_orphans. Safe beside everything else: what is
-checked is leased, and what has disappeared meanwhile is no finding. Cold.
+files), fsck_records (what is derived from them), fsck_containers, fsck_beside (small files), fsck_orphans. Safe beside
+everything else: what is checked is leased, and what has disappeared meanwhile is no finding. Cold.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from pyrun.engine import fsck_containers, fsck_documents, fsck_layers, fsck_orphans, fsck_records, namespace
+from pyrun.engine import (
+    fsck_beside,
+    fsck_containers,
+    fsck_documents,
+    fsck_layers,
+    fsck_orphans,
+    fsck_records,
+    namespace,
+)
 from pyrun.engine.findings import Findings
 from pyrun.engine.mending import Mender
 from pyrun.errors import InvalidInputError, StoreVersionError
@@ -76,6 +84,7 @@ def fsck(layout: Layout, options: Options, hear: Hear | None = None) -> Checked:
         fsck_layers.check(check)
         fsck_records.check(check)
         fsck_containers.check(check)
+        fsck_beside.check(check)
         if lease is not None:
             lease.release()  # it would keep alive what nobody needs
         fsck_orphans.check(check, listed)

@@ -6,26 +6,21 @@ It must not know a container's files: what a container has written has no digest
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pyrun.engine import fsck_beside
 from pyrun.errors import ContainerNotFoundError, StoreCorruptError
-from pyrun.store import blobs, containers, fsio, new_container, sealed
+from pyrun.store import blobs, containers, new_container
 
 if TYPE_CHECKING:
     from pyrun.engine.fsck import Check
 
 
-_FILES = ("container.json", "config.json", "rootfs.json")
-
-
 def check(check: Check) -> None:
-    """Check each container, then the names; then the other small files that carry a checksum."""
-    _check_beside(check)
+    """Check each container, then the names."""
     by_name: dict[str, str] = {}
     for container_id, path in containers.list(check.layout):
-        sound = [_is_sound(check, f"{path}/{name}", "container", container_id[:12]) for name in _FILES]
-        if not all(sound):
+        if not fsck_beside.check_container(check, path, container_id[:12]):
             continue
         try:
             record = containers.load(path)
@@ -43,27 +38,6 @@ def check(check: Check) -> None:
         if isinstance(record.get("name"), str) and record["name"]:
             by_name[record["name"]] = path
     _check_names(check, by_name)
-
-
-def _is_sound(check: Check, path: str, kind: str, subject: str) -> bool:
-    """Compare a file's checksum; False where it is damaged and stays so."""
-    try:
-        data = fsio.read_bytes(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    if not sealed.is_damaged(data):
-        return True
-    name = os.path.basename(path)
-
-    def mend() -> str:
-        right = sealed.mended(data)
-        if right is None:
-            raise StoreCorruptError("more than one bit of it has flipped", path=path)
-        told = check.mender.file(path, right, f"{subject}-{name}")
-        return f"the one bit that had flipped is put right: {told}"
-
-    problem = f"{name} is damaged: its checksum is another one"
-    return check.findings.add(kind, subject, problem, mend)
 
 
 def _problems(check: Check, container_id: str, record: dict[str, Any], rootfs: dict[str, Any]) -> list[str]:
@@ -90,24 +64,18 @@ def _problems(check: Check, container_id: str, record: dict[str, Any], rootfs: d
     return found
 
 
-def _check_beside(check: Check) -> None:
-    """Manifest lists, and where images came from by which signatures: damage there must not change a verdict."""
-    for directory, kind in ((check.layout.manifest_lists, "list"), (check.layout.signatures, "signatures")):
-        with suppress(FileNotFoundError):
-            for name in sorted(os.listdir(directory)):
-                _is_sound(check, f"{directory}/{name}", kind, name)
-
-
 def _check_names(check: Check, by_name: dict[str, str]) -> None:
     for name, path in by_name.items():
-        if os.path.lexists(check.layout.name(name)) or not os.path.isdir(path):
+        link = check.layout.name(name)
+        if os.path.isdir(link) or not os.path.isdir(path):
             continue
 
         def mend(name: str = name, path: str = path) -> str:
             new_container.take_name(check.layout, name, path, os.path.basename(path))
             return f"given to {os.path.basename(path)[:12]} again"
 
-        check.findings.add("name", name, "is not there, though a container has it", mend)
+        problem = "leads nowhere" if os.path.lexists(link) else "is not there"
+        check.findings.add("name", name, f"{problem}, though a container has it", mend)
     try:
         links = os.listdir(check.layout.names)
     except FileNotFoundError:

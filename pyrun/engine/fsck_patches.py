@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pyrun.engine import forms, idmap
-from pyrun.errors import StorageFullError
+from pyrun.errors import StorageFullError, StoreCorruptError
 from pyrun.layers import patch, pyrun_tree, verify
 from pyrun.layers.lowerdir import TREE, patch_dir
 from pyrun.runtime import engine_ns
@@ -68,8 +68,8 @@ def _problems(check: Check, diff_ids: list[str], source: str, target: str, maps:
         if is_wanted != os.path.isdir(target):
             return ["is missing"] if is_wanted else ["is there, though nothing wants it"]
         return _compare(check, building, target, maps) if is_wanted else []
-    except FileNotFoundError:
-        return []  # a sidecar is missing, which is told, or all of it was collected meanwhile
+    except (FileNotFoundError, StoreCorruptError):
+        return []  # a sidecar is missing or damaged, which is told, or all of it was collected meanwhile
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -14,7 +14,7 @@ from pyrun.images import record as records
 from pyrun.images import resolve
 from pyrun.oci import json, reference
 from pyrun.oci.index import decode_index
-from pyrun.store import blobs, index
+from pyrun.store import blobs, fsio, index, sealed
 
 if TYPE_CHECKING:
     from pyrun.engine.fsck import Check
@@ -47,7 +47,7 @@ def _check_record(check: Check, image: Image) -> dict[str, Any] | None:
             return None
         found, problem = {}, "its record is missing"
     except StoreCorruptError as error:
-        found, problem = {}, str(error)
+        found, problem = _put_right(check, image), str(error)
     right = _derive(check, image, found)
     if not problem and found != right:
         names = sorted(key for key in {**found, **right} if found.get(key) != right.get(key))
@@ -55,6 +55,12 @@ def _check_record(check: Check, image: Image) -> dict[str, Any] | None:
     if problem:
         check.findings.add("image", image.digest, problem, lambda: check.mender.record(right))
     return right
+
+
+def _put_right(check: Check, image: Image) -> dict[str, Any]:
+    """Return what a damaged record was if one bit of it has flipped: `keep` cannot be derived."""
+    data = sealed.mended(fsio.read_bytes(check.layout.image(image.digest)))
+    return sealed.unseal(data) if data is not None else {}
 
 
 def _derive(check: Check, image: Image, found: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pyrun.errors import NotFoundError
 from pyrun.images import resolve
 from pyrun.oci import json
 from pyrun.oci import reference as references
-from pyrun.store import blobs, fsio
+from pyrun.store import blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,17 +80,14 @@ def tag_moves(layout: Layout, text: str) -> list[TagMove]:
     Raises: InvalidReferenceError; NotFoundError if it is not known to have been set.
     """
     references.parse_normalized(text)
-    try:
-        lines = fsio.read_bytes(layout.refs_log).decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        lines = []
-    words = [line.split(" ") for line in lines]
-    names = {word[1] for word in words if len(word) == 4}
-    meant = {name for name in names if resolve.is_named(text, name)}
+    from pyrun.store import tag_log
+
+    moves = tag_log.moves(layout)
+    meant = {name for name in {move[1] for move in moves} if resolve.is_named(text, name)}
     found = [
-        TagMove(word[0], word[1], word[2].removeprefix("-"), word[3].removeprefix("-"))
-        for word in words
-        if len(word) == 4 and word[1] in meant
+        TagMove(time, name, old.removeprefix("-"), new.removeprefix("-"))
+        for time, name, old, new in moves
+        if name in meant
     ]
     if not found:
         raise NotFoundError(
@@ -101,9 +98,6 @@ def tag_moves(layout: Layout, text: str) -> list[TagMove]:
 
 def last_tag_time(layout: Layout, manifest: str) -> str:
     """Return when a tag was last set on a manifest, as refs.log has it; "" if never."""
-    try:
-        lines = fsio.read_bytes(layout.refs_log).decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    end = " " + manifest
-    return next((line.partition(" ")[0] for line in reversed(lines) if line.endswith(end)), "")
+    from pyrun.store import tag_log
+
+    return next((time for time, _, _, new in reversed(tag_log.moves(layout)) if new == manifest), "")

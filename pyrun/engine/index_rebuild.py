@@ -14,7 +14,7 @@ from pyrun.images import resolve
 from pyrun.oci import convert, digest
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import decode_manifest
-from pyrun.store import blobs, fsio, index, sealed
+from pyrun.store import blobs, fsio, index, sealed, tag_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,18 +62,11 @@ def _bytes(path: str) -> bytes:
 def last_tags(layout: Layout) -> dict[str, str]:
     """Return where each tag pointed last, from refs.log."""
     tags: dict[str, str] = {}
-    try:
-        lines = fsio.read_bytes(layout.refs_log).decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return tags
-    for line in lines:
-        words = line.split(" ")
-        if len(words) != 4:
-            continue
-        if digest.is_well_formed(words[3]):
-            tags[words[1]] = words[3]
+    for _, name, _, new in tag_log.moves(layout):
+        if digest.is_well_formed(new):
+            tags[name] = new
         else:
-            tags.pop(words[1], None)
+            tags.pop(name, None)
     return tags
 
 

@@ -12,7 +12,6 @@ from binascii import a2b_base64, b2a_base64
 
 from pyrun.errors import PolicyRejectedError, PyrunError, StoreError
 from pyrun.images import resolve
-from pyrun.oci import json
 from pyrun.oci import reference as references
 from pyrun.oci.signature import Signature
 from pyrun.store import fsio, index, owner, sealed
@@ -244,11 +243,11 @@ def _stamps(files: list[str]) -> list[list[str | int]] | None:
 def _remember(layout: Layout, entry: Entry, stamps: list[list[str | int]], kept: dict[str, list[Any]]) -> None:
     tags, path = [index.ref_name(entry)], resolve.verdict_path(layout, entry)
     try:
-        before = json.loads(fsio.read_bytes(path))
+        before = sealed.unseal(fsio.read_bytes(path))
         tags += [tag for tag in before["tags"] if before["files"] == stamps and tag not in tags]
     except (OSError, ValueError, LookupError, TypeError):
         pass  # none, or of another policy
-    data = json.dumps({"files": stamps, "tags": tags}).encode("ascii")
+    data = sealed.seal({"files": stamps, "tags": tags})
     try:
         fsio.make_directory(layout.signatures)
         with fsio.FileLock(layout.index_lock, exclusive=True):

@@ -43,6 +43,8 @@ def write_all(layout: Layout) -> None:
 
 
 def _write_once(layout: Layout, directory: str) -> None:
+    from pyrun.store import sealed_lines
+
     # Shared: who asks whether the container runs is not told so for that, and nobody can start it meanwhile.
     lock = os.open(f"{directory}/lock", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -55,7 +57,8 @@ def _write_once(layout: Layout, directory: str) -> None:
             if not now.is_recorded:
                 record = containers.load(directory)
                 # The slot first: killed in between, it is told once or not at all.
-                os.pwrite(slot, f"1 {now.exit_code} 0 {now.finished}\n".encode("ascii").ljust(_SLOT, b"\0"), 0)
+                line = f"1 {now.exit_code} 0 {now.finished}\n"
+                os.pwrite(slot, sealed_lines.close_slot(line).ljust(_SLOT, b"\0"), 0)
                 os.fdatasync(slot)
                 events.died(layout, record, now.exit_code, _seconds(now))
         finally:

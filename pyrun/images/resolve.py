@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, StoreCorruptError
-from pyrun.oci import json, reference
+from pyrun.oci import reference
 from pyrun.store import fsio, index
 from pyrun.store.layout import registries_cache
 
@@ -170,8 +170,10 @@ def stamp(path: str) -> list[str | int]:
 
 def is_accepted(layout: Layout, entry: Entry, path: str) -> bool:
     """Say whether the policy at ``path`` is known to accept an image; if not, `engine.judgement` finds out."""
+    from pyrun.store import sealed
+
     try:
-        verdict = json.loads(fsio.read_bytes(verdict_path(layout, entry)))
+        verdict = sealed.unseal(fsio.read_bytes(verdict_path(layout, entry)))
         files = verdict["files"]  # the policy, and the keys that it named
         return (
             files[0][0] == path

@@ -109,6 +109,16 @@ def _cached(path: str, key: str) -> bytes | None:
     return program
 
 
+def is_damaged(path: str) -> bool:
+    """Say whether a cache entry is not what was written there."""
+    try:
+        with open(path, "rb") as file:
+            entry = file.read()
+    except OSError:
+        return False
+    return _digest(entry[_SUM_BYTES:]) != entry[:_SUM_BYTES]
+
+
 def _store(path: str, key: str, program: bytes, library: str) -> None:
     """Write a cache entry; readers see the whole of it or nothing."""
     body = f"{key}\n{library}\n{_library_state(library)}\n".encode() + program

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 
-from pyrun.errors import is_no_answer
-from pyrun.oci import json
-from pyrun.store import fsio, owner, trees
+from pyrun.errors import StoreCorruptError, is_no_answer
+from pyrun.store import fsio, owner, sealed, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def begin(layout: Layout, record: dict[str, Any]) -> tuple[str, int]:
     """
     building = f"{layout.tmp}/{owner.token()}"
     fsio.make_directory(building)
-    fsio.write_new(f"{building}/{RECORD}", json.dumps({**record, "made": owner.token()}).encode("ascii"))
+    fsio.write_new(f"{building}/{RECORD}", sealed.seal({**record, "made": owner.token()}))
     fd = os.open(f"{building}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fsio.lock(fd, exclusive=True)
     return building, fd
@@ -95,12 +94,17 @@ def _all(layout: Layout) -> Iterator[ImageMount]:
         return
     for name in names:
         try:
-            yield ImageMount(layout.mount(name), json.loads(fsio.read_bytes(f"{layout.mount(name)}/{RECORD}")))
-        except (ValueError, KeyError, TypeError):
-            continue
+            yield ImageMount(layout.mount(name), sealed.unseal(fsio.read_bytes(f"{layout.mount(name)}/{RECORD}")))
+        except (ValueError, KeyError, TypeError) as error:
+            # Passed over, its image would be taken for unused.
+            raise StoreCorruptError(
+                f"cannot read the record of a mount: {layout.mount(name)}: {error}",
+                path=layout.mount(name),
+                hint="`pyrun fsck --repair` mends it, or puts it aside",
+            ) from error
         except OSError as error:
             if is_no_answer(error):
-                raise  # its image would be taken for unused
+                raise  # as above
             continue  # it is just being removed
 
 

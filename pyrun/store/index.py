@@ -7,7 +7,7 @@ Readers take no lock: they see one version or the next. Hot: JSON through the C 
 
 from __future__ import annotations
 
-from pyrun.errors import StorageFullError, StoreCorruptError
+from pyrun.errors import StoreCorruptError
 from pyrun.oci import json
 from pyrun.store import fsio, owner
 
@@ -30,7 +30,6 @@ PUSHED = "org.pyrun.pushed"  # as above, of each place it was pushed to that non
 ORIGINAL = "org.pyrun.original.digest"  # the byte-exact schema 2 manifest that this one was converted from
 SOURCE_INDEX = "org.pyrun.index.digest"  # the index (list) by which it was found
 ALL_PLATFORMS = "org.pyrun.index.complete"  # "true": the store has all that this index names
-MAX_LOG_BYTES = 1_000_000
 
 
 def entries(layout: Layout, *, verified: bool = False) -> list[Entry]:
@@ -40,6 +39,8 @@ def entries(layout: Layout, *, verified: bool = False) -> list[Entry]:
         if verified:
             _refuse_damaged(layout, data)
         found: list[Entry] = json.loads(data)["manifests"]
+        if not all(map(_is_entry, found)):
+            raise ValueError("it has an entry that is none")
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
@@ -49,6 +50,14 @@ def entries(layout: Layout, *, verified: bool = False) -> list[Entry]:
             hint=f"the images are still in {layout.blobs}; pull them again after removing the file",
         ) from error
     return found
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("digest"), str)
+        and isinstance(entry.get("annotations") or {}, dict)
+    )
 
 
 def _refuse_damaged(layout: Layout, data: bytes) -> None:
@@ -75,9 +84,11 @@ def ref_name(entry: Entry) -> str:
 def update(layout: Layout, change: Callable[[list[Entry]], list[Entry] | None]) -> None:
     """Re-read, change, write and rename under the lock; ``change`` may alter the list it gets and returns the new one.
 
-    None: nothing is to be written. Where tags moved is appended to refs.log.
+    None: nothing is to be written. Where tags moved is appended to refs.log (tag_log.py).
     Raises: StorageFullError; whatever ``change`` raises (nothing is written).
     """
+    from pyrun.store import tag_log
+
     with fsio.FileLock(layout.index_lock, exclusive=True):
         before = entries(layout, verified=True)  # else a flipped bit would get a checksum of its own
         old = _tags(before)
@@ -85,7 +96,7 @@ def update(layout: Layout, change: Callable[[list[Entry]], list[Entry] | None]) 
         if after is None:
             return
         fsio.write_atomic(layout.index, encoded(after), temporary=f"{layout.tmp}/{owner.token()}", mode=0o644)
-        _log(layout, old, _tags(after))
+        tag_log.append(layout, old, _tags(after))
 
 
 def encoded(found: list[Entry]) -> bytes:
@@ -187,44 +198,3 @@ def _collapse(found: list[Entry]) -> list[Entry]:
 
 def _tags(found: list[Entry]) -> dict[str, str]:
     return {ref_name(entry): entry["digest"] for entry in found if ref_name(entry)}
-
-
-def _log(layout: Layout, old: dict[str, str], new: dict[str, str]) -> None:
-    """Append ``TIME REFERENCE OLD NEW`` for each tag that moved; ``-`` stands for: none."""
-    import os
-    import time
-
-    moved = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    if not moved:
-        return
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    lines = "".join(f"{now} {name} {old.get(name, '-')} {new.get(name, '-')}\n" for name in moved)
-    try:
-        fd = os.open(layout.refs_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            fsio.write_all(fd, lines.encode("utf-8"))
-            size = os.fstat(fd).st_size
-        finally:
-            os.close(fd)
-        if size > MAX_LOG_BYTES:
-            _shorten_log(layout, new)
-    except (OSError, StorageFullError):
-        return  # a full disk: the tags have moved, and who moved them must not hear that they have not
-
-
-def _shorten_log(layout: Layout, tags: dict[str, str]) -> None:
-    """Keep the newer half of refs.log, and of the older one the last line of each tag that there is."""
-    lines = fsio.read_bytes(layout.refs_log).splitlines(keepends=True)
-    kept: list[bytes] = []
-    said: set[str] = set()
-    size = 0
-    for line in reversed(lines):
-        words = line.decode("utf-8", "replace").split(" ")
-        name = words[1] if len(words) == 4 else ""
-        size += len(line)
-        if size <= MAX_LOG_BYTES // 2 or (name in tags and name not in said):
-            kept.append(line)
-        said.add(name)
-    data = b"".join(reversed(kept))
-    # Not synced: it is a log, and a rename over it must not make every tag slower.
-    fsio.write_atomic(layout.refs_log, data, temporary=f"{layout.tmp}/{owner.token()}", sync=False)

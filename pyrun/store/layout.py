@@ -26,6 +26,7 @@ ROOT, mode 0700
       config.json            engine.run / runtime    OCI runtime-spec; OFD lock while a start chooses ports    JSON
       rootfs.json            engine.run / runtime    what to mount                                            JSON
       lock                   the monitor             OFD write lock on byte 0 while it lives
+      seccomp.bpf            engine.filters / exec   by rename: the programs that its start installed         JSON
       exit                   the monitor             64 bytes set aside at create; NUL: no exit yet
       state                  the monitor             by rename; without room for that, over the old one       JSON
         .earlier             the monitor             of the run before, until the start that follows it has come to pass
@@ -63,8 +64,11 @@ ROOT, mode 0700
       lock                   engine.image_mount      OFD write lock while the helper serves it
       tree/ sidecar          engine.image_mount      where there is no FUSE: the image's files, copied
     mounts.lock              OFD lock, never removed: held to mount and unmount images
-    refs.log                 index.py                where tags pointed, appended under index.lock; at 1 MB it is
+    refs.log                 tag_log.py              where tags pointed, appended under index.lock; at 1 MB it is
                              rewritten by rename: the newer half, and the last line of each tag
+
+Each file of ROOT that no digest names, and that is not a container's own, has a checksum: store/sealed.py,
+store/sealed_lines.py.
 
 RUNTIME, mode 0700, gone after a reboot
     live/ID                  client, monitor / ps    symlink to the container's directory while it runs; may be stale

@@ -1,7 +1,8 @@
 """What `fsck --repair` found damaged and took away: kept until the user says otherwise, never removed by itself.
 
-It must not know what is damaged. A file is linked here before the right bytes take its name by rename, a directory is
-renamed. A name says what the thing was: KIND-ALGORITHM-HEX[-FORM]-RANDOM. Cold.
+It must not know what is damaged. A file is linked here before the right bytes take its name by rename, or
+copied before they are written over the wrong ones; a directory is renamed. A name says what the thing was:
+KIND-ALGORITHM-HEX[-FORM]-RANDOM. Cold.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ def keep_file(layout: Layout, path: str, what: str) -> str:
         os.link(path, target)
     except FileNotFoundError:
         return ""
+    return target
+
+
+def keep_copy(layout: Layout, data: bytes, what: str) -> str:
+    """Keep what is in a file that is written over; return where. Raises: OSError, StorageFullError."""
+    target = _new(layout, what)
+    fsio.write_new(target, data)
     return target
 
 

@@ -11,8 +11,7 @@ import builtins
 import os
 
 from pyrun.errors import ConflictError, ContainerNotFoundError, StoreCorruptError, StoreError, VolumeNotFoundError
-from pyrun.oci import json
-from pyrun.store import containers, fsio, owner, trees
+from pyrun.store import containers, fsio, owner, sealed, trees
 from pyrun.volumes.spec import check_volume_name
 
 TYPE_CHECKING = False
@@ -52,7 +51,7 @@ def ensure(layout: Layout, name: str = "", *, labels: dict[str, str] | None = No
         # Docker makes it 0755 for everybody; who may look inside is decided by the store's own 0700.
         os.mkdir(building + "/_data")
         os.chmod(building + "/_data", 0o755)  # noqa: S103  whatever the umask is: containers have many users
-        fsio.write_new(building + "/volume.json", json.dumps(record).encode())
+        fsio.write_new(building + "/volume.json", sealed.seal(record))
         fsio.write_new(building + "/lock", b"")
         if anonymous and container_id:
             os.symlink(f"{container_id}/{owner.token()}", building + "/owner")
@@ -77,7 +76,7 @@ def get(layout: Layout, name: str) -> dict[str, Any]:
         raise VolumeNotFoundError(name, hint="`pyrun run -v NAME:/path` makes one")
     record: dict[str, Any] = {"name": name, "created": "", "anonymous": _looks_anonymous(name), "labels": {}}
     try:
-        found = json.loads(fsio.read_bytes(layout.volume(name) + "/volume.json"))
+        found = sealed.unseal(fsio.read_bytes(layout.volume(name) + "/volume.json"))
     except (OSError, ValueError):
         found = None  # lost in a crash: the content is what counts
     if isinstance(found, dict):

@@ -16,7 +16,7 @@ import pytest
 from pyrun.errors import CommandNotFoundError, KernelError, SyscallError
 from pyrun.runtime import job, launch, state
 from pyrun.runtime.plan import OP_CHDIR
-from pyrun.store import fsio
+from pyrun.store import fsio, sealed_lines
 
 if TYPE_CHECKING:
     from pyrun.runtime.plan import Plan
@@ -76,9 +76,10 @@ def test_lock_state_and_exit_record(box: Bundle) -> None:
     end(running)
     slot = Path(box.directory, "exit").read_bytes()
     assert len(slot) == 64
-    text = slot.rstrip(b"\0").decode()
+    text = slot.partition(b"\n")[0].decode()
+    assert sealed_lines.is_sound_slot(slot, sealed=True)
     assert text.startswith("1 137 0 20")
-    assert text.endswith("Z\n")
+    assert text.endswith("Z")
     now = state.status(box.directory)
     assert (now.status, now.exit_code, now.pid, now.oom) == ("exited", 137, 0, False)
     assert now.started < now.finished

@@ -51,6 +51,7 @@ def test_an_event_of_a_container(layout: Layout) -> None:
     events.container(layout, "die", RECORD, exitCode="3")
     (event,) = recorded(layout)
     assert event.pop("timeNano") > 1_700_000_000_000_000_000
+    assert len(event.pop("crc32")) == 8
     attributes = {"k": 'v "\n', "exitCode": "3", "image": "busybox:1", "name": "one"}
     assert event == {"Type": "container", "ID": "a" * 64, "Attributes": attributes, "Action": "die"}
 

@@ -23,7 +23,7 @@ from pyrun.errors import (
 )
 from pyrun.images import resolve
 from pyrun.oci.digest import of
-from pyrun.store import containers, fsio, gc, index, leases, manifest_lists, new_container, owner
+from pyrun.store import containers, fsio, gc, index, leases, manifest_lists, new_container, owner, tag_log
 from pyrun.store.layout import Layout
 from pyrun.store.version import open_store
 
@@ -86,7 +86,7 @@ def test_tag_moves_and_leaves_a_dangling_image(layout: Layout) -> None:
     dangling = [image for image in images.list_images(layout) if not image.tag]
     assert [image.id for image in dangling] == [one["image_id"]]
     log = Path(layout.refs_log).read_text().splitlines()
-    assert [line.split()[1:] for line in log] == [[A, "-", one["manifest"]], [A, one["manifest"], two["manifest"]]]
+    assert [line.split()[1:4] for line in log] == [[A, "-", one["manifest"]], [A, one["manifest"], two["manifest"]]]
 
 
 def test_tagging_a_dangling_image_leaves_one_entry(layout: Layout) -> None:
@@ -267,7 +267,7 @@ def test_another_index_being_complete_does_not_make_this_one_complete() -> None:
 
 def test_the_record_of_tags_is_bounded(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes is old: the last move of each tag that there is stays, and what is said of it after all is new."""
-    monkeypatch.setattr(index, "MAX_LOG_BYTES", 20_000)
+    monkeypatch.setattr(tag_log, "MAX_BYTES", 20_000)
     record = add_image(layout, A)
     for number in range(300):
         tag.tag(layout, "a", f"moves:{number % 3}")
@@ -277,7 +277,7 @@ def test_the_record_of_tags_is_bounded(layout: Layout, monkeypatch: pytest.Monke
     assert len(lines) > 20
     assert [move.new for move in history.tag_moves(layout, "a")] == [record["manifest"]]
     assert history.tag_moves(layout, "moves:2")[0].old == record["manifest"]
-    assert all(len(line.split(" ")) == 4 for line in lines)
+    assert all(len(line.split(" ")) == 5 for line in lines)
     assert os.listdir(layout.tmp) == []
 
 
