@@ -38,7 +38,7 @@ def test_round_trip_and_same_as_json(value: Any) -> None:
         ("", 0),
         ("   ", 3),
         ("{", 1),
-        ('{"a":1,}', 7),
+        ('{"a":1,}', 6 if sys.version_info >= (3, 13) else 7),
         ("[1,2", 4),
         ("nul", 0),
         ("{} x", 3),
