@@ -16,7 +16,7 @@ from pyrun.images import record as records
 from pyrun.layers import verify
 from pyrun.layers.lowerdir import SIDECAR, TREE
 from pyrun.runtime import engine_ns
-from pyrun.store import blobs
+from pyrun.store import blobs, dropped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def _check_layer(check: Check, layer: Layer) -> None:
     check.blobs += len(layer.blobs)
     check.layers += len(layer.forms)
     good = [pair for pair in layer.blobs.values() if _has_blob(check, *pair)]
-    if check.options.quick:
+    if check.options.quick or not good:
         for form in layer.forms:
             _check_shape(check, layer.diff_id, form)
         return
@@ -142,6 +142,10 @@ def _has_blob(check: Check, descriptor: Descriptor, places: list[str]) -> bool:
     try:
         size = os.stat(path).st_size
     except FileNotFoundError:
+        if there := dropped.repositories(check.layout, descriptor.digest):
+            told = f"was dropped by `system prune --blobs`: its files are not checked; {there[0]} has it"
+            check.findings.add("note", descriptor.digest, told)
+            return False
         problem = "is missing"
     else:
         if size == descriptor.size:

@@ -12,6 +12,7 @@ import os
 from pyrun.engine import events, index_parts, judgement, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.pull import PullResult
+from pyrun.engine.refetch import Refetch
 from pyrun.engine.sources import EMBEDDED_DOMAIN
 from pyrun.errors import ImageNotFoundError, InvalidConfigError, NoMatchingPlatformError, StoreCorruptError
 from pyrun.images import record as records
@@ -44,6 +45,7 @@ def unpack_missing(layout: Layout, record: dict[str, Any], form: str, *, spawn: 
     with leases.acquire(layout, [record["manifest"], record["image_id"]]) as lease:
         layers = layers_of(manifest, config)
         lease.add([item for descriptor, diff_id in layers for item in (descriptor.digest, diff_id)])
+        Refetch(layout).bring(descriptor for descriptor, _ in layers)
         with Fetch(layout, None, form, spawn, lambda *_: None) as fetch:
             fetch.stage(layers)
             fsio.sync_file_system(layout.root)

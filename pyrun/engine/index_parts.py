@@ -8,7 +8,7 @@ from __future__ import annotations
 from pyrun.errors import InvalidConfigError, StoreCorruptError
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import decode_manifest
-from pyrun.store import blobs
+from pyrun.store import blobs, dropped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def is_image(entry: Descriptor) -> bool:
 
 def are_stored(layout: Layout, found: Parts) -> bool:
     """Say whether the store has all of it."""
-    return all(blobs.exists(layout, item.digest) for item in [*found.configs, *found.layers])
+    return all(dropped.is_there_or_dropped(layout, item.digest) for item in [*found.configs, *found.layers])
 
 
 def _collect(document: Index, read: Callable[[Descriptor], bytes | None], found: Parts, depth: int) -> bool:

@@ -235,6 +235,10 @@ def _check(layout: Layout, entry: Entry, signature_policy: str | None) -> None:
 
 def _is_whole(layout: Layout, record: dict[str, Any], form: str) -> bool:
     has_blobs = all(blobs.exists(layout, layer["digest"]) for layer in record["layers"])
+    if not has_blobs:
+        from pyrun.store import dropped
+
+        has_blobs = all(dropped.is_there_or_dropped(layout, layer["digest"]) for layer in record["layers"])
     return has_blobs and resolve.has_layers(layout, record, form)
 
 

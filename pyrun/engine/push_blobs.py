@@ -7,13 +7,14 @@ failure cancels the rest. A layer that is to be compressed anew is so in tmp/, a
 from __future__ import annotations
 
 import os
+import threading
 
 from pyrun.engine.push_content import Blob, check_size
 from pyrun.engine.workers import Workers
 from pyrun.errors import DigestMismatchError, PyrunError, SizeMismatchError, StoreCorruptError, StoreError
 from pyrun.oci import media_types
 from pyrun.registry.upload import Placed
-from pyrun.store import fsio, owner
+from pyrun.store import dropped, fsio, owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from pyrun.engine.mount_sources import MountSources
+    from pyrun.engine.refetch import Refetch
     from pyrun.oci.descriptor import Descriptor
     from pyrun.registry.client import RegistryClient
     from pyrun.store.layout import Layout
@@ -79,7 +81,14 @@ class BlobPush:
         self._hear = hear
         self._compression = compression
         self._pull = pull
-        self._workers = Workers(client.abort, patience=END_SECONDS)
+        self._workers = Workers(self._abort, patience=END_SECONDS)
+        self._refetch: Refetch | None = None
+        self._lock = threading.Lock()
+
+    def _abort(self) -> None:
+        self._client.abort()
+        if self._refetch is not None:
+            self._refetch.abort()
 
     def push(self, blobs: list[Blob]) -> None:
         """See to it that the repository has all of them. Raises: the first error of any, when all have ended."""
@@ -102,6 +111,17 @@ class BlobPush:
             self._put_packed(blob, same)
         return True
 
+    def _require(self, blob: Blob) -> None:
+        """See to it that the store has a blob, fetched again if it was dropped knowingly."""
+        if dropped.repositories(self._layout, blob.descriptor.digest):
+            with self._lock:
+                if self._refetch is None:
+                    from pyrun.engine.refetch import Refetch
+
+                    self._refetch = Refetch(self._layout)
+            self._refetch.bring([blob.descriptor])
+        check_size(self._layout, blob.descriptor, self._pull)
+
     def _put_packed(self, blob: Blob, same: list[Blob]) -> None:
         path = f"{self._layout.tmp}/{owner.token()}"
         try:
@@ -117,7 +137,7 @@ class BlobPush:
         from pyrun.oci.descriptor import Descriptor
 
         assert self._compression is not None
-        check_size(self._layout, blob.descriptor, self._pull)
+        self._require(blob)
         self._hear("packing", blob.label)
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -143,7 +163,7 @@ class BlobPush:
     def _put(self, blob: Blob, path: str, sources: Iterator[str] | tuple[()]) -> None:
         def open_at(offset: int) -> Iterator[memoryview]:
             if offset == 0 and blob.descriptor.digest in path.replace("/", ":"):
-                check_size(self._layout, blob.descriptor, self._pull)
+                self._require(blob)
             return self._chunks(path, offset)
 
         def tell(position: int) -> None:

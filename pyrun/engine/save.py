@@ -17,7 +17,7 @@ from pyrun.images.archive_images import CONTAINERD_NAME
 from pyrun.oci import json
 from pyrun.oci import reference as references
 from pyrun.oci.platform import Platform
-from pyrun.store import index, leases
+from pyrun.store import dropped, index, leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def save(layout: Layout, names: Sequence[str], options: Options) -> None:
         images = choose(layout, names, options.platform, lease)
         if options.format in (OCI_ARCHIVE, OCI_DIRECTORY) and not options.platform:
             _make_whole(layout, images, lease)
+        _bring_dropped(layout, images)
         with _writer(options) as writer:
             if options.format == DOCKER_DIRECTORY:
                 from pyrun.engine import save_directory
@@ -119,6 +120,21 @@ def _make_whole(layout: Layout, images: list[Chosen], lease: leases.Lease) -> No
         image.whole = save_platform.whole(layout, image.entry, shown)
         if image.whole is not None:
             lease.add(image.whole.digests)
+
+
+def _bring_dropped(layout: Layout, images: list[Chosen]) -> None:
+    """Fetch again what `system prune --blobs` has taken of them."""
+    layers = [layer for image in images for layer in image.record["layers"]]
+    others = [blob.descriptor for image in images if image.whole is not None for blob in image.whole.blobs]
+    if any(
+        dropped.repositories(layout, digest)
+        for digest in [*(layer["digest"] for layer in layers), *(item.digest for item in others)]
+    ):
+        from pyrun.engine.refetch import Refetch
+        from pyrun.oci.descriptor import Descriptor
+
+        own = [Descriptor(layer["media_type"], layer["digest"], layer["size"]) for layer in layers]
+        Refetch(layout).bring([*own, *others])
 
 
 def _named(found: list[index.Entry], text: str) -> list[tuple[index.Entry, bool]]:

@@ -11,7 +11,7 @@ from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.oci.platform import Platform, best_match
-from pyrun.store import blobs, index
+from pyrun.store import blobs, dropped, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def find(layout: Layout, entry: index.Entry, wanted: Platform) -> OtherPlatform 
     manifest = decode_manifest(blobs.read(layout, found.digest), found.media_type) if found is not None else None
     if found is None or not isinstance(manifest, Manifest):
         return None
-    if not all(blobs.exists(layout, item.digest) for item in (manifest.config, *manifest.layers)):
+    if not all(dropped.is_there_or_dropped(layout, item.digest) for item in (manifest.config, *manifest.layers)):
         return None
     return _described(layout, found, manifest)
 

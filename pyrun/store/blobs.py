@@ -76,3 +76,4 @@ def publish(layout: Layout, staged: str, digest: str) -> None:
     path = layout.blob(digest)
     os.chmod(staged, BLOB_MODE)
     os.rename(staged, path)
+    fsio.unlink_quietly(layout.dropped(digest))

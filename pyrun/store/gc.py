@@ -10,11 +10,11 @@ import os
 
 from pyrun.errors import ContainerNotFoundError, StoreCorruptError, is_no_answer
 from pyrun.oci import json
-from pyrun.store import containers, fsio, image_mounts, index, leases, manifest_lists, owner, sealed, trees
+from pyrun.store import containers, dropped, fsio, image_mounts, index, leases, manifest_lists, owner, sealed, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from pyrun.store.layout import Layout
@@ -65,6 +65,22 @@ def bury(layout: Layout, before: Callable[[], None] | None = None) -> Collected:
         for path, digest in _digests_below(layout.blobs):
             if digest not in alive:
                 _bury(layout, path, graves, collected.blobs, digest)
+        dropped.forget_all_but(layout, alive)
+    return collected
+
+
+def drop_blobs(layout: Layout, choose: Callable[[], Mapping[str, Sequence[str]]]) -> Collected:
+    """Move blobs that are needed into trash/, knowingly: ``choose`` gives each with the repositories that have it.
+
+    It is asked under the exclusive lock; what a living process has a lease on stays.
+    """
+    collected = Collected()
+    with fsio.FileLock(layout.gc_lock, exclusive=True):
+        in_use = leases.held(layout)
+        for digest, repositories in choose().items():
+            if digest not in in_use:
+                dropped.remember(layout, digest, repositories)
+                _bury(layout, layout.blob(digest), collected.graves, collected.blobs, digest)
     return collected
 
 

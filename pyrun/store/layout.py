@@ -15,6 +15,8 @@ ROOT, mode 0700
       oci-layout             version.py              once
       index.json             index.py / images.resolve / index.lock, by rename; readers lock nothing; sealed.py   JSON
       blobs/sha256/HEX       blobs.py / layers       no lock: one rename of a verified file; read-only after
+    dropped/HEX              dropped.py / refetch    symlink to "HOST/NAME ...": who has a blob that `system prune
+                             --blobs` took; made under gc.lock before the blob goes, removed when it is there again
     layers/sha256/HEX/FORM/  engine.fetch / overlay  no lock: one rename of a verified tree; FORM is full or flat
     images/DIGEST            images.record / run     no lock: one rename; what `run` needs; store/sealed.py      JSON
     lists/NAME               manifest_lists.py       index.lock, by rename; NAME as in a URL         JSON
@@ -102,6 +104,7 @@ class Layout:
         "blobs",
         "cache",
         "containers",
+        "dropped_blobs",
         "engine",
         "ephemeral",
         "events",
@@ -150,6 +153,7 @@ class Layout:
         self.oci_layout = root + "/oci/oci-layout"
         self.index = root + "/oci/index.json"
         self.blobs = root + "/oci/blobs"
+        self.dropped_blobs = root + "/dropped"
         self.layers = root + "/layers"
         self.images = root + "/images"
         self.manifest_lists = root + "/lists"
@@ -206,6 +210,10 @@ class Layout:
     def blob(self, digest: str) -> str:
         """Return the path of a blob, ``sha256:HEX``."""
         return self.blobs + "/" + digest.replace(":", "/", 1)
+
+    def dropped(self, digest: str) -> str:
+        """Return the path of what is remembered of a blob that was dropped knowingly."""
+        return self.dropped_blobs + "/" + digest.partition(":")[2]
 
     def partial(self, digest: str) -> str:
         """Return the path of what is there of a blob that is being fetched."""

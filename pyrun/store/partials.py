@@ -74,6 +74,7 @@ class Partial:
                 hint="try again",
             ) from None
         self._forget()
+        fsio.unlink_quietly(self._layout.dropped(self._digest))
         os.fchmod(self._fd, blobs.BLOB_MODE)  # last: under its first name it can be opened for writing
         self.close()
 
