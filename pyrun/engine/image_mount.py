@@ -80,7 +80,7 @@ def unmount_image(layout: Layout, text: str, *, force: bool = False) -> str:
     """
     found = _mounted(layout, text)
     with fsio.FileLock(layout.mounts_lock, exclusive=True):
-        _unmount(found, text, force=force)
+        _unmount(layout, found, text, force=force)
     return found.id
 
 
@@ -90,7 +90,7 @@ def unmount_all(layout: Layout, *, force: bool = False) -> list[str]:
         image_mounts.sweep(layout)
         found = image_mounts.alive(layout)
         for mount in found:
-            _unmount(mount, mount.id.partition(":")[2][:12], force=force)
+            _unmount(layout, mount, mount.id.partition(":")[2][:12], force=force)
     return [mount.id for mount in found]
 
 
@@ -102,7 +102,7 @@ def _mounted(layout: Layout, text: str) -> ImageMount:
     raise NotFoundError(f"cannot unmount image: {text}: it is not mounted", hint="`pyrun image mount` lists what is")
 
 
-def _unmount(mount: ImageMount, text: str, *, force: bool) -> None:
+def _unmount(layout: Layout, mount: ImageMount, text: str, *, force: bool) -> None:
     if mount.kind == SERVED:
         program = image_mounts.fusermount()
         if not program:
@@ -121,7 +121,7 @@ def _unmount(mount: ImageMount, text: str, *, force: bool) -> None:
             reason = "a program uses it" if os.strerror(_EBUSY) in said else said or f"{program} ended with {status}"
             hint = f"end what is in {mount.path}, or `pyrun image unmount --force {text}`"
             raise ConflictError(f"cannot unmount image: {text}: {reason}", hint=hint)
-    image_mounts.forget(mount)
+    image_mounts.forget(layout, mount)
 
 
 def _record(record: dict[str, Any], kind: str, path: str) -> dict[str, Any]:
@@ -149,12 +149,12 @@ def _serve(layout: Layout, record: dict[str, Any], form: str) -> ImageMount:
     """Mount through FUSE. Raises: FeatureMissingError if fusermount3 will not."""
     name = _new_name(record)
     path = layout.mount_point(name)
-    fsio.make_directory(path)
     building, lock_fd = image_mounts.begin(layout, _record(record, SERVED, path))
     device_fd = -1
     try:
         directory = image_mounts.publish(layout, building, name)
         mount = ImageMount(directory, {**_record(record, SERVED, path), "made": ""})
+        fsio.make_directory(path)  # there is a record of it: if we are killed, a sweep finds it
         device_fd, watched_fd = _mount_device(path, record["image_id"])
         try:
             _start_helper(layout, _layers(layout, record, form), device_fd, (lock_fd, watched_fd))

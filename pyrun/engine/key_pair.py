@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pyrun.engine import output_file
 from pyrun.errors import ConflictError, NotFoundError, StoreError
 from pyrun.store import fsio
 from pyrun.trust import private_key
@@ -14,6 +15,8 @@ from pyrun.trust import private_key
 
 def generate(prefix: str, passphrase: bytes) -> tuple[str, str]:
     """Write PREFIX.key and PREFIX.pub, both or none; return their paths. What is there is never replaced.
+
+    Killed between the two it leaves the first one, whole.
 
     Raises: ConflictError, NotFoundError (no such directory), StoreError.
     """
@@ -23,7 +26,7 @@ def generate(prefix: str, passphrase: bytes) -> tuple[str, str]:
     made: list[str] = []
     try:
         for path, mode, data in files:
-            fsio.write_new(path, data, mode=mode)
+            output_file.write_new(path, data, mode=mode)
             made.append(path)
     except BaseException as error:
         for path in made:

@@ -53,6 +53,23 @@ def replaced(path: str) -> Iterator[int]:
         os.close(fd)
 
 
+def write_new(path: str, data: bytes, *, mode: int) -> None:
+    """Write a small file that must not exist. Raises: FileExistsError and other OSErrors; StorageFullError."""
+    fd = _open_nameless(path)
+    if fd < 0:
+        fsio.write_new(path, data, mode=mode, sync=True)
+        return
+    try:
+        fsio.write_all(fd, data)
+        os.fchmod(fd, mode)
+        os.fsync(fd)
+        _name(fd, path)
+    except OSError as error:
+        raise fsio.full_or(error, path) from error
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def new_directory(path: str) -> Iterator[str]:
     """Give a directory to fill, which becomes ``path``: that must not exist, or be an empty directory.
@@ -85,28 +102,40 @@ def new_directory(path: str) -> Iterator[str]:
 
 def _open_new(path: str) -> tuple[int, str]:
     """Open a new file beside ``path``; return it and its name, "" where it needs none."""
-    try:
-        return os.open(os.path.dirname(path) or ".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600), ""
-    except OSError as error:
-        # EISDIR: a kernel, or a file system of its own kind, that does not know the flag: open(2).
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-            raise
+    fd = _open_nameless(path)
+    if fd >= 0:
+        return fd, ""
     temporary = _part(path)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     _try_lock(fd)
     return fd, temporary
 
 
+def _open_nameless(path: str) -> int:
+    """Open a file that has no name yet, in the directory of ``path``; -1 where the file system has no such files."""
+    try:
+        return os.open(os.path.dirname(path) or ".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # EISDIR: a kernel, or a file system of its own kind, that does not know the flag: open(2).
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    return -1
+
+
 def _link(fd: int, path: str) -> str:
     """Name a file ``path``, or, where that is taken, return the other name that it got, to be renamed."""
-    # With a directory Python calls linkat(2) with AT_SYMLINK_FOLLOW, which /proc/self/fd needs: open(2), O_TMPFILE.
     try:
-        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
+        _name(fd, path)
     except FileExistsError:
         temporary = _part(path)
-        os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd)
+        _name(fd, temporary)
         return temporary
     return ""
+
+
+def _name(fd: int, path: str) -> None:
+    # With a directory Python calls linkat(2) with AT_SYMLINK_FOLLOW, which /proc/self/fd needs: open(2), O_TMPFILE.
+    os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
 
 
 def _remove_dead_parts(path: str) -> None:

@@ -58,7 +58,8 @@ def update(file: str, change: Callable[[dict[str, Any]], None]) -> None:
         os.makedirs(directory, 0o700, exist_ok=True)
         lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _lock(lock)
+            if _lock(lock):
+                _remove_leftovers(file)
             document = read(file)
             change(document)
             _write(file, document)
@@ -102,12 +103,21 @@ def helper_of(document: dict[str, Any], domain: str) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _lock(directory_fd: int) -> None:
+def _lock(directory_fd: int) -> bool:
     # The directory itself: a lock file would stay in the user's directory, and the file is replaced by its rename.
     try:
         fcntl.flock(directory_fd, fcntl.LOCK_EX)
     except OSError:
-        return  # NFS takes no exclusive lock on what is open for reading: then the rename alone must do
+        return False  # NFS takes no exclusive lock on what is open for reading: then the rename alone must do
+    return True
+
+
+def _remove_leftovers(file: str) -> None:
+    """Remove the secrets that somebody killed before the rename has left: who writes holds the lock, so he is dead."""
+    directory, name = os.path.split(file)
+    for found in os.listdir(directory):
+        if found.startswith(f"{name}.") and found.endswith(".tmp") and found[len(name) + 1 : -4].isdigit():
+            os.unlink(f"{directory}/{found}")
 
 
 def _write(file: str, document: dict[str, Any]) -> None:

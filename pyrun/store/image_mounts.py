@@ -46,11 +46,19 @@ class ImageMount:
         except FileNotFoundError:
             return False
 
+    @property
+    def made_at(self) -> int:
+        """When it got its name, in nanoseconds; 0: it is just being removed."""
+        try:
+            return os.stat(self.directory).st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
 
 def alive(layout: Layout) -> list[ImageMount]:
     """Return the mounts that are there, oldest first."""
-    found = [mount for mount in _all(layout) if mount.is_alive]
-    return sorted(found, key=lambda mount: os.stat(mount.directory).st_mtime_ns)
+    found = [(mount.made_at, mount) for mount in _all(layout) if mount.is_alive]
+    return [mount for _, mount in sorted(found, key=lambda pair: pair[0])]
 
 
 def begin(layout: Layout, record: dict[str, Any]) -> tuple[str, int]:
@@ -73,18 +81,18 @@ def publish(layout: Layout, building: str, name: str) -> str:
     return layout.mount(name)
 
 
-def forget(mount: ImageMount) -> None:
-    """Remove a mount that is unmounted, or whose helper is dead."""
+def forget(layout: Layout, mount: ImageMount) -> None:
+    """Remove a mount that is unmounted, or whose helper is dead: at once, as half a copy would be taken for a mount."""
     if mount.kind == SERVED:
         _leave_mount_point(mount.path)
-    trees.remove_tree(mount.directory)
+    trees.discard(layout, mount.directory)
 
 
 def sweep(layout: Layout) -> None:
     """Forget the mounts that are not alive."""
     for mount in _all(layout):
         if not mount.is_alive:
-            forget(mount)
+            forget(layout, mount)
 
 
 def _all(layout: Layout) -> Iterator[ImageMount]:

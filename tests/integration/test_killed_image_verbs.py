@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +21,9 @@ from tests.integration.test_load import NAMES, do
 from tests.integration.test_load import layout as layout  # the fixture
 from tests.support import archives
 from tests.support.features import ROOT, requires
-from tests.support.killing import INSTANTS, spread
+from tests.support.killing import INSTANTS, between, stepped
 from tests.support.registry_taking import TakingRegistry
+from tests.support.signing import KEY
 from tests.support.store_images import FORM
 
 if TYPE_CHECKING:
@@ -35,13 +35,15 @@ pytestmark = requires("native")
 
 HEAD = """
 import sys
-from pyrun.engine import manifest_list, manifest_push, push, remote_copy, rmi, save, tag, untag
+from pyrun.engine import manifest_list, manifest_push, push, remote_copy, rmi, save, signing, tag, untag
 from pyrun.engine.remote import Access
 from pyrun.store.layout import Layout
 root, runtime, image, other, output, domain = sys.argv[1:]
+key = output.rpartition('/')[0] + '/key'
 layout = Layout(root, runtime)
 manifest_push.namespace.register = lambda layout: None
 """
+PUSH = "for _ in push.push(layout, image, domain + '/to:1'): pass"
 CREATE = "manifest_list.create(layout, 'localhost/l', [image], Access(), amend=True, all_platforms=False)"
 ADD = "manifest_list.add(layout, 'localhost/l', [other], Access(), manifest_list.Marks(), all_platforms=False)"
 
@@ -62,11 +64,12 @@ CASES = {
     "manifest create": Case(CREATE),
     "manifest add": Case(ADD, CREATE),
     "manifest rm": Case("manifest_push.rm(layout, 'localhost/l')", CREATE),
-    "push": Case("for _ in push.push(layout, image, domain + '/to:1'): pass"),
+    "push": Case(PUSH),
     "registry copy": Case(
         "remote_copy.copy(domain + '/to:1', [domain + '/copy:1'], source_access=Access(), access=Access())",
-        "for _ in push.push(layout, image, domain + '/to:1'): pass",
+        PUSH,
     ),
+    "image sign": Case("signing.sign(layout, domain + '/to:1', key, lambda: b'x')", PUSH),
     "manifest push": Case("manifest_push.push(layout, 'localhost/l', domain + '/l:1', Access())", CREATE),
 }
 
@@ -75,12 +78,10 @@ def run(layout: Layout, text: str, out: Path, when: int, domain: str) -> dict[st
     """Run a piece of Python under the stepper; `when` 0: to its end."""
     names = [names[0] for _, names in NAMES]
     argv = [sys.executable, "-c", HEAD + text, layout.root, layout.runtime, names[0], names[-1], str(out), domain]
-    told = out.parent / "told.json"
-    stepper = [sys.executable, str(ROOT / "tests/support/stepper.py"), str(told), "client", str(when), "client,helper"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([*stepper, "--", *argv], env=environment, check=True, timeout=120, stdin=subprocess.DEVNULL)
-    found: dict[str, Any] = json.loads(told.read_text())
-    return found
+    return stepped(
+        out.parent / "told.json", "client", when, "client,helper", layout.root, argv, environment=environment
+    )
 
 
 def is_whole(layout: Layout, where: Path) -> None:
@@ -100,23 +101,32 @@ def kill(layout: Layout, tmp_path: Path, verb: str, count: int) -> None:
     place = tmp_path / "to"
     place.mkdir()
     with TakingRegistry() as taking:
+        (place / "key").write_bytes(KEY.encrypted(b"x"))
         prepare(layout, case, place / "out", taking.domain)
         counted = run(layout, case.verb, place / "out", 0, taking.domain)
         assert counted["status"] == 0
-        total = counted["calls"]["client"]
-        # Before the last quarter is Python's start, which touches nothing.
-        for when in spread(count, total, 0.75):
+        # Before the first call that names something of the store is Python's start, which touches nothing.
+        for when in between(count, counted["first"], counted["calls"]["client"]):
             out = place / f"out{when}"
+            taking.manifests.clear()
             prepare(layout, case, out, taking.domain)
             told = run(layout, case.verb, out, when, taking.domain)
             if told["killed"]:
                 INSTANTS.add((verb, "client", str(when), "client,helper"))
             is_whole(layout, place)
+            assert fsck.fsck(layout, Options()).is_clean
             prepare(layout, case, out, taking.domain)
             assert run(layout, case.verb, out, 0, taking.domain)["status"] == 0 or out.exists()
             is_whole(layout, place)
             assert not [name for name in os.listdir(place) if name.endswith(".part")]
+            assert signatures(taking) == (1 if verb == "image sign" else 0)
     assert fsck.fsck(layout, Options()).is_clean
+
+
+def signatures(taking: TakingRegistry) -> int:
+    """Return how many signatures the registry has."""
+    found = [json.loads(data) for (_, tag), (_, data) in taking.manifests.items() if tag.endswith(".sig")]
+    return sum(len(manifest["layers"]) for manifest in found)
 
 
 def prepare(layout: Layout, case: Case, out: Path, domain: str) -> None:

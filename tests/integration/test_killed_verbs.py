@@ -1,7 +1,7 @@
 """SIGKILL to the client of every verb: whenever that is, every command works, and the verb can be asked for again.
 
-Three instants of each verb with `--full`, eighteen of those that change something; else two of the latter. The table of
-what must hold is in tests/README.md.
+Three instants of each verb with `--full`, eighteen of those that change something, from its first call that names
+something of the store on, and `fsck` after each; else two of the latter. What must hold is in tests/README.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import pytest
 from pyrun.cli import app
 from pyrun.engine import images
 from tests.support.features import ROOT, requires
-from tests.support.killing import MARKER, NONE, Killing, spread
+from tests.support.images import entry, layer
+from tests.support.killing import MARKER, NONE, Killing, between
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from tests.support.boxes import Box
 
 pytestmark = requires("userns", "overlay", "native")
-
-# A Python command's first calls are the interpreter's start: nothing of ours has happened by then.
-CLIENT_FROM = 0.45
 
 
 class Case(NamedTuple):
@@ -93,6 +91,7 @@ CASES = {
     "restart": Case(("restart", "-t", "0", "victim"), "running", ("running", "exited"), (0,), WRITE),
     "update": Case(("update", "--restart", "always", "victim"), "running", ("running",), (0,), WRITE),
     "commit": Case(("commit", "victim", "other:1"), "exited", ("exited",), (0,), WRITE),
+    "import": Case(("import", "ARCHIVE", "other:1"), "", ("",), (0,), WRITE),
     "commit, running": Case(("commit", "victim", "other:1"), "running", ("running",), (0,), WRITE, "client"),
     "attach": Case(("attach", "--no-stdin", "victim"), "exited", ("exited",), (1,)),
     "system df": Case(("system", "df"), "running", ("running",)),
@@ -114,12 +113,12 @@ GROUPS = {
     "system": app.SYSTEM_VERBS,
     "volume": app.VOLUME_VERBS,
 }
-# pull: test_kill_instants.py. container_inspect: as inspect. The others know no container and no image.
-NOT_HERE = {"pull", "container_inspect", "login", "logout", "version"}
-# These talk to a registry alone, or read and write archives, where they publish as `pull` does.
-NOT_HERE |= {"search", "push", "save", "load", "import_image", "image_sign", "image_verify", "image_generate_key_pair"}
-# fsck: test_fsck_hard_times.py. mount, unmount: test_image_mount.py.
-NOT_HERE |= {"fsck", "image_mount", "image_unmount"}
+# What changes something is killed elsewhere. pull: test_kill_instants.py, test_pull_killed.py.
+NOT_HERE = {"pull", "push", "save", "load", "image_sign"}  # test_killed_image_verbs.py, test_load_killed.py
+NOT_HERE |= {"login", "logout", "image_generate_key_pair"}  # test_killed_user_files.py
+NOT_HERE |= {"image_mount", "image_unmount", "fsck"}  # test_killed_mounts.py, test_fsck_hard_times.py
+# These only look. container_inspect: as inspect. The others know no container and no image, or ask a registry alone.
+NOT_HERE |= {"container_inspect", "version", "search", "image_verify"}
 
 
 def test_every_verb_is_killed() -> None:
@@ -134,6 +133,7 @@ def module_of(argv: tuple[str, ...]) -> str:
 @pytest.fixture(scope="module")
 def killing(shared_box: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killing]:
     made = Killing(shared_box, tmp_path_factory.mktemp("killing"))
+    (made.directory / "archive.tar").write_bytes(layer([entry("etc/imported", b"x" * 200_000)]))
     yield made
     shared_box.pyrun.ok("rm", "-f", "holder")
 
@@ -144,7 +144,10 @@ def prepare(killing: Killing, setup: str) -> None:
 
 
 def words(killing: Killing, argv: tuple[str, ...]) -> list[str]:
-    known = {"IMAGE": killing.box.image, "SOURCE": str(ROOT / "tests/support"), "TARGET": str(killing.directory)}
+    known = {
+        "IMAGE": killing.box.image, "SOURCE": str(ROOT / "tests/support"), "TARGET": str(killing.directory),
+        "ARCHIVE": str(killing.directory / "archive.tar"),
+    }  # fmt: skip
     return [known.get(word, word) for word in argv]
 
 
@@ -155,14 +158,19 @@ def words(killing: Killing, argv: tuple[str, ...]) -> list[str]:
 )
 def test_a_killed_client(killing: Killing, verb: str, pytestconfig: pytest.Config) -> None:
     case = CASES[verb]
-    count = 3 * case.weight if pytestconfig.getoption("--full") else 2
+    is_full = pytestconfig.getoption("--full")
+    count = 3 * case.weight if is_full else 2
     prepare(killing, case.setup)
-    calls = killing.step("client", 0, "none", *words(killing, case.argv))["calls"]["client"]
+    counted = killing.step("client", 0, case.victims, *words(killing, case.argv))
+    # Before the first call that names something of the store is the interpreter's start: nothing has happened by then.
+    first, calls = counted["first"], counted["calls"]["client"]
     clean(killing)
     killed = 0
-    for when in spread(count, calls, CLIENT_FROM):
+    for when in between(count, first if is_full else (first + calls) // 2, calls):
         prepare(killing, case.setup)
         killed += bool(killing.step("client", when, case.victims, *words(killing, case.argv))["killed"])
+        if is_full:
+            killing.is_sound()
         check(killing, case, f"{verb}: killed at call {when} of {calls}")
         clean(killing)
     # Fewer calls than counted are made now and then (a lock that was free, a signal that was late).

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ from tests.integration.test_load import BASE, NAMES, OTHER, TOP, do
 from tests.integration.test_load import layout as layout  # the fixture
 from tests.support import archives
 from tests.support.features import ROOT, requires
-from tests.support.killing import INSTANTS, spread
+from tests.support.killing import INSTANTS, spread, stepped
 from tests.support.registry_hostile import digest_of
 from tests.support.store_images import FORM, contents, directories, read_layer
 
@@ -50,10 +48,8 @@ def step(layout: Layout, archive: Path, role: str, when: int) -> dict[str, int]:
     """Load and kill all of it at the WHEN-th call of a role; return how many calls each has made."""
     out = archive.with_suffix(".json")
     program = [sys.executable, "-c", PROGRAM, layout.root, layout.runtime, str(archive), FORM]
-    stepper = [sys.executable, str(ROOT / "tests/support/stepper.py"), str(out), role, str(when), VICTIMS, "--"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([*stepper, *program], env=environment, check=True, timeout=120, stdin=subprocess.DEVNULL)
-    found = json.loads(out.read_text())
+    found = stepped(out, role, when, VICTIMS, layout.root, program, environment=environment)
     if found["killed"]:
         INSTANTS.add(("load", f"{archive.name}: {role}", str(when), VICTIMS))
     calls: dict[str, int] = found["calls"]

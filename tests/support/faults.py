@@ -16,7 +16,7 @@ import json
 import os
 import sys
 
-from tests.support.stepper import Stepper, ptrace
+from tests.support.stepper import Stepper, ptrace, text
 
 _GETREGS, _SETREGS = 12, 13
 # Names of the calls by their number, x86-64: how many paths they take, and where; -1: a descriptor.
@@ -91,7 +91,7 @@ class Faults(Stepper):
             if call in ("open", "openat") and not arguments[1 if call == "open" else 2] & _WRITING:
                 return ""
             for index in _PATHS[call][1]:
-                path = self._text(pid, arguments[index])
+                path = text(pid, arguments[index])
                 if not path.startswith("/"):
                     fd = ctypes.c_int(arguments[index - 1]).value if index else -100
                     path = os.readlink(f"/proc/{pid}/cwd" if fd < 0 else f"/proc/{pid}/fd/{fd}") + "/" + path
@@ -100,11 +100,6 @@ class Faults(Stepper):
         except OSError:
             pass
         return ""
-
-    def _text(self, pid: int, address: int) -> str:
-        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-            memory.seek(address)
-            return memory.read(min(4096, 4096 - address % 4096) or 4096).split(b"\0")[0].decode("utf-8", "replace")
 
 
 def fill(directory: str, *, leave: int = 0) -> None:

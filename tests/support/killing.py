@@ -16,12 +16,14 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pyrun.engine import images, inspect, logs, ps
+from pyrun.engine import fsck, images, inspect, logs, ps
+from pyrun.engine.findings import Options
 from pyrun.engine.image_inspect import image_inspect
 from pyrun.store.layout import Layout
 from tests.support.features import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tests.support.boxes import Box
@@ -41,6 +43,7 @@ class Killing:
 
     def __init__(self, box: Box, directory: Path) -> None:
         self.box = box
+        self.root = str(box.pyrun.root)  # what the victims change
         self.directory = directory
         self.layout = Layout.default(environ=box.pyrun.environment)
         self._out = directory / "stepper.json"
@@ -52,20 +55,10 @@ class Killing:
     def step(self, role: str, when: int, victims: str, *argv: str) -> dict[str, Any]:
         """Run `pyrun ARGV…` (or, if argv begins with a slash, any program) and kill; see tests/support/stepper.py."""
         command = argv if argv[0].startswith("/") else (*self.box.pyrun.program, *argv)
-        stepper = [
-            sys.executable,
-            str(ROOT / "tests/support/stepper.py"),
-            str(self._out),
-            role,
-            str(when),
-            victims,
-            "--",
-        ]
-        subprocess.run(
-            [*stepper, *command], env=self.box.pyrun.environment, cwd=self.box.pyrun.home, check=True, timeout=120,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        found: dict[str, Any] = json.loads(self._out.read_text())
+        pyrun = self.box.pyrun
+        found = stepped(
+            self._out, role, when, victims, self.root, command, environment=pyrun.environment, cwd=pyrun.home
+        )
         if found["killed"]:
             INSTANTS.add((" ".join(argv), role, str(when), victims))
             threading.Thread(target=reap, args=([int(pid) for pid in found["killed"]],), daemon=True).start()
@@ -103,6 +96,11 @@ class Killing:
         for image in images.list_images(self.layout):
             image_inspect(self.layout, image.id)
 
+    def is_sound(self) -> None:
+        """`fsck` finds no damage: every blob, layer, record and tag of the store is what it must be."""
+        found = fsck.fsck(self.layout, Options())
+        assert found.is_clean, found.findings
+
     def state(self, name: str) -> dict[str, Any]:
         """Return what `inspect` says of a container's state."""
         found: dict[str, Any] = inspect.inspect(self.layout, name)["State"]
@@ -119,6 +117,20 @@ class Killing:
         self.box.pyrun.ok("rm", "-f", "nobody-at-all")
         left = set(self.content().items()) ^ set(self.before.items())
         assert not left, f"left behind, or gone: {sorted(left)}"
+
+
+def stepped(
+    out: Path, role: str, when: int, victims: str, root: str, argv: Sequence[str], *,
+    environment: Mapping[str, str], cwd: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Run a command under tests/support/stepper.py; return what that says."""
+    stepper = [sys.executable, str(ROOT / "tests/support/stepper.py"), str(out), role, str(when), victims, root, "--"]
+    subprocess.run(
+        [*stepper, *argv], env=environment, cwd=cwd, check=True, timeout=120, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
 
 
 def reap(pids: list[int]) -> None:
@@ -178,5 +190,9 @@ def _is_somebody(uid: int) -> bool:
 
 def spread(count: int, calls: int, start: float = 0.0) -> list[int]:
     """`count` numbers of system calls out of `calls`, from `start` (a part of all) to the last one."""
-    first = int(calls * start)
-    return sorted({first + 1 + (calls - first - 1) * index // max(count - 1, 1) for index in range(count)})
+    return between(count, int(calls * start) + 1, calls)
+
+
+def between(count: int, first: int, last: int) -> list[int]:
+    """`count` numbers from `first` to `last`, evenly."""
+    return sorted({first + (last - first) * index // max(count - 1, 1) for index in range(count)})
