@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.test_fsck import damage
-from tests.support.killing import Killing, spread
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.boxes import Box
     from tests.support.catalogue import Catalogue
     from tests.support.command_line import CommandLine
 
@@ -53,31 +49,6 @@ def test_a_layer_is_derived_by_several_at_once(pyrun: CommandLine, images: Catal
         nothing_is_left(pyrun)
         pyrun.ok("rmi", images.rich)
         assert forms(pyrun) == []
-
-
-@pytest.mark.full
-@pytest.mark.timeout(900)
-def test_a_derivation_is_killed(box: Box, images: Catalogue, tmp_path: Path) -> None:
-    """At any call of the command or its helpers: the next start derives what is missing, and the half is swept."""
-    killing = Killing(box, tmp_path)
-    pyrun = box.pyrun
-    pyrun.ok("pull", "-q", images.rich)
-    argv = (*DERIVE, images.rich, "id", "-u")
-    counts = killing.step("client", 0, "none", *argv)["calls"]
-    pyrun.ok("rmi", images.rich)
-    killed = 0
-    for role, start in (("client", 0.4), ("helper", 0.0)):
-        for when in spread(15, counts[role], start):
-            pyrun.ok("pull", "-q", images.rich)
-            killed += bool(killing.step(role, when, "client,helper", *argv)["killed"])
-            assert damage(pyrun) == []
-            assert pyrun.ok(*argv).strip() == str(os.getuid())
-            assert all("full" in found for found in forms(pyrun))
-            assert damage(pyrun) == []
-            nothing_is_left(pyrun)
-            pyrun.ok("rmi", images.rich)
-    assert killed > 15
-    pyrun.ok("rm", "-f", "holder")
 
 
 @pytest.mark.full
