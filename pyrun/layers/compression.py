@@ -37,6 +37,27 @@ def detect(head: bytes) -> str:
     return "bzip2" if head[:3] == b"BZh" else "none"
 
 
+class BrokenError(Exception):
+    """The bytes are not what their beginning says."""
+
+
+class _Bzip2:
+    """The module bz2's reader. Of bad bytes it says OSError, which would be taken for the file's own."""
+
+    def __init__(self, raw: Any) -> None:
+        import bz2
+
+        self._stream = bz2.BZ2File(raw)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        try:
+            return self._stream.readinto(buffer)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise BrokenError(str(error)) from error
+
+
 class _Raw(io.RawIOBase):
     """A file object over a function that returns the next chunk, b"" at the end."""
 
@@ -91,9 +112,7 @@ def reader(kind: str, head: bytes, next_chunk: Callable[[], bytes]) -> Reader:
 
         stream = lzma.LZMAFile(raw)
     elif kind == "bzip2":
-        import bz2
-
-        stream = bz2.BZ2File(raw)
+        stream = _Bzip2(raw)
     return stream
 
 
@@ -107,4 +126,4 @@ def errors() -> tuple[type[Exception], ...]:
     from isal import isal_zlib
 
     broken: type[Exception] = isal_zlib.error  # type: ignore[assignment]
-    return (zstandard.ZstdError, broken, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+    return (zstandard.ZstdError, broken, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, BrokenError)

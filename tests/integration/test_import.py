@@ -109,6 +109,7 @@ def test_what_cannot_be_imported(shared_box: Box, tmp_path: Path) -> None:
     cases = {
         "cut": (good[:1500], "cannot import"),
         "cut.gz": (archives.PACKERS["gzip"](good)[:-9], "cannot be decompressed (gzip)"),
+        "bad.bz2": (archives.PACKERS["bzip2"](good)[:-9] + bytes(9), "cannot be decompressed (bzip2)"),
         "text": (b"root:x:0:0::/:/bin/sh\n" * 40, "cannot import"),
         "empty": (b"", "it is empty"),
         "escape": (archives.tar([("../x", b"x")]), "../x"),

@@ -115,6 +115,16 @@ def test_damage_on_the_way_is_a_wrong_digest_not_a_bad_archive(dest: Path) -> No
         run(bytes(tarred), other, descriptor=Descriptor(LAYER))
 
 
+def test_bzip2_that_cannot_be_decompressed(dest: Path) -> None:
+    """Its module says so by an OSError."""
+    import bz2
+
+    blob = bytearray(bz2.compress(os.urandom(50_000)))
+    blob[len(blob) // 2] ^= 0xFF
+    with pytest.raises(UnsafeLayerError, match="cannot be decompressed"):
+        run(bytes(blob), dest)
+
+
 def test_wrong_diff_id(dest: Path) -> None:
     with pytest.raises(DigestMismatchError) as raised:
         run(gzip.compress(LAYER), dest, diff_id=digest(b""))
