@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pyrun.engine.fetch_layer import Source
+    from pyrun.engine.layer_sizes import LayerSizes
     from pyrun.layers.pyrun_tree import Spawn
     from pyrun.oci.descriptor import Descriptor
     from pyrun.store.layout import Layout
@@ -38,14 +39,15 @@ class Fetch:
 
     def __init__(
         self, layout: Layout, source: Source | None, form: str, spawn: Spawn, progress: Progress, *,
-        resumes: bool = True,
+        resumes: bool = True, sizes: LayerSizes | None = None,
     ) -> None:  # fmt: skip
+        """``sizes``: a layer whose size these do not have is unpacked, also where it is there already."""
         self._layout = layout
         self._resumes = resumes  # whether bytes of a failed try are worth keeping
         self._form = form
         self._spawn = spawn
         self._workers = Workers(_nothing if source is None else source.abort)
-        self._layers = LayerStage(layout, source, form, spawn, progress, self._workers.check)
+        self._layers = LayerStage(layout, source, form, spawn, progress, self._workers.check, sizes)
         self._staged: list[Staged] = []
         self._diff_ids: list[str] = []
         self._patch = ""

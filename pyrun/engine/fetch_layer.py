@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 
-from pyrun.errors import DigestMismatchError, IntegrityError, PyrunError, SizeMismatchError
+from pyrun.errors import DigestMismatchError, IntegrityError, PyrunError, SizeMismatchError, StoreCorruptError
 from pyrun.layers import unpack
 from pyrun.oci import digest as digests
 from pyrun.store import blobs, owner, partials, trees
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from pyrun.engine.fetch import Progress
+    from pyrun.engine.layer_sizes import LayerSizes
     from pyrun.layers.pyrun_tree import Spawn
     from pyrun.oci.descriptor import Descriptor
     from pyrun.store.layout import Layout
@@ -63,6 +64,7 @@ class LayerStage:
         spawn: Spawn,
         progress: Progress,
         check: Callable[[], None],
+        sizes: LayerSizes | None,
     ) -> None:
         self._layout = layout
         self._source = source
@@ -70,6 +72,7 @@ class LayerStage:
         self._spawn = spawn
         self._progress = progress
         self._check = check
+        self._sizes = sizes
 
     def stage(self, layer: Staged) -> bool:
         """Bring one layer; False: try again, as somebody else is fetching it, or what was kept is bad."""
@@ -88,7 +91,13 @@ class LayerStage:
         if has_blob and layer.partial is not None:  # whoever fetched it was done just before it was ours
             layer.partial.remove()
             layer.partial = None
-        has_tree = not layer.diff_id or os.path.isdir(self._layout.layer(layer.diff_id, self._form))
+        if not has_blob and self._source is None:
+            raise StoreCorruptError(
+                f"blob is missing: {digest}",
+                path=self._layout.blob(digest),
+                hint="pull the image again: `pyrun pull IMAGE`",
+            )
+        has_tree = not layer.diff_id or self._has_tree(layer.diff_id)
         if has_blob and has_tree:
             self._progress("exists", digest, size)
             return True
@@ -97,6 +106,10 @@ class LayerStage:
             return False
         self._progress("done", digest, size)
         return True
+
+    def _has_tree(self, diff_id: str) -> bool:
+        is_there = os.path.isdir(self._layout.layer(diff_id, self._form))
+        return is_there and (self._sizes is None or self._sizes.has(diff_id))
 
     def _stage_parts(self, layer: Staged, *, has_tree: bool) -> bool:
         try:

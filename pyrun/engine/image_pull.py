@@ -7,10 +7,9 @@ partial/ to the next one.
 
 from __future__ import annotations
 
-import os
-
 from pyrun.engine import events, index_parts, judgement, publication
 from pyrun.engine.fetch import Fetch
+from pyrun.engine.layer_sizes import LayerSizes
 from pyrun.engine.pull import PullResult
 from pyrun.engine.refetch import Refetch
 from pyrun.engine.sources import EMBEDDED_DOMAIN
@@ -74,7 +73,8 @@ class ImagePull:
         self._reference = reference
         self._platform = platform
         self._progress = progress
-        self._fetch = Fetch(layout, source, form, spawn, progress)
+        self._sizes = LayerSizes(layout)
+        self._fetch = Fetch(layout, source, form, spawn, progress, sizes=self._sizes)
         self._all_platforms = all_platforms
         self._documents: dict[str, bytes] = {}  # digest -> bytes, to be kept as blobs
         self._others: dict[str, Descriptor] = {}  # the layers of other platforms
@@ -94,11 +94,10 @@ class ImagePull:
         names += [item for layer, diff_id in layers for item in (layer.digest, diff_id)]
         # From here on nothing that we find in the store can be collected.
         with publication.undone_on_failure(self._layout), leases.acquire(self._layout, names):
-            known = known_sizes(self._layout)
             with self._fetch as fetch:
                 own = {layer.digest for layer, _ in layers}
                 fetch.stage(layers, blobs=[item for digest, item in self._others.items() if digest not in own])
-                unpacked = {**known, **fetch.unpacked()}
+                unpacked = {**self._sizes.known, **fetch.unpacked()}
                 keep = sorted({*self._documents, *self._others, *kept_before(self._layout, descriptor.digest)})
                 record = records.build(descriptor.digest, manifest, config, unpacked=unpacked, keep=keep)
                 admitted.keep(self._layout, descriptor.digest)
@@ -210,18 +209,6 @@ class ImagePull:
             self._layout, "pull", self._reference.familiar, self._reference.familiar_name, record.get("labels")
         )
         return PullResult(self._reference, record, digest, up_to_date=unchanged[0])
-
-
-def known_sizes(layout: Layout) -> dict[str, int]:
-    """Return the unpacked size of each layer of the store's images: none is unpacked again to be measured."""
-    found: dict[str, int] = {}
-    for name in os.listdir(layout.images):
-        try:
-            record = resolve.load_record(layout, name)
-        except ImageNotFoundError:
-            continue
-        found.update((layer["diff_id"], layer.get("unpacked", 0)) for layer in record["layers"])
-    return found
 
 
 def kept_before(layout: Layout, manifest: str) -> list[str]:

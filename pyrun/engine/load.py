@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from pyrun.engine import events, judgement, namespace, obituary, publication
 from pyrun.engine.fetch import Fetch
-from pyrun.engine.image_pull import kept_before, known_sizes
+from pyrun.engine.image_pull import kept_before
+from pyrun.engine.layer_sizes import LayerSizes
 from pyrun.errors import (
     ImageNotFoundError,
     InvalidArchiveError,
@@ -85,8 +86,8 @@ def load(
         admitted = [_admit(image, path, signature_policy) for image in images]
         # The lease ends first: it would keep what is to be undone.
         with publication.undone_on_failure(layout, (PyrunError, OSError, KeyboardInterrupt)), lease:
-            known = known_sizes(layout)
-            entries = [_bring(layout, image, lease, how, known) for image in images]
+            sizes = LayerSizes(layout)
+            entries = [_bring(layout, image, lease, how, sizes) for image in images]
             for entry, admission in zip(entries, admitted, strict=True):
                 admission.keep(layout, entry["digest"])  # the lease is on it, and nothing has its name yet
             return _tag(layout, images, entries)
@@ -161,23 +162,21 @@ class _Unpack(NamedTuple):
     progress: Progress
 
 
-def _bring(
-    layout: Layout, image: ArchivedImage, lease: leases.Lease, how: _Unpack, sizes: dict[str, int]
-) -> index.Entry:
+def _bring(layout: Layout, image: ArchivedImage, lease: leases.Lease, how: _Unpack, sizes: LayerSizes) -> index.Entry:
     """Publish what is missing of an image; return its entry for index.json, without a tag.
 
-    ``sizes``: of the files of each layer that is unpacked, by diff_id; what is unpacked here is added.
+    ``sizes``: what is unpacked here is added.
     """
     if not image.is_described and (there := _same_image(layout, image.image_id, lease, how.form)):
         return there
     lease.add([image.descriptor.digest, *image.documents])
     lease.add([item for layer, diff_id in image.layers for item in (layer.digest, diff_id)])
     _publish_kept(layout, image)
-    with Fetch(layout, image, *how, resumes=False) as fetch:
+    with Fetch(layout, image, *how, resumes=False, sizes=sizes) as fetch:
         fetch.stage(image.layers)
-        sizes.update(fetch.unpacked())
+        sizes.known.update(fetch.unpacked())
         keep = sorted({*image.documents, *kept_before(layout, image.descriptor.digest)})
-        record = records.build(image.descriptor.digest, image.manifest, image.config, unpacked=sizes, keep=keep)
+        record = records.build(image.descriptor.digest, image.manifest, image.config, unpacked=sizes.known, keep=keep)
         publication.publish(layout, fetch, image.documents, record)
     return records.index_entry(record, image.descriptor.size, repo_digests=[], extra=image.extra)
 

@@ -14,6 +14,7 @@ from pyrun.errors import (
     NoMatchingPlatformError,
     PolicyRejectedError,
     RegistryError,
+    StoreCorruptError,
 )
 from pyrun.images import resolve
 from pyrun.oci import reference as references
@@ -205,11 +206,11 @@ def _current(
 
     None as well if the signature policy does not accept it as it came in: the registry may have signatures now.
     """
+    entry = resolve.find_exact(index.entries(layout), reference)
     try:
-        entry = resolve.find_exact(index.entries(layout), reference)
         record = resolve.load_record(layout, entry["digest"]) if entry is not None else None
-    except ImageNotFoundError:
-        return None
+    except (ImageNotFoundError, StoreCorruptError):
+        return None  # it is written anew
     if entry is None or record is None or not _is_whole(layout, record, form):
         return None
     notes = index.notes_of(entry)

@@ -15,7 +15,7 @@ import pytest
 from pyrun.engine import images, rmi, sources, tag
 from pyrun.engine.image_inspect import image_inspect
 from pyrun.engine.pull import ensure_form
-from pyrun.errors import ImageNotFoundError, ManifestUnknownError, NoMatchingPlatformError
+from pyrun.errors import ImageNotFoundError, ManifestUnknownError, NoMatchingPlatformError, StoreCorruptError
 from pyrun.images.resolve import load_record, resolve_image
 from pyrun.layers import pyrun_tree
 from pyrun.store import fsio, index
@@ -170,6 +170,22 @@ def test_a_missing_layer_is_unpacked_from_its_blob(domain: str, layout: Layout) 
     assert read_layer(layout, digest_of(BASE), "etc/name") == b"base\n"
     ensure_form(layout, result.record, "flat", spawn=pyrun_tree.spawn_here)
     assert os.path.isdir(layout.layer(digest_of(BASE), "flat"))
+    shutil.rmtree(layout.layer(digest_of(BASE), FORM))
+    os.unlink(layout.blob(Image(BASE).manifest["layers"][0]["digest"]))
+    with pytest.raises(StoreCorruptError, match="blob is missing"):
+        fetch(layout, f"{domain}/again:1", policy="missing")
+    assert os.listdir(layout.tmp) == []
+
+
+def test_a_layer_without_a_record_is_measured(domain: str, layout: Layout) -> None:
+    """So a pull leaves it that was killed before the record, and one that has not come so far yet."""
+    pushed(domain, "measured:1", Image(BASE))
+    before = fetch(layout, f"{domain}/measured:1")
+    os.unlink(layout.image(before.manifest))
+    index.update(layout, lambda found: [])
+    after = fetch(layout, f"{domain}/measured:1")
+    assert after.record == before.record
+    assert index.notes_of(index.entries(layout)[0])[index.SIZE] == str(before.record["unpacked_size"]) != "0"
     assert os.listdir(layout.tmp) == []
 
 

@@ -115,6 +115,17 @@ def test_a_missing_layer_or_blob_is_noticed(registry: HostileRegistry, layout: L
     assert os.path.exists(layout.blob(digest_of(MINE.layers[1])))
 
 
+def test_a_damaged_record_is_written_anew_and_stops_no_other_pull(registry: HostileRegistry, layout: Layout) -> None:
+    serve(registry, MINE, "1")
+    record = layout.image(fetch(layout, f"{registry.domain}/x:1").manifest)
+    whole = Path(record).read_bytes()
+    Path(record).write_bytes(whole + b"x")
+    serve(registry, Image(OTHER, architecture=HERE), "2")
+    fetch(layout, f"{registry.domain}/x:2")
+    fetch(layout, f"{registry.domain}/x:1")
+    assert Path(record).read_bytes() == whole
+
+
 def test_a_tag_that_moves_leaves_the_old_image_without_it(registry: HostileRegistry, layout: Layout) -> None:
     serve(registry, MINE, "1")
     fetch(layout, f"{registry.domain}/x:1")
