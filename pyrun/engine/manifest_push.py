@@ -19,7 +19,7 @@ from pyrun.oci import media_types
 from pyrun.oci import reference as references
 from pyrun.oci.manifest import decode_manifest
 from pyrun.oci.reference import Reference
-from pyrun.store import gc, index, manifest_lists
+from pyrun.store import gc, index, leases, manifest_lists
 
 if TYPE_CHECKING:
     from typing import Any
@@ -55,7 +55,9 @@ def push(
     if not held.entries:
         raise InvalidInputError(f"cannot push manifest list: {name}: it is empty", hint="`pyrun manifest add`")
     data = document_of(held, KINDS[kind])
-    with Repository(destination or name, access, is_changed=True) as there:
+    local = [digest for digest, source in held.sources.items() if not source]
+    # The list keeps them, and may be removed meanwhile.
+    with leases.acquire(layout, local), Repository(destination or name, access, is_changed=True) as there:
         for entry in held.entries if with_images else []:
             source = held.sources.get(entry["digest"], "")
             if source:

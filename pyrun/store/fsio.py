@@ -135,7 +135,7 @@ def read_head(path: str) -> bytes:
 def write_new(path: str, data: bytes, *, mode: int = 0o600, sync: bool = False) -> None:
     """Write a file that must not exist; not atomic: for files below a directory that is still being built.
 
-    Raises: FileExistsError; StorageFullError; other OSErrors as they come.
+    What could not be written whole is gone. Raises: FileExistsError; StorageFullError; other OSErrors as they come.
     """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -143,6 +143,9 @@ def write_new(path: str, data: bytes, *, mode: int = 0o600, sync: bool = False) 
             write_all(fd, data)
             if sync:
                 os.fsync(fd)
+        except BaseException:
+            unlink_quietly(path)
+            raise
         finally:
             os.close(fd)
     except OSError as error:
@@ -232,7 +235,7 @@ def sync_file_system(path: str) -> None:
 
 
 def full_or(error: OSError, path: str) -> Exception:
-    """Translate ENOSPC and EDQUOT, which name no file when write(2) reports them; return others unchanged."""
+    """Translate ENOSPC, EDQUOT and EROFS; let others name the file: what write(2) and fsync(2) report names none."""
     if error.errno == _ENOSPC:
         return StorageFullError(
             f"cannot write: {path}: no space left on the file system",
@@ -247,4 +250,6 @@ def full_or(error: OSError, path: str) -> Exception:
         )
     if error.errno == _EROFS:
         return StoreError(f"cannot write: {path}: read-only file system", path=path, hint="use --root DIRECTORY")
+    if error.filename is None:
+        error.filename = path
     return error

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyrun.store.layout import Layout
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+_DEPTH = 4  # of indexes within indexes: what a pull takes in (engine/index_parts.py)
 
 
 class Collected:
@@ -49,6 +50,7 @@ def bury(layout: Layout, before: Callable[[], None] | None = None) -> Collected:
     collected = Collected()
     graves = collected.graves
     with fsio.FileLock(layout.gc_lock, exclusive=True):
+        manifest_lists.local_manifests(layout)  # one that cannot be read stops us: before anything has changed
         if before is not None:
             before()
         alive = _mark(layout)
@@ -93,13 +95,16 @@ def _mark(layout: Layout) -> set[str]:
     # Leases before containers: whoever makes one releases the lease when it is in place.
     alive = leases.held(layout)
     manifests = manifest_lists.local_manifests(layout)
-    for entry in index.entries(layout):
+    # Verified: what a flipped bit does not name any more would be removed, and the bit could not be put right again.
+    for entry in index.entries(layout, verified=True):
         manifests.add(entry["digest"])
         notes = index.notes_of(entry)
         alive.update(notes[key] for key in (index.ORIGINAL, index.SOURCE_INDEX, index.CONFIG) if key in notes)
+        if index.ALL_PLATFORMS in notes:
+            manifests.update(_below(layout, notes.get(index.SOURCE_INDEX, ""), _DEPTH))
     for _, path in containers.list(layout):
         try:
-            manifests.add(containers.load_listed(path).get("manifest") or "")
+            manifests.add(containers.load_file(path, "container.json", verified=True).get("manifest") or "")
         except ContainerNotFoundError:
             continue  # removed meanwhile
         except StoreCorruptError:
@@ -136,6 +141,16 @@ def needs(layout: Layout, manifest: str) -> set[str]:
     except (KeyError, TypeError):
         pass  # another kind of artifact: it has no layers that are unpacked
     return found
+
+
+def _below(layout: Layout, listed: str, depth: int) -> set[str]:
+    """Return the digests that an index of the store names, and those that the indexes among these name."""
+    document: Any = _document(layout, listed) if depth else None
+    try:
+        found = {item["digest"] for item in document["manifests"]}
+    except (KeyError, TypeError):
+        return set()  # a manifest
+    return found.union(*(_below(layout, digest, depth - 1) for digest in found))
 
 
 def _document(layout: Layout, digest: str) -> Any:

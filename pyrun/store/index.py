@@ -47,7 +47,7 @@ def entries(layout: Layout, *, verified: bool = False) -> list[Entry]:
         raise StoreCorruptError(
             f"cannot read image index: {layout.index}: {error}",
             path=layout.index,
-            hint=f"the images are still in {layout.blobs}; pull them again after removing the file",
+            hint="`pyrun fsck --repair` makes it again",
         ) from error
     return found
 

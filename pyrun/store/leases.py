@@ -59,7 +59,11 @@ class Lease:
 def acquire(layout: Layout, digests: Iterable[str]) -> Lease:
     """Take a lease on some digests; see `Lease.add` for what the caller must check afterwards."""
     lease = Lease(layout)
-    lease.add(digests)
+    try:
+        lease.add(digests)
+    except BaseException:  # a full disk: the file may be there
+        lease.release()
+        raise
     return lease
 
 
