@@ -127,7 +127,7 @@ def put(found: list[Entry], entry: Entry, reference: str) -> list[Entry]:
             kept.append(other)
     shared = dict(notes_of(entry))
     shared.pop(REF_NAME, None)
-    _merge_repo_digests(shared, [other for other in found if other["digest"] == digest])
+    _merge_repo_digests(shared, [other for other in found if other["digest"] == digest], is_tagged=bool(reference))
     _name_pushed(shared, reference)
     if not reference and any(other["digest"] == digest for other in kept):
         return _collapse([_with(other, shared) if other["digest"] == digest else other for other in kept])
@@ -149,8 +149,9 @@ def remove_tag(found: list[Entry], reference: str) -> list[Entry]:
 def _with(entry: Entry, shared: dict[str, str]) -> Entry:
     name, own = ref_name(entry), notes_of(entry)
     notes = {**shared, REF_NAME: name} if name else dict(shared)
-    if own.get(SOURCE_INDEX, "") not in ("", shared.get(SOURCE_INDEX)):
-        # Two tags may have been found by two indexes that name the same manifest: each is pushed with its own.
+    if own.get(SOURCE_INDEX) != shared.get(SOURCE_INDEX) and (name or SOURCE_INDEX in own):
+        # Two tags may have been found by two indexes that name the same manifest, or one by none: each keeps its own.
+        notes.pop(SOURCE_INDEX, None)
         notes.pop(ALL_PLATFORMS, None)
         notes.update((key, own[key]) for key in (SOURCE_INDEX, ALL_PLATFORMS) if key in own)
     return {**entry, "annotations": notes}
@@ -167,12 +168,13 @@ def _name_pushed(shared: dict[str, str], reference: str) -> None:
         shared[REPO_DIGESTS] = " ".join([*known, *new])
 
 
-def _merge_repo_digests(shared: dict[str, str], same: list[Entry]) -> None:
+def _merge_repo_digests(shared: dict[str, str], same: list[Entry], *, is_tagged: bool) -> None:
     found = shared.get(REPO_DIGESTS, "").split()
     for entry in same:
         found += [item for item in notes_of(entry).get(REPO_DIGESTS, "").split() if item not in found]
         notes = notes_of(entry)
-        for key in (ORIGINAL, SOURCE_INDEX, PUSHED):
+        # By which index a tag was found is its own: one that was pulled as a manifest is pushed as that.
+        for key in (ORIGINAL, PUSHED) if is_tagged else (ORIGINAL, PUSHED, SOURCE_INDEX):
             if key in notes:
                 shared.setdefault(key, notes[key])
         # Another index that names the same manifest being complete says nothing of this one.

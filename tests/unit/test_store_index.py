@@ -326,3 +326,18 @@ def test_where_it_was_pushed_is_a_repo_digest_once_a_tag_names_it(layout: Layout
         notes = index.notes_of(found)
         assert notes[index.REPO_DIGESTS] == f"docker.io/library/a@{digest} host.io/x@{digest}"
         assert notes[index.PUSHED] == f"host.io/y@{digest}"
+
+
+def test_a_tag_that_no_index_led_to_gets_none(layout: Layout) -> None:
+    """It is pushed as it was pulled, though another tag of the same manifest was found by an index."""
+    add_image(layout, "docker.io/library/plain:1")
+    [plain] = index.entries(layout)
+    listed = {**plain, "annotations": {**index.notes_of(plain), index.SOURCE_INDEX: "sha256:i"}}
+    index.update(layout, lambda found: index.put(found, listed, "docker.io/library/multi:1"))
+    index.update(layout, lambda found: index.put(found, plain, "docker.io/library/other:1"))
+    found = {index.ref_name(entry): index.notes_of(entry).get(index.SOURCE_INDEX) for entry in index.entries(layout)}
+    assert found == {
+        "docker.io/library/plain:1": None,
+        "docker.io/library/multi:1": "sha256:i",
+        "docker.io/library/other:1": None,
+    }
