@@ -113,7 +113,8 @@ VOLUME_VERBS = {
     "create": "volume_create", "inspect": "volume_inspect", "list": "volume_ls", "ls": "volume_ls",
     "prune": "volume_prune", "remove": "volume_rm", "rm": "volume_rm",
 }  # fmt: skip
-# Docker's verbs that pyrun does not have yet: named, so that nobody takes them for a slip of the pen.
+# Docker's verbs, and podman's of images, that pyrun does not have yet: named, so that nobody takes them for a slip of
+# the pen.
 NOT_YET = (
     "build",
     "builder",
@@ -123,7 +124,9 @@ NOT_YET = (
     "context",
     "network",
     "plugin",
+    "scp",
     "swarm",
+    "trust",
 )
 
 

@@ -13,6 +13,7 @@ from pyrun.cli.app import CONTAINER_VERBS, IMAGE_VERBS, MANIFEST_VERBS, SYSTEM_V
 from pyrun.cli.definitions import Unsupported
 from pyrun.cli.docker_flags import FLAGS
 from pyrun.cli.podman_differences import section as podman_section
+from pyrun.cli.podman_flags import FLAGS as PODMAN_FLAGS
 
 TARGET = Path(__file__).with_name("COMPATIBILITY.md")
 _GROUPS = {
@@ -37,6 +38,11 @@ _REASONS = {
     "an image here is for one platform: there is no tree of them": "--tree",
     "an overlay has no quota without privilege": "--storage-opt",
     "no device cgroup without privilege": "--device-cgroup-rule",
+    "no GPG signatures": "--directory --sign-by",
+    "no encrypted images": "--decryption-key --encrypt-layer --encryption-key",
+    "a directory is not pushed to": "--compress",
+    "there are no containers of other tools": "--external",
+    "layers of a list go as they are": "--compression-format",
     "a private network has no addresses of its own yet": "--ip --ip6 --link-local-ip --network-alias",
 }
 _WHY = {flag: reason for reason, flags in _REASONS.items() for flag in flags.split()}
@@ -49,8 +55,9 @@ DIFFERS = {
     "container commit --change": "`$NAME` is what the container's environment has",
     "container ls --format": "`.Platform` is the image's; `.Networks` is `private` where docker has `bridge`",
     "container ls --filter": "`restart-policy` and `should-start-on-boot` besides; and `isolation` is Windows'",
-    "image history --platform": "the one that the image here is for, or an error",
-    "image inspect --platform": "the one that the image here is for, or an error",
+    "image history --platform": "another than runs here where the image was pulled with `--all-platforms`; "
+    "a layer that is not unpacked has the size of its blob",
+    "image inspect --platform": "another than runs here where the image was pulled with `--all-platforms`",
     "image prune --filter": "`dangling=false` is as `--all`, and with `--all` `dangling=true` is refused",
     "image pull --disable-content-trust": "`=false` is refused: nothing verifies by a notary",
     "push --disable-content-trust": "`=false` is refused: nothing signs for a notary",
@@ -93,6 +100,13 @@ Written by `python -m pyrun.cli.compatibility` from the definitions of the verbs
 *yes*: as there. *differs*: it works, not just as there. *no*: pyrun answers 125 and names the flag. What prints
 templates (`--format`) takes those of Go, executed as Go does; `define`, `template`, `block` and `call` are left out.
 """
+_PODMAN_HEAD = """## podman's flags of the verbs of images
+
+Compared with podman 4.3. What docker has too is as docker's, above.
+
+| verb | flags | |
+| --- | --- | --- |
+"""
 
 
 def generate() -> str:
@@ -105,7 +119,34 @@ def generate() -> str:
             parts.append(f"## {verb}\n\nnot yet\n")
             continue
         parts.append(_section(verb, module, flags.split()))
-    return "\n".join([*parts, podman_section()])
+    return "\n".join([*parts, _of_podman(), podman_section()])
+
+
+def _of_podman() -> str:
+    """Return the part on podman's flags of image verbs: those of a verb that are answered alike, in one row."""
+    rows = []
+    for verb, flags in PODMAN_FLAGS.items():
+        known = podman_options(verb)
+        if known is None:
+            rows.append(f"| `{verb}` | | no |")
+            continue
+        answers: dict[str, list[str]] = {}
+        for flag in flags.split():
+            name = flag.rpartition("/")[2]
+            answer = f"no: {_WHY.get(name, _NOT_YET)}" if isinstance(known[name], Unsupported) else "yes"
+            answers.setdefault(answer, []).append(f"`{flag.replace('/', '`, `')}`")
+        rows += [f"| `{verb}` | {', '.join(names)} | {answer} |" for answer, names in answers.items()]
+    return _PODMAN_HEAD + "\n".join(rows) + "\n"
+
+
+def podman_options(verb: str) -> dict[str, click.Option] | None:
+    """Return the options of podman's verb by each spelling; None if there is no such verb."""
+    group, _, name = verb.rpartition(" ")
+    module = _GROUPS[group].get(name) if group else VERBS.get(name)
+    if module is None:
+        return None
+    options = [param for param in define(module).params if isinstance(param, click.Option)]
+    return {spelling: option for option in options for spelling in option.opts}
 
 
 def _section(verb: str, module: str, flags: list[str]) -> str:

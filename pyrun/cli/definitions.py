@@ -182,6 +182,12 @@ def tls_verify() -> click.Option:
     return flag("--tls-verify", "Demand TLS and a trusted certificate; =false does without either", default=None)
 
 
+def cert_dir() -> click.Option:
+    """Define podman's option of the same verbs."""
+    words = "Certificates of this directory (*.crt, *.cert and *.key) instead of those of certs.d"
+    return text("--cert-dir", words, metavar="directory")
+
+
 def platform_parts() -> list[click.Option]:
     """Define podman's options that --platform has in one (`oci.platform.from_parts`)."""
     return [

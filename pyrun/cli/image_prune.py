@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli import pruning
-from pyrun.cli.definitions import Verb, flag
+from pyrun.cli.definitions import Verb, flag, unsupported
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -15,7 +15,11 @@ def command() -> Verb:
     """Define the verb for click."""
     return Verb(
         "prune", execute, usage="", summary="Remove unused images",
-        params=[flag("-a --all", "Remove all unused images, not just dangling ones"), *pruning.options()],
+        params=[
+            flag("-a --all", "Remove all unused images, not just dangling ones"),
+            *pruning.options(),
+            *unsupported("--external", ""),
+        ],
     )  # fmt: skip
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify
+from pyrun.cli.definitions import Verb, argument, flag, text, unsupported
+from pyrun.cli.registry_options import access_of, access_options, creds_option
 from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ def command() -> Verb:
             text("--key", "Private key (cosign.key)", metavar="file"),
             text("--sign-passphrase-file --passphrase-file", "Read the passphrase of the key from a file "
                  "(else: $COSIGN_PASSWORD, or it is asked for)", metavar="file"),
-            flag("-r --recursive", "If it is an index, sign each platform's manifest too"),
+            flag("-a --all -r --recursive", "If it is an index, sign each platform's manifest too"),
             text("--sign-identity", "Sign for this name instead of IMAGE", metavar="NAME:TAG"),
-            tls_verify(),
+            creds_option(),
+            *access_options(),
+            *unsupported("", "-d/--directory --sign-by"),
             argument("image"),
         ],
     )  # fmt: skip
@@ -35,11 +38,12 @@ def execute(session: Session, params: dict[str, Any]) -> int:
             "no key to sign with", hint="--key cosign.key; `pyrun image generate-key-pair` makes one"
         )
     from pyrun.cli import passphrase
-    from pyrun.engine.signing import sign
+    from pyrun.engine.signing import load_key, sign
 
+    key = load_key(params["key"], lambda: passphrase.read(params["passphrase_file"]))
     result = sign(
-        session.layout, params["image"], params["key"], lambda: passphrase.read(params["passphrase_file"]),
-        identity=params["sign_identity"] or "", recursive=params["recursive"], tls_verify=params["tls_verify"],
+        session.layout, params["image"], key, access_of(params), identity=params["sign_identity"] or "",
+        recursive=params["recursive"],
     )  # fmt: skip
     for signed in result.signed:
         if signed.was_there:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, text, tls_verify
+from pyrun.cli.definitions import Verb, argument, cert_dir, text, tls_verify
 from pyrun.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def command() -> Verb:
         params=[
             text("--key", "Public key (cosign.pub)", metavar="file"),
             text("-o --output", "Output format of the signed payloads (json, text)", default="json"),
+            cert_dir(),
             tls_verify(),
             argument("image"),
         ],
@@ -36,7 +37,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     from pyrun.engine.verification import verify
     from pyrun.oci import json
 
-    found = verify(session.layout, params["image"], params["key"], tls_verify=params["tls_verify"])
+    found = verify(
+        session.layout, params["image"], params["key"], tls_verify=params["tls_verify"],
+        cert_dir=params["cert_dir"] or "",
+    )  # fmt: skip
     where = "the image of the store" if found.is_local else "what the registry has"
     print(
         f"\nVerification for {found.reference.name}@{found.digest} ({where}) --",

@@ -6,7 +6,7 @@ from pyrun.cli import text as units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from pyrun.cli.definitions import Verb
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HEADINGS = {
     "CreatedAt": "CREATED AT", "CreatedSince": "CREATED", "Digest": "DIGEST", "ID": "IMAGE ID",
     "Repository": "REPOSITORY", "Size": "SIZE", "Tag": "TAG", "Containers": "CONTAINERS", "SharedSize": "SHARED SIZE",
-    "UniqueSize": "UNIQUE SIZE", "VirtualSize": "SIZE",
+    "UniqueSize": "UNIQUE SIZE", "History": "HISTORY", "VirtualSize": "SIZE",
 }  # fmt: skip
 
 
@@ -31,9 +31,11 @@ def command() -> Verb:
             flag("--digests", "Show digests"),
             many("-f --filter", "Filter output based on conditions provided", metavar="filter"),
             text("--format", "Format output using a custom template: table, table TEMPLATE, json or TEMPLATE"),
+            flag("--history", "Display the names that the image had before"),
             flag("-n --noheading", "Do not print the headings"),
             flag("--no-trunc", "Don't truncate output"),
             flag("-q --quiet", "Only show image IDs"),
+            text("--sort", "Sort by created, id, repository, size or tag (default: created)"),
             *unsupported("--tree", ""),
             argument("repository", required=False),
         ],
@@ -48,19 +50,45 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     if params["repository"]:
         wanted.setdefault("reference", []).append(params["repository"])
     found = list_lines(session.layout, wanted=wanted, until=until)
+    if params["sort"]:
+        found = _sorted(found, params["sort"])
     template, no_trunc = params["format"], params["no_trunc"]
     if params["quiet"] and template in (None, "", "table"):
         for image in found:
             print(image.id if no_trunc else image.id[7:19])
     elif template and template != "table":
         # As docker: one line a digest only where digests are asked for.
-        _show(template, _lines(found, each_digest=params["digests"] or "{{.Digest}}" in template), no_trunc=no_trunc)
+        history = _history(session) if ".History" in template else {}
+        lines = _lines(found, each_digest=params["digests"] or "{{.Digest}}" in template)
+        _show(template, lines, history, no_trunc=no_trunc)
     else:
         _table(
             _lines(found, each_digest=params["digests"]), digests=params["digests"], no_trunc=no_trunc,
-            noheading=params["noheading"],
+            noheading=params["noheading"], history=_history(session) if params["history"] else None,
         )  # fmt: skip
     return 0
+
+
+def _sorted(found: list[ImageSummary], key: str) -> list[ImageSummary]:
+    """Sort as podman: the newest first, everything else from small to large."""
+    keys: dict[str, Callable[[ImageSummary], Any]] = {
+        "created": lambda image: -image.moment,
+        "id": lambda image: image.id,
+        "repository": lambda image: image.repository,
+        "size": lambda image: image.size,
+        "tag": lambda image: image.tag,
+    }
+    if key not in keys:
+        from pyrun.errors import InvalidInputError
+
+        raise InvalidInputError(f"cannot sort by {key!r}", hint=f"it is one of {', '.join(keys)}")
+    return sorted(found, key=keys[key])
+
+
+def _history(session: Session) -> dict[str, list[str]]:
+    from pyrun.engine.history import earlier_names
+
+    return earlier_names(session.layout)
 
 
 def _conditions(words: Sequence[str]) -> tuple[dict[str, list[str]], list[int]]:
@@ -80,9 +108,17 @@ def _lines(found: Sequence[ImageSummary], *, each_digest: bool) -> list[tuple[Im
     return [(image, digest) for image in found for digest in image.digests or ("",)]
 
 
-def _table(lines: Sequence[tuple[ImageSummary, str]], *, digests: bool, no_trunc: bool, noheading: bool) -> None:
+def _table(
+    lines: Sequence[tuple[ImageSummary, str]],
+    *,
+    digests: bool,
+    no_trunc: bool,
+    noheading: bool,
+    history: dict[str, list[str]] | None,
+) -> None:
     now = units.now()
-    rows = [("REPOSITORY", "TAG", *(["DIGEST"] if digests else []), "IMAGE ID", "CREATED", "SIZE")]
+    told = ["HISTORY"] if history is not None else []
+    rows = [("REPOSITORY", "TAG", *(["DIGEST"] if digests else []), "IMAGE ID", "CREATED", "SIZE", *told)]
     for image, digest in lines:
         rows.append(
             (
@@ -92,6 +128,7 @@ def _table(lines: Sequence[tuple[ImageSummary, str]], *, digests: bool, no_trunc
                 image.id if no_trunc else image.id[7:19],
                 _ago(image, now),
                 units.human_size(image.size),
+                *([", ".join(history.get(image.manifest, ())) or "<none>"] if history is not None else []),
             )
         )
     if noheading:
@@ -104,11 +141,17 @@ def _ago(image: ImageSummary, now: int) -> str:
     return f"{units.human_duration(now - image.moment)} ago" if image.moment else "N/A"
 
 
-def _show(template: str, lines: Sequence[tuple[ImageSummary, str]], *, no_trunc: bool) -> None:
+def _show(
+    template: str, lines: Sequence[tuple[ImageSummary, str]], history: dict[str, list[str]], *, no_trunc: bool
+) -> None:
     from pyrun.cli.formatting import Row, show_rows
 
     now = units.now()
-    show_rows(template, [Row(fields(*line, no_trunc=no_trunc, now=now)) for line in lines], HEADINGS)
+    rows = [
+        Row(fields(*line, no_trunc=no_trunc, now=now), History=", ".join(history.get(line[0].manifest, ())))
+        for line in lines
+    ]
+    show_rows(template, rows, HEADINGS)
 
 
 def fields(image: ImageSummary, digest: str, *, no_trunc: bool, now: int) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, flag, text, tls_verify
+from pyrun.cli.definitions import Verb, argument, cert_dir, flag, text, tls_verify
 from pyrun.errors import AuthenticationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ def command() -> Verb:
             flag("--get-login", "Print the user that is logged in to the registry"),
             text("-p --password", "Password or Personal Access Token (PAT)"),
             flag("--password-stdin", "Take the Password or Personal Access Token (PAT) from stdin"),
+            cert_dir(),
             tls_verify(),
             text("-u --username", "Username"),
+            flag("-v --verbose", "Say where the credentials are kept"),
             argument("server", required=False),
         ],
     )  # fmt: skip
@@ -45,7 +47,10 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         if params["password_stdin"]:
             raise InvalidInputError("conflicting options: --password and --password-stdin")
         print("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", file=sys.stderr, flush=True)
-    registry = Registry(params["server"] or "", authfile=params["authfile"] or "", tls_verify=params["tls_verify"])
+    registry = Registry(
+        params["server"] or "", authfile=params["authfile"] or "", tls_verify=params["tls_verify"],
+        cert_dir=params["cert_dir"] or "",
+    )  # fmt: skip
     if params["get_login"]:
         print(registry.known_user())
         return 0
@@ -60,6 +65,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     file = registry.log_in(user, password)
     if file:
         print(UNENCRYPTED.format(file), file=sys.stderr, flush=True)
+    if params["verbose"]:
+        print(f"Used: {registry.place}")
     print("Login Succeeded")
     return 0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag
 from pyrun.cli.manifest_options import mark_options, marks_of
-from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.registry_options import access_of, access_options, creds_option
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -20,6 +20,7 @@ def command() -> Verb:
         params=[
             flag("--all", "Add all images of an image that is an index itself"),
             *mark_options(),
+            creds_option(),
             *access_options(),
             argument("list"),
             argument("images", rest=True),

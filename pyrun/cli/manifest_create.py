@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli.definitions import Verb, argument, flag
-from pyrun.cli.registry_options import access_of, access_options
+from pyrun.cli.registry_options import access_of, access_options, creds_option
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -19,6 +19,7 @@ def command() -> Verb:
             flag("--all", "Add all images of an image that is an index itself"),
             flag("-a --amend", "Amend an existing manifest list"),
             flag("--insecure", "As --tls-verify=false"),
+            creds_option(),
             *access_options(),
             argument("list"),
             argument("images", required=False, rest=True),

@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pyrun.cli import digest_file
-from pyrun.cli.definitions import Verb, argument, flag, text
-from pyrun.cli.registry_options import access_of, access_options, creds_option
+from pyrun.cli.definitions import Verb, argument, flag, text, unsupported
+from pyrun.cli.registry_options import access_of, access_options, creds_option, sign_options, signer_of
+from pyrun.oci import reference as references
 
 if TYPE_CHECKING:
     from pyrun.cli.main import Session
@@ -28,6 +29,9 @@ def command() -> Verb:
             flag("-q --quiet", "Suppress verbose output"),
             creds_option(),
             *access_options(),
+            *sign_options(),
+            flag("--remove-signatures", "Push no signatures that the images have (none is, ever)"),
+            *unsupported("", "--compression-format --sign-by"),
             argument("list"),
             argument("destination", required=False),
         ],
@@ -41,6 +45,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     def hear(what: str, label: str) -> None:
         print(f"{label}: {_WORDS[what]}", file=sys.stderr, flush=True)
 
+    sign = signer_of(params, session.layout)
     digest = push(
         session.layout, params["list"], params["destination"] or "", access_of(params), kind=params["format"] or "",
         with_images=params["all"], purge=params["purge"], hear=None if params["quiet"] else hear,
@@ -48,4 +53,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     if params["digestfile"]:
         digest_file.write(params["digestfile"], digest)
     print(digest)
+    if sign is not None:
+        name = (params["destination"] or params["list"]).removeprefix("docker://")
+        sign(references.parse_normalized(name).with_default_tag().string, digest)
     return 0

@@ -19,6 +19,7 @@ def command() -> Verb:
     from pyrun.cli.definitions import (
         Verb,
         argument,
+        cert_dir,
         flag,
         platform_parts,
         signature_policy,
@@ -41,7 +42,8 @@ def command() -> Verb:
             flag("-q --quiet", "Suppress verbose output"),
             signature_policy(),
             tls_verify(),
-            *unsupported("", "--cert-dir --decryption-key"),
+            cert_dir(),
+            *unsupported("", "--decryption-key"),
             argument("image"),
         ],
     )  # fmt: skip
@@ -56,6 +58,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     _check(params)
     names = ("platform", "policy", "tls_verify", "all_platforms", "signature_policy")
     options = {name: params[name] for name in names}
+    if params["cert_dir"]:
+        options["cert_dir"] = params["cert_dir"]
     if params["authfile"] or params["creds"]:
         from pyrun.engine.sources import credentials_of
 
@@ -98,7 +102,7 @@ def _pull_all(session: Session, image: str, options: dict[str, Any], *, quiet: b
             print(result.status_lines[0], flush=True)
         return result
 
-    asked = {name: options.get(name) for name in ("tls_verify", "credentials")}
+    asked = {name: options[name] for name in ("tls_verify", "credentials", "cert_dir") if name in options}
     results = pull_all_tags(session.layout, image, each, **asked)
     reference = results[0].reference
     if not quiet:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, integer, text, tls_verify, unsupported
+    from pyrun.cli.definitions import Verb, argument, cert_dir, flag, integer, text, tls_verify, unsupported
+    from pyrun.cli.registry_options import sign_options
 
     return Verb(
         "push", execute, usage="NAME[:TAG] [DESTINATION]", summary="Upload an image to a registry",
@@ -33,7 +34,10 @@ def command() -> Verb:
             text("--platform", "Push a platform-specific manifest as a single-platform image to the registry"),
             flag("-q --quiet", "Suppress verbose output"),
             tls_verify(),
-            *unsupported("--remove-signatures", "--cert-dir --encrypt-layer --encryption-key --sign-by"),
+            flag("--remove-signatures", "Push no signatures that the image has (none is, ever)"),
+            *unsupported("--compress", "--encrypt-layer --encryption-key --sign-by"),
+            cert_dir(),
+            *sign_options(),
             argument("image"),
             argument("destination", required=False),
         ],
@@ -62,7 +66,14 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         credentials=params["creds"] or "",
         authfile=params["authfile"] or "",
         tls_verify=params["tls_verify"],
+        cert_dir=params["cert_dir"] or "",
     )
+
+    sign = None
+    if params["sign_by_sigstore_private_key"] or params["sign_passphrase_file"]:
+        from pyrun.cli.registry_options import signer_of
+
+        sign = signer_of(params, session.layout)
 
     def show(pushed: Pushed) -> None:
         words = f"{pushed.reference.tag}: digest: {pushed.digest} size: {pushed.size}"
@@ -71,6 +82,8 @@ def execute(session: Session, params: dict[str, Any]) -> int:
             from pyrun.cli import digest_file
 
             digest_file.write(params["digestfile"], pushed.digest)
+        if sign is not None:
+            sign(pushed.reference.string, pushed.digest)
 
     _push(session, params, options, show)
     return 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pyrun.cli.definitions import Verb, argument, flag, integer, many, text, tls_verify
+from pyrun.cli.definitions import Verb, argument, cert_dir, flag, integer, many, text, tls_verify
 from pyrun.cli.formatting import Row, show_rows
+from pyrun.cli.registry_options import creds_option
 from pyrun.cli.text import ellipsis
 from pyrun.errors import InvalidInputError
 
@@ -19,6 +20,7 @@ HEADINGS = {
     "IsAutomated": "AUTOMATED", "Index": "INDEX",
 }  # fmt: skip
 _TABLE = "table {{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}"
+_PLAIN_TABLE = "table {{.Name}}\t{{.Description}}"  # podman's
 _WIDTH = 45  # docker/cli formatter/search.go
 
 
@@ -28,11 +30,14 @@ def command() -> Verb:
         "search", execute, usage="TERM", summary="Search Docker Hub, or another registry, for images",
         params=[
             text("--authfile", "Use the credentials of this file"),
+            flag("--compatible", "List stars and what is official, as docker; =false does not", default=True),
             many("-f --filter", "Filter output based on conditions provided", metavar="filter"),
             text("--format", "Pretty-print search using a Go template"),
             integer("--limit", "Max number of search results"),
             flag("--list-tags", "List the tags of a repository instead"),
             flag("--no-trunc", "Don't truncate output"),
+            creds_option(),
+            cert_dir(),
             tls_verify(),
             argument("term"),
         ],
@@ -45,7 +50,7 @@ def execute(session: Session, params: dict[str, Any]) -> int:
 
     search = Search(
         limit=params["limit"], filters=params["filter"], authfile=params["authfile"] or "",
-        tls_verify=params["tls_verify"],
+        creds=params["creds"] or "", tls_verify=params["tls_verify"], cert_dir=params["cert_dir"] or "",
     )  # fmt: skip
     if params["list_tags"]:
         if params["filter"]:
@@ -55,11 +60,12 @@ def execute(session: Session, params: dict[str, Any]) -> int:
         show_rows(params["format"] or "table {{.Name}}\t{{.Tag}}", rows, {"Name": "NAME", "Tag": "TAG"})
         return 0
     found = search.repositories(params["term"])
-    template = params["format"] or _TABLE
+    table = _TABLE if params["compatible"] else _PLAIN_TABLE
+    template = params["format"] or table
     # docker/cli formatter/search.go: a yes is a mark for people, a word in JSON.
     marks = ("true", "false") if template == "json" or "json ." in template else ("[OK]", "")
     shown = [_row(repository, marks, None if params["no_trunc"] else _WIDTH) for repository in found]
-    show_rows(_TABLE if template == "table" else template, shown, HEADINGS)
+    show_rows(table if template == "table" else template, shown, HEADINGS)
     for failure in search.failures:
         print(f"pyrun: cannot search {failure}", file=sys.stderr)
     return 0

@@ -49,11 +49,15 @@ class TagMove:
 def history(layout: Layout, text: str, platform: str | None = None) -> list[Step]:
     """Return an image's steps, the last one first.
 
-    Raises: ImageNotFoundError; StoreCorruptError; NoMatchingPlatformError if it is for another ``platform``.
+    ``platform``: of the image for that, if it is here. Where a layer is not unpacked, its size is its blob's.
+    Raises: ImageNotFoundError; StoreCorruptError; NoMatchingPlatformError.
     """
-    record = resolve.resolve_image(layout, text)
+    entry = resolve.find_entry(layout, text)
+    record = resolve.load_record(layout, entry["digest"])
     if platform:
-        resolve.require_platform(record, text, platform)
+        from pyrun.engine import other_platform
+
+        record = other_platform.record_for(layout, entry, record, text, platform)
     config = json.loads(blobs.read(layout, record["image_id"]))
     sizes = [layer["unpacked"] for layer in record["layers"]]
     found: list[Step] = []
@@ -94,6 +98,21 @@ def tag_moves(layout: Layout, text: str) -> list[TagMove]:
             f"no record of tag: {text}", hint="`pyrun images` lists the tags that there are; ids and digests never move"
         )
     return found[::-1]
+
+
+def earlier_names(layout: Layout) -> dict[str, list[str]]:
+    """Return the tags that each manifest once had and has no more, the latest first, as users write them."""
+    from pyrun.store import index, tag_log
+
+    now = {(index.ref_name(entry), entry["digest"]) for entry in index.entries(layout)}
+    found: dict[str, list[str]] = {}
+    for _, name, old, new in reversed(tag_log.moves(layout)):
+        shown = references.parse_normalized(name).familiar
+        for digest in (new, old):
+            names = found.setdefault(digest, [])
+            if (name, digest) not in now and shown not in names:
+                names.append(shown)
+    return found
 
 
 def last_tag_time(layout: Layout, manifest: str) -> str:

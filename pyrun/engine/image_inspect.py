@@ -23,19 +23,23 @@ if TYPE_CHECKING:
 def image_inspect(layout: Layout, text: str, *, form: str = "full", platform: str | None = None) -> dict[str, Any]:
     """Return what ``docker image inspect`` says of an image, and under ``Pyrun`` what docker has no word for.
 
-    Raises: ImageNotFoundError; StoreCorruptError if a blob is missing or damaged; NoMatchingPlatformError if it is for
-    another ``platform``.
+    ``platform``: the image for that, if it is here, unpacked or not.
+    Raises: ImageNotFoundError; StoreCorruptError if a blob is missing or damaged; NoMatchingPlatformError.
     """
     found = index.entries(layout)
     entry = resolve.find_in(found, text)
     record = resolve.load_record(layout, entry["digest"])
+    is_unpacked = True
     if platform:
-        resolve.require_platform(record, text, platform)
+        from pyrun.engine import other_platform
+
+        own, record = record, other_platform.record_for(layout, entry, record, text, platform)
+        is_unpacked = record is own or resolve.has_layers(layout, record, form)
     config = json.loads(blobs.read(layout, record["image_id"]))
     same = [other for other in found if other["digest"] == entry["digest"]]
     digests = [item for other in same for item in index.notes_of(other).get(index.REPO_DIGESTS, "").split()]
     diff_ids = [layer["diff_id"] for layer in record["layers"]]
-    lower = lowerdir.lowerdirs(layout, diff_ids, form)
+    lower = lowerdir.lowerdirs(layout, diff_ids, form) if is_unpacked else []
     return {
         "Id": record["image_id"],
         "RepoTags": sorted(_familiar(index.ref_name(other)) for other in same if index.ref_name(other)),

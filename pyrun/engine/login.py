@@ -21,18 +21,24 @@ class Registry:
     Raises: InvalidInputError; RegistryError if it is blocked.
     """
 
-    __slots__ = ("_server", "_store", "_tls_verify")
+    __slots__ = ("_cert_dir", "_server", "_store", "_tls_verify")
 
-    def __init__(self, name: str, *, authfile: str = "", tls_verify: bool | None = None) -> None:
+    def __init__(self, name: str, *, authfile: str = "", tls_verify: bool | None = None, cert_dir: str = "") -> None:
         self._server: Server = auth.Server.parse(name)
         config.load().refuse_blocked(self._server.domain)
         self._store = store_of(authfile)
         self._tls_verify = tls_verify
+        self._cert_dir = cert_dir
 
     @property
     def shown(self) -> str:
         """How docker calls it."""
         return self._server.shown
+
+    @property
+    def place(self) -> str:
+        """Where its credentials are kept: a file, or a helper."""
+        return self._store.place(self._server.domain)
 
     def known_user(self) -> str:
         """Return the user that somebody is logged in as. Raises: AuthenticationError if nobody is."""
@@ -51,7 +57,7 @@ class Registry:
         found = self._known()
         if found is None:
             return None
-        auth.check(self._server, found, tls_verify=self._tls_verify)
+        auth.check(self._server, found, tls_verify=self._tls_verify, cert_dir=self._cert_dir)
         return found.user or "<token>"
 
     def log_in(self, user: str, password: str) -> str:
@@ -64,7 +70,9 @@ class Registry:
                 "cannot log in: user name and password are both needed",
                 hint="give -u USER and the password on standard input with --password-stdin",
             )
-        return auth.login(self._server, user, password, store=self._store, tls_verify=self._tls_verify)
+        return auth.login(
+            self._server, user, password, store=self._store, tls_verify=self._tls_verify, cert_dir=self._cert_dir
+        )
 
     def log_out(self) -> LoggedOut:
         """Forget the credentials. Raises: AuthenticationError (a helper failed); StoreError."""

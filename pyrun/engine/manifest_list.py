@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyrun.engine.remote import Repository
+from pyrun.engine.remote import Repository, require_one_registry
 from pyrun.engine.remote_inspect import choose
 from pyrun.errors import (
     ConflictError,
@@ -93,6 +93,7 @@ def create(
     Raises: ConflictError where there is one; as `add`.
     """
     name = name_of(text)
+    require_one_registry(_asked(layout, images), access)
     found = [entry for image in images for entry in _entries(layout, image, access, all_platforms)]
 
     def change(before: ManifestList | None) -> ManifestList:
@@ -113,6 +114,7 @@ def add(layout: Layout, text: str, images: Sequence[str], access: Access, marks:
     """
     name = name_of(text)
     manifest_lists.load(layout, name)
+    require_one_registry(_asked(layout, images), access)
     found = [
         (marks.put_on(entry), source)
         for image in images
@@ -237,6 +239,21 @@ def _entries(layout: Layout, image: str, access: Access, all_platforms: bool) ->
         if not all_platforms:
             chosen = [choose(document, host(with_variant=True), repository.reference.familiar)]
         return [(_plain(item), source) for item in chosen]
+
+
+def _asked(layout: Layout, images: Sequence[str]) -> list[str]:
+    """Return those of several names that a registry will be asked for."""
+    found = index.entries(layout)
+
+    def is_here(image: str) -> bool:
+        if image.startswith((_REMOTE, _LOCAL)):
+            return image.startswith(_LOCAL)
+        try:
+            return bool(resolve.find_in(found, image))
+        except ImageNotFoundError:
+            return False
+
+    return [image for image in images if not is_here(image)]
 
 
 def _digest_here(entry: dict[str, Any]) -> str:

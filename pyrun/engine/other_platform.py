@@ -1,10 +1,14 @@
-"""Images of other platforms than the one that is unpacked, for `save`: one of them, or a whole index.
+"""Images of other platforms than the one that is unpacked: one of them, or a whole index.
 
-It must not know what is written of them. The store has their blobs, where all platforms were pulled, and no record.
+It must not know what is done with them. The store has their blobs, where all platforms were pulled, and no record.
 """
 
 from __future__ import annotations
 
+from pyrun.engine.layer_sizes import LayerSizes
+from pyrun.errors import NoMatchingPlatformError
+from pyrun.images import record as records
+from pyrun.images import resolve
 from pyrun.oci import convert, media_types
 from pyrun.oci.config import decode_config, layers_of
 from pyrun.oci.descriptor import Descriptor
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class OtherPlatform:
-    """What `save` needs to know of it; ``documents``: what the store has not, by digest."""
+    """Its entry and record, as if it was the one that is unpacked; ``documents``: what the store has not, by digest."""
 
     __slots__ = ("documents", "entry", "record")
 
@@ -52,6 +56,21 @@ def find(layout: Layout, entry: index.Entry, wanted: Platform) -> OtherPlatform 
     return _described(layout, found, manifest)
 
 
+def record_for(layout: Layout, entry: index.Entry, record: dict[str, Any], text: str, platform: str) -> dict[str, Any]:
+    """Return the record of an image for a platform: its own if it is for that, else of another one that is here.
+
+    Raises: NoMatchingPlatformError, and as `find`.
+    """
+    try:
+        resolve.require_platform(record, text, platform)
+    except NoMatchingPlatformError:
+        other = find(layout, entry, Platform.parse(platform))
+        if other is None:
+            raise
+        return other.record
+    return record
+
+
 def whole(layout: Layout, entry: index.Entry, name: str) -> Content | None:
     """Return the index that ``entry`` came from and all that it names; None where not all of it is here.
 
@@ -76,18 +95,11 @@ def _described(layout: Layout, found: Descriptor, manifest: Manifest) -> OtherPl
         notes[index.ORIGINAL] = found.digest
         descriptor, data = convert.to_oci(manifest)
         documents[descriptor.digest] = data
-    platform = Platform.of(config)
-    record = {
-        "manifest": descriptor.digest, "image_id": manifest.config.digest,
-        "os": config.os, "architecture": config.architecture, "variant": config.variant or "",
-        "layers": [
-            {"digest": layer.digest, "diff_id": diff_id, "size": layer.size, "media_type": layer.media_type}
-            for layer, diff_id in layers_of(manifest, config)
-        ],
-    }  # fmt: skip
-    fields = {"architecture": platform.architecture, "os": platform.os, "variant": platform.variant}
-    entry = {
-        "mediaType": media_types.OCI_MANIFEST, "digest": descriptor.digest, "size": descriptor.size,
-        "annotations": notes, "platform": {key: value for key, value in fields.items() if value},
-    }  # fmt: skip
-    return OtherPlatform(entry, record, documents)
+    # What is not unpacked has no other size than its blob's.
+    unpacked = LayerSizes(layout)
+    sizes = {
+        diff_id: unpacked.known[diff_id] if unpacked.has(diff_id) else layer.size
+        for layer, diff_id in layers_of(manifest, config)
+    }
+    record = records.build(descriptor.digest, manifest, config, unpacked=sizes, keep=[])
+    return OtherPlatform(records.index_entry(record, descriptor.size, repo_digests=[], extra=notes), record, documents)

@@ -72,6 +72,7 @@ def pull(
     all_platforms: bool = False,
     signature_policy: str | None = None,
     credentials: CredentialStore | None = None,
+    cert_dir: str = "",
 ) -> PullResult:
     """Make an image available, layers unpacked in ``form`` (default: what this user's namespace can own).
 
@@ -80,7 +81,7 @@ def pull(
     ``progress(event, what, number)`` is called from several threads: ``from`` (reference), ``resolved`` (digest), then
     per layer (its blob's digest) ``waiting``, ``start`` (size), ``bytes`` (more bytes), ``unpacked`` (bytes on disk),
     ``done``, or ``exists``. ``signature_policy``: a policy.json to obey instead of the user's or the system's;
-    ``credentials``: those to show to the registry (`sources.credentials_of`).
+    ``credentials``, ``cert_dir``: those to show to the registry (`sources.source_of`).
     Raises: ImageNotFoundError (policy never), RegistryError and its kinds, IntegrityError, StorageFullError;
     PolicyRejectedError, then nothing has come in.
     """
@@ -96,7 +97,7 @@ def pull(
         if found is not None:
             return found
     try:
-        reference, remote = _place(text, source, tls_verify, credentials)
+        reference, remote = _place(text, source, tls_verify, credentials, cert_dir)
         try:
             return _from(
                 layout, remote, reference, wanted, form, spawn, hear,
@@ -120,6 +121,7 @@ def pull_all_tags(
     *,
     tls_verify: bool | None = None,
     credentials: CredentialStore | None = None,
+    cert_dir: str = "",
 ) -> list[PullResult]:
     """Pull every tag of a repository: ``each`` does it, given the whole reference.
 
@@ -127,7 +129,9 @@ def pull_all_tags(
     """
     if ":" in text.rpartition("/")[2] or "@" in text:
         raise InvalidInputError("tag can't be used with --all-tags/-a", hint=f"`pyrun pull -a {_bare(text)}`")
-    reference, remote = sources.find(text, tls_verify=tls_verify, is_asked=False, credentials=credentials)
+    reference, remote = sources.find(
+        text, tls_verify=tls_verify, is_asked=False, credentials=credentials, cert_dir=cert_dir
+    )
     try:
         tags = [*remote.tags()]
     finally:
@@ -154,10 +158,10 @@ def ensure_form(layout: Layout, record: dict[str, Any], form: str, *, spawn: Spa
 
 
 def _place(
-    text: str, source: ImageSource | None, tls_verify: bool | None, credentials: CredentialStore | None
+    text: str, source: ImageSource | None, tls_verify: bool | None, credentials: CredentialStore | None, cert_dir: str
 ) -> tuple[Reference, ImageSource]:
     if source is None:
-        return sources.find(text, tls_verify=tls_verify, credentials=credentials)
+        return sources.find(text, tls_verify=tls_verify, credentials=credentials, cert_dir=cert_dir)
     return references.parse_normalized(text).with_default_tag(), source
 
 

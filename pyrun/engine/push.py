@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class PushOptions:
     """What may be asked for besides names; empty: as the image is."""
 
-    __slots__ = ("compression", "credentials", "kind", "platform", "tls_verify")
+    __slots__ = ("cert_dir", "compression", "credentials", "kind", "platform", "tls_verify")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class PushOptions:
         credentials: str = "",
         authfile: str = "",
         tls_verify: bool | None = None,
+        cert_dir: str = "",
     ) -> None:
         """Raises: InvalidInputError for values that there are not, or that do not go together."""
         self.platform = Platform.parse(platform) if platform else None
@@ -60,6 +61,7 @@ class PushOptions:
             raise InvalidInputError("schema 2 (v2s2) has no name for zstd layers", hint="`--format oci`")
         self.credentials = sources.credentials_of(authfile, credentials)
         self.tls_verify = tls_verify
+        self.cert_dir = cert_dir
 
 
 class Pushed:
@@ -102,7 +104,9 @@ def push(
     place = sources.configuration().named(repository)
     insecure = [authority_of(place.domain)] if place.insecure else []
     hear("to", repository.name)
-    with RegistryClient(place.domain, options.credentials, insecure=insecure, tls_verify=options.tls_verify) as client:
+    with RegistryClient(
+        place.domain, options.credentials, insecure=insecure, tls_verify=options.tls_verify, cert_dir=options.cert_dir
+    ) as client:
         for entry, target in pairs:
             yield _push(layout, client, found, entry, target, options, hear)
 

@@ -8,27 +8,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyrun.engine import sources
+from pyrun.errors import InvalidInputError
 from pyrun.oci import reference as references
 from pyrun.oci.reference import Reference
 from pyrun.registry.client import RegistryClient
 from pyrun.registry.url import authority_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyrun.oci.descriptor import Descriptor
 
 _SCHEME = "docker://"  # as skopeo names a registry; there is no other place here
 
 
 class Access(NamedTuple):
-    """How registries are reached: credentials of another file, or typed; TLS demanded, or done without."""
+    """How registries are reached: credentials of another file, or typed; TLS demanded, or done without.
+
+    ``cert_dir``: certificates of this directory instead of those of certs.d.
+    """
 
     authfile: str = ""
     tls_verify: bool | None = None
     creds: str = ""
+    cert_dir: str = ""
 
     def elsewhere(self) -> Access:
         """Return how another registry is reached than the one that a password was typed for."""
         return self._replace(creds="")
+
+
+def require_one_registry(names: Iterable[str], access: Access) -> None:
+    """Refuse to show a password that was typed to more registries than one. Raises: InvalidInputError."""
+    if not access.creds:
+        return
+    found = dict.fromkeys(references.parse_normalized(name.removeprefix(_SCHEME)).domain for name in names)
+    if len(found) > 1:
+        raise InvalidInputError(f"credentials are for one registry: there are {', '.join(found)}")
 
 
 class Repository:
@@ -71,4 +87,4 @@ def client_of(domain: str, access: Access, *, insecure: bool = False) -> Registr
     """Return a client of one registry. Raises: InvalidInputError for credentials that are none."""
     credentials = sources.credentials_of(access.authfile, access.creds)
     hosts = [authority_of(domain)] if insecure else []
-    return RegistryClient(domain, credentials, insecure=hosts, tls_verify=access.tls_verify)
+    return RegistryClient(domain, credentials, insecure=hosts, tls_verify=access.tls_verify, cert_dir=access.cert_dir)

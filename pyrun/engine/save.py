@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from pyrun.engine import events, output_file, save_platform
-from pyrun.errors import InvalidInputError, InvalidReferenceError, NoMatchingPlatformError
+from pyrun.engine import events, other_platform, output_file, save_layout
+from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, NoMatchingPlatformError
 from pyrun.images import archive_writer, resolve
-from pyrun.images.archive_images import CONTAINERD_NAME
-from pyrun.oci import json
 from pyrun.oci import reference as references
 from pyrun.oci.platform import Platform
-from pyrun.store import dropped, index, leases
+from pyrun.store import dropped, index, leases, manifest_lists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +51,8 @@ class Options:
 class Chosen:
     """An image to be saved, under none, one or several tags. ``documents``: those that are no blobs of the store.
 
-    ``whole``: the index that stands in its place, and what that names.
+    ``whole``: the index that stands in its place, and what that names; a manifest list is nothing else, and has no
+    record.
     """
 
     __slots__ = ("documents", "entry", "record", "tags", "whole")
@@ -70,6 +69,22 @@ class Chosen:
         """The digest of the schema 2 manifest that it was made from, or ""."""
         return index.notes_of(self.entry).get(index.ORIGINAL, "")
 
+    @property
+    def shown(self) -> str:
+        """What it is called."""
+        return self.tags[0].familiar if self.tags else str(self.record["image_id"])
+
+    def digests(self) -> set[str]:
+        """Return all that it consists of."""
+        found = {self.original} if self.original else set()
+        if self.record:
+            layers = [layer["digest"] for layer in self.record["layers"]]
+            found.update((self.record["manifest"], self.record["image_id"], *layers))
+        if self.whole is not None:
+            found.update(document.digest for document in self.whole.documents)
+            found.update(blob.descriptor.digest for blob in self.whole.blobs if not blob.is_foreign)
+        return found
+
 
 def save(layout: Layout, names: Sequence[str], options: Options) -> None:
     """Write images, each once, under the tags by which they were asked for.
@@ -85,6 +100,8 @@ def save(layout: Layout, names: Sequence[str], options: Options) -> None:
         images = choose(layout, names, options.platform, lease)
         if options.format in (OCI_ARCHIVE, OCI_DIRECTORY) and not options.platform:
             _make_whole(layout, images, lease)
+        elif options.format in (DOCKER_ARCHIVE, DOCKER_DIRECTORY):
+            _refuse_lists(images, options.format)
         _bring_dropped(layout, images)
         with _writer(options) as writer:
             if options.format == DOCKER_DIRECTORY:
@@ -93,10 +110,9 @@ def save(layout: Layout, names: Sequence[str], options: Options) -> None:
                 assert isinstance(writer, archive_writer.DirectoryWriter)
                 save_directory.write(layout, images, writer, compress=options.compress)
             else:
-                _write_layout(layout, images, writer, is_docker=options.format == DOCKER_ARCHIVE)
+                save_layout.write(layout, images, writer, is_docker=options.format == DOCKER_ARCHIVE)
     for image in images:
-        shown = image.tags[0].familiar if image.tags else image.record["image_id"]
-        events.image(layout, "save", image.record["image_id"], shown)
+        events.image(layout, "save", image.record.get("image_id") or image.entry["digest"], image.shown)
 
 
 def choose(layout: Layout, names: Sequence[str], platform: str | None, lease: leases.Lease) -> list[Chosen]:
@@ -105,7 +121,15 @@ def choose(layout: Layout, names: Sequence[str], platform: str | None, lease: le
     found = index.entries(layout)
     chosen: dict[str, Chosen] = {}
     for text in names:
-        for entry, by_name in _named(found, text):
+        try:
+            meant = _named(found, text)
+        except ImageNotFoundError:
+            made = _list(layout, text, platform, lease)
+            if made is None:
+                raise
+            chosen.setdefault(made.entry["digest"], made)
+            continue
+        for entry, by_name in meant:
             lease.add([entry["digest"]])
             image = _image(layout, entry, text, wanted)
             image = chosen.setdefault(image.entry["digest"], image)
@@ -114,17 +138,51 @@ def choose(layout: Layout, names: Sequence[str], platform: str | None, lease: le
     return [*chosen.values()]
 
 
+def _refuse_lists(images: list[Chosen], format: str) -> None:
+    for image in images:
+        if not image.record:
+            raise InvalidInputError(
+                f"cannot save manifest list: {image.shown}: {format} holds images for one platform",
+                hint="--format oci-archive, or oci-dir",
+            )
+
+
 def _make_whole(layout: Layout, images: list[Chosen], lease: leases.Lease) -> None:
     for image in images:
-        shown = image.tags[0].familiar if image.tags else image.record["image_id"]
-        image.whole = save_platform.whole(layout, image.entry, shown)
+        if not image.record:
+            continue  # a manifest list
+        image.whole = other_platform.whole(layout, image.entry, image.shown)
         if image.whole is not None:
             lease.add(image.whole.digests)
 
 
+def _list(layout: Layout, text: str, platform: str | None, lease: leases.Lease) -> Chosen | None:
+    """Return the manifest list of that name; None if there is none."""
+    try:
+        reference = references.parse_normalized(text).with_default_tag()
+    except InvalidReferenceError:
+        return None
+    if reference.digest or reference.string not in manifest_lists.names(layout):
+        return None
+    if platform:
+        raise InvalidInputError(
+            f"cannot save one platform of a manifest list: {text}", hint="name that image, or leave --platform out"
+        )
+    from pyrun.engine import save_list
+
+    whole = save_list.whole(layout, reference.string, lease)
+    top = whole.documents[-1]
+    made = Chosen(
+        {"mediaType": top.media_type, "digest": top.digest, "size": len(top.data)}, {}, {top.digest: top.data}
+    )
+    made.tags.append(reference)
+    made.whole = whole
+    return made
+
+
 def _bring_dropped(layout: Layout, images: list[Chosen]) -> None:
     """Fetch again what `system prune --blobs` has taken of them."""
-    layers = [layer for image in images for layer in image.record["layers"]]
+    layers = [layer for image in images for layer in image.record.get("layers", ())]
     others = [blob.descriptor for image in images if image.whole is not None for blob in image.whole.blobs]
     if any(
         dropped.repositories(layout, digest)
@@ -163,7 +221,7 @@ def _image(layout: Layout, entry: index.Entry, text: str, wanted: Platform | Non
     try:
         resolve.require_platform(record, text, str(wanted))
     except NoMatchingPlatformError:
-        other = save_platform.find(layout, entry, wanted)
+        other = other_platform.find(layout, entry, wanted)
         if other is None:
             raise
         return Chosen(other.entry, other.record, other.documents)
@@ -182,72 +240,3 @@ def _writer(options: Options) -> Iterator[Writer]:
             yield archive_writer.TarWriter(fd)
     else:
         yield archive_writer.TarWriter(options.output_fd)
-
-
-def _write_layout(layout: Layout, images: list[Chosen], writer: Writer, *, is_docker: bool) -> None:
-    """Documents first: who reads a pipe knows then what the blobs are."""
-    digests: set[str] = set()
-    for image in images:
-        layers = [layer["digest"] for layer in image.record["layers"]]
-        digests.update((image.record["manifest"], image.record["image_id"], *layers))
-        digests.update([image.original] if image.original else [])
-        if image.whole is not None:
-            digests.update(document.digest for document in image.whole.documents)
-            digests.update(blob.descriptor.digest for blob in image.whole.blobs if not blob.is_foreign)
-    made = {digest: data for image in images for digest, data in image.documents.items()}
-    for digest in sorted(digests - made.keys()):  # before anything is written
-        archive_writer.check_blob(layout.blob(digest), digest)
-    writer.document("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-    writer.document("index.json", _encode(_index(images)))
-    if is_docker:
-        writer.document("manifest.json", _encode([_docker_entry(image) for image in images]))
-        writer.document("repositories", _encode(_repositories(images)))
-    writer.directory("blobs")
-    writer.directory("blobs/sha256")
-    for digest in sorted(digests):
-        name = f"blobs/{digest.replace(':', '/', 1)}"
-        if digest in made:
-            writer.document(name, made[digest])
-        else:
-            writer.blob(name, layout.blob(digest), digest)
-    writer.end()
-
-
-def _encode(document: object) -> bytes:
-    return json.dumps(document).encode("ascii")
-
-
-def _index(images: list[Chosen]) -> dict[str, Any]:
-    entries = []
-    for image in images:
-        descriptor = {
-            key: image.entry[key] for key in ("mediaType", "digest", "size", "platform") if key in image.entry
-        }
-        if image.whole is not None:
-            top = image.whole.documents[-1]
-            descriptor = {"mediaType": top.media_type, "digest": top.digest, "size": len(top.data)}
-        notes = {index.ORIGINAL: image.original} if image.original else {}
-        # The whole name also where docker has the tag alone: podman and skopeo take the image's name from there.
-        entries += [
-            {**descriptor, "annotations": {CONTAINERD_NAME: tag.string, index.REF_NAME: tag.string, **notes}}
-            for tag in image.tags
-        ]
-        if not image.tags:
-            entries.append({**descriptor, "annotations": notes} if notes else descriptor)
-    return {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
-
-
-def _docker_entry(image: Chosen) -> dict[str, Any]:
-    layers = [f"blobs/{layer['digest'].replace(':', '/', 1)}" for layer in image.record["layers"]]
-    tags = [tag.familiar for tag in image.tags]
-    return {"Config": f"blobs/{image.record['image_id'].replace(':', '/', 1)}", "RepoTags": tags or None,
-            "Layers": layers}  # fmt: skip
-
-
-def _repositories(images: list[Chosen]) -> dict[str, dict[str, str]]:
-    """Return what dockers before 1.10 looked at: the top layer of each tag."""
-    found: dict[str, dict[str, str]] = {}
-    for image in images:
-        for tag in image.tags:
-            found.setdefault(tag.familiar_name, {})[tag.tag] = image.record["layers"][-1]["digest"].partition(":")[2]
-    return found

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pyrun.engine import filter_words, sources
-from pyrun.engine.login import store_of
 from pyrun.errors import InvalidInputError, ManifestUnknownError, RegistryError
 from pyrun.oci import reference as references
 from pyrun.registry import listing
@@ -51,7 +50,9 @@ class Search:
         limit: int | None = None,
         filters: Sequence[str] = (),
         authfile: str = "",
+        creds: str = "",
         tls_verify: bool | None = None,
+        cert_dir: str = "",
     ) -> None:
         """Check what is wanted. Raises: InvalidInputError."""
         self._limit = limit or 0
@@ -60,8 +61,10 @@ class Search:
         for key in ("is-automated", "is-official"):
             for word in self._filters.get(key, []):
                 filter_words.boolean(key, word)
-        self._credentials: CredentialStore = store_of(authfile)
+        self._credentials: CredentialStore | None = sources.credentials_of(authfile, creds)
+        self._is_typed = bool(creds)
         self._tls_verify = tls_verify
+        self._cert_dir = cert_dir
         self.failures: list[str] = []
 
     def repositories(self, term: str) -> list[Repository]:
@@ -76,6 +79,9 @@ class Search:
         else:
             domain, _, word = term.partition("/")
             places = [DOCKER_HUB if domain == _HUB_INDEX else domain]
+        if self._is_typed and len(places) > 1:
+            hint = f"name it: `pyrun search {places[0]}/{word}`"
+            raise InvalidInputError(f"credentials are for one registry, and {term} is looked for at several", hint=hint)
         found, last = [], None
         for place in places:
             try:
@@ -94,7 +100,9 @@ class Search:
             raise InvalidInputError(f"cannot list tags: {name}: it names one already", hint="leave tag and digest out")
         place = sources.configuration().primary(reference)
         insecure = [authority_of(place.domain)] if place.insecure else []
-        with RegistryClient(place.domain, self._credentials, insecure=insecure, tls_verify=self._tls_verify) as client:
+        with RegistryClient(
+            place.domain, self._credentials, insecure=insecure, tls_verify=self._tls_verify, cert_dir=self._cert_dir
+        ) as client:
             return reference.name, [*islice(listing.tags(client, place.path), self._limit or USUAL)]
 
     def _at(self, place: str, word: str, *, is_alone: bool) -> list[Repository]:
@@ -123,7 +131,7 @@ class Search:
         return [Repository(place, f"{place}/{name}", {}) for name in islice(names, limit)]
 
     def _client(self, domain: str) -> RegistryClient:
-        return RegistryClient(domain, self._credentials, tls_verify=self._tls_verify)
+        return RegistryClient(domain, self._credentials, tls_verify=self._tls_verify, cert_dir=self._cert_dir)
 
     def _is_wanted(self, row: Repository) -> bool:
         answers = {"is-automated": row.is_automated, "is-official": row.is_official}

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pyrun
-from pyrun.engine import sources
+from pyrun.engine.remote import Repository
 from pyrun.errors import ConflictError, ImageNotFoundError, InvalidInputError, RegistryError
 from pyrun.images import resolve
 from pyrun.oci import digest as digests
@@ -21,15 +21,15 @@ from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
 from pyrun.oci.signature import ANNOTATION, MAX_SIGNATURES, SIMPLE_SIGNING, tag_of
 from pyrun.registry import signatures
-from pyrun.registry.client import RegistryClient
-from pyrun.registry.url import authority_of
 from pyrun.store import index
 from pyrun.trust import keys, payload, private_key, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyrun.engine.remote import Access
     from pyrun.oci.reference import Reference
+    from pyrun.registry.client import RegistryClient
     from pyrun.store.layout import Layout
     from pyrun.trust.private_key import PrivateKey
 
@@ -59,34 +59,35 @@ class SignResult:
         self.unsigned_platforms = unsigned_platforms
 
 
-def sign(layout: Layout, text: str, key_path: str, ask: Callable[[], bytes], *, identity: str = "",
-         recursive: bool = False, tls_verify: bool | None = None) -> SignResult:  # fmt: skip
+def load_key(path: str, ask: Callable[[], bytes]) -> PrivateKey:
+    """Read a private key; ``ask`` gives the passphrase.
+
+    Raises: NotFoundError; InvalidInputError; InvalidConfigError.
+    """
+    data = keys.read_file(path, "private key")
+    return private_key.parse(data, path, ask() if private_key.is_encrypted(data) else b"")
+
+
+def sign(layout: Layout, text: str, key: PrivateKey, access: Access, *, identity: str = "",
+         recursive: bool = False) -> SignResult:  # fmt: skip
     """Sign what a reference names in its registry; ``recursive``: every manifest of an index too.
 
-    ``ask`` gives the passphrase; ``identity``: the name to sign for, if not the reference.
-    Raises: InvalidInputError, InvalidConfigError, NotFoundError (the key); ConflictError (the registry has another
-    image than the store by that name); RegistryError and its kinds.
+    ``identity``: the name to sign for, if not the reference.
+    Raises: InvalidInputError; ConflictError (the registry has another image than the store by that name);
+    RegistryError and its kinds.
     """
     reference = references.parse_normalized(text).with_default_tag().pinned()
     name = _identity(identity) if identity else reference.string
-    data = keys.read_file(key_path, "private key")
-    key = private_key.parse(data, key_path, ask() if private_key.is_encrypted(data) else b"")
-    with client_of(reference, tls_verify=tls_verify) as client:
-        found, document = client.resolve(reference)
+    with Repository(text, access, is_changed=True) as repository:
+        client, path = repository.client, repository.path
+        found, document = repository.resolve()
         _check_local(layout, reference, found.digest)
         manifest = decode_manifest(document, found.media_type)
         wanted = [found.digest]
         if isinstance(manifest, Index) and recursive:
             wanted += [entry.digest for entry in manifest.manifests]
-        signed = [_sign(client, reference.path, digest, name, key) for digest in dict.fromkeys(wanted)]
+        signed = [_sign(client, path, digest, name, key) for digest in dict.fromkeys(wanted)]
     return SignResult(reference, signed, unsigned_platforms=isinstance(manifest, Index) and not recursive)
-
-
-def client_of(reference: Reference, *, tls_verify: bool | None) -> RegistryClient:
-    """Return a client of the registry that is named, never of another place: signatures are written there."""
-    place = sources.configuration().named(reference)
-    insecure = [authority_of(place.domain)] if place.insecure else []
-    return RegistryClient(place.domain, insecure=insecure, tls_verify=tls_verify)
 
 
 def _identity(text: str) -> str:

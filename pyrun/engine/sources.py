@@ -66,7 +66,11 @@ def credentials_of(authfile: str, typed: str) -> CredentialStore | None:
 
 
 def source_of(
-    reference: Reference, *, tls_verify: bool | None = None, credentials: CredentialStore | None = None
+    reference: Reference,
+    *,
+    tls_verify: bool | None = None,
+    credentials: CredentialStore | None = None,
+    cert_dir: str = "",
 ) -> ImageSource:
     """Return the place that a reference names: its registry and that one's mirrors, or what ships with pyrun.
 
@@ -79,7 +83,7 @@ def source_of(
         return LayoutSource(f"{here}/data/{reference.path}", EMBEDDED_DOMAIN)
     for_mirrors = _shown_to_mirrors(credentials)
     places = [
-        RegistrySource(place, for_mirrors if place.is_mirror else credentials, tls_verify=tls_verify)
+        RegistrySource(place, for_mirrors if place.is_mirror else credentials, tls_verify=tls_verify, cert_dir=cert_dir)
         for place in configuration().endpoints(reference)
     ]
     if len(places) == 1:
@@ -103,6 +107,7 @@ def find(
     tls_verify: bool | None = None,
     is_asked: bool = True,
     credentials: CredentialStore | None = None,
+    cert_dir: str = "",
 ) -> tuple[Reference, ImageSource]:
     """Return what a name stands for and the place that has it; of several meanings, the first that is there.
 
@@ -115,11 +120,11 @@ def find(
 
     meanings = [meaning.with_default_tag() for meaning in short_names.to_fetch(text, registries_cache(os.environ))]
     if len(meanings) == 1:
-        return meanings[0], source_of(meanings[0], tls_verify=tls_verify, credentials=credentials)
+        return meanings[0], source_of(meanings[0], tls_verify=tls_verify, credentials=credentials, cert_dir=cert_dir)
     _refuse_offer(text, meanings, credentials)
     notes: list[str] = []
     for reference in meanings:
-        remote = source_of(reference, tls_verify=tls_verify, credentials=credentials)
+        remote = source_of(reference, tls_verify=tls_verify, credentials=credentials, cert_dir=cert_dir)
         try:
             if is_asked:
                 remote.resolve(reference)
@@ -155,16 +160,22 @@ def configuration() -> Configuration:
 class RegistrySource:
     """One repository of a registry. Usable from several threads at once."""
 
-    __slots__ = ("_credentials", "_lock", "_made", "_place", "_repository", "_tls_verify", "domain")
+    __slots__ = ("_cert_dir", "_credentials", "_lock", "_made", "_place", "_repository", "_tls_verify", "domain")
 
     def __init__(
-        self, place: Endpoint, credentials: CredentialStore | None = None, *, tls_verify: bool | None = None
+        self,
+        place: Endpoint,
+        credentials: CredentialStore | None = None,
+        *,
+        tls_verify: bool | None = None,
+        cert_dir: str = "",
     ) -> None:
         self.domain = place.domain
         self._credentials = credentials
         self._place = place
         self._repository = place.path
         self._tls_verify = tls_verify
+        self._cert_dir = cert_dir
         self._lock = allocate_lock()
         self._made: RegistryClient | None = None
 
@@ -179,7 +190,12 @@ class RegistrySource:
                 insecure = [authority_of(self.domain)] if self._place.insecure else []
                 retry = Retry(tries=MIRROR_TRIES) if self._place.is_mirror else None
                 self._made = RegistryClient(
-                    self.domain, self._credentials, insecure=insecure, tls_verify=self._tls_verify, retry=retry
+                    self.domain,
+                    self._credentials,
+                    insecure=insecure,
+                    tls_verify=self._tls_verify,
+                    cert_dir=self._cert_dir,
+                    retry=retry,
                 )
             return self._made
 
@@ -190,7 +206,7 @@ class RegistrySource:
         Raises: RegistryUnreachableError.
         """
         here = self._here(reference).pinned()
-        if not self._tls_verify and self._credentials is None:
+        if not self._tls_verify and not self._cert_dir and self._credentials is None:
             from pyrun.registry import plain_head
 
             found = plain_head.digest_of(self.domain, here.path, here.digest or here.tag)

@@ -47,7 +47,9 @@ class Verification:
         return [] if any(name.rpartition("@")[0] in own or name in own for name in names) else names
 
 
-def verify(layout: Layout, text: str, key_path: str, *, tls_verify: bool | None = None) -> Verification:
+def verify(
+    layout: Layout, text: str, key_path: str, *, tls_verify: bool | None = None, cert_dir: str = ""
+) -> Verification:
     """Verify the image of the store by that name, else what its registry has; signatures come from the registry.
 
     Raises: SignatureError if there is none that counts; InvalidConfigError, NotFoundError (the key); RegistryError.
@@ -56,9 +58,9 @@ def verify(layout: Layout, text: str, key_path: str, *, tls_verify: bool | None 
     local = _local(layout, text)
     if local is not None:
         reference, wanted = local
-        source = sources.source_of(reference, tls_verify=tls_verify)
+        source = sources.source_of(reference, tls_verify=tls_verify, cert_dir=cert_dir)
     else:
-        reference, source = sources.find(text, tls_verify=tls_verify)
+        reference, source = sources.find(text, tls_verify=tls_verify, cert_dir=cert_dir)
         wanted = []
     try:
         wanted = wanted or [source.resolve(reference.pinned())[0].digest]

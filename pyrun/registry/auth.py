@@ -50,14 +50,14 @@ class Server:
         return cls(domain, path, f"{host}/{path}" if path else host)
 
 
-def check(server: Server, credential: Credential, *, tls_verify: bool | None = None) -> None:
+def check(server: Server, credential: Credential, *, tls_verify: bool | None = None, cert_dir: str = "") -> None:
     """Ask a registry whether it takes a credential.
 
     Raises:
         AuthenticationError: the registry refused it.
         RegistryUnreachableError: it could not be asked.
     """
-    with RegistryClient(server.domain, Offered(credential), tls_verify=tls_verify) as client:
+    with RegistryClient(server.domain, Offered(credential), tls_verify=tls_verify, cert_dir=cert_dir) as client:
         try:
             client.ping()
         except AuthenticationError as error:
@@ -73,6 +73,7 @@ def login(
     *,
     store: CredentialStore | None = None,
     tls_verify: bool | None = None,
+    cert_dir: str = "",
 ) -> str:
     """Try a user name and password at a registry and keep them; give the file with the password, if one has it now.
 
@@ -83,7 +84,7 @@ def login(
         raise InvalidInputError("cannot log in: the user name is empty or has a colon")
     store = store or CredentialStore()
     credential = Credential(user, password, is_offered=True)
-    check(server, credential, tls_verify=tls_verify)
+    check(server, credential, tls_verify=tls_verify, cert_dir=cert_dir)
     token = credential.granted_token
     helper = store.store(server.domain, Credential(user, "", token) if token else credential, server.path)
     return "" if helper or token else store.paths[0]

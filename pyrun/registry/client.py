@@ -44,6 +44,7 @@ class RegistryClient:
     ``insecure`` names hosts that may be spoken to without TLS, as the configuration says unless it is given; besides
     them, what the environment names and this machine.
     ``tls_verify``: True demands TLS with a certificate that is trusted, whatever was declared; False does without.
+    ``cert_dir``: a directory of certificates (``*.crt``, ``*.cert`` with ``*.key``) instead of those of certs.d.
     """
 
     __slots__ = ("_requests", "domain")
@@ -55,12 +56,13 @@ class RegistryClient:
         *,
         insecure: Iterable[str] | None = None,
         tls_verify: bool | None = None,
+        cert_dir: str = "",
         platform_ua: str = "",
         retry: Retry | None = None,
     ) -> None:
         self.domain = domain
         agent = user_agent(platform_ua)
-        trust = Trust.of(domain, insecure, tls_verify)
+        trust = Trust.of(domain, insecure, tls_verify, cert_dir)
         self._requests = Requests(domain, credentials or CredentialStore(), trust, agent, retry or Retry())
 
     def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:

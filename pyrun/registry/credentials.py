@@ -75,6 +75,11 @@ class CredentialStore:
                 return found
         return None
 
+    def place(self, domain: str) -> str:
+        """Name where `store` keeps a credential: a file, or a helper's program."""
+        helper = self._helper(domain)
+        return f"docker-credential-{helper}" if helper else self.paths[0]
+
     def store(self, domain: str, credential: Credential, path: str = "") -> str:
         """Keep a credential where ``docker login`` would; give the helper's name, or nothing if it is in ``paths[0]``.
 

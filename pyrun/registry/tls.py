@@ -14,8 +14,8 @@ from pyrun.registry.settings import config_homes
 from pyrun.registry.url import DOCKER_HUB, authority_of
 
 
-def context(authority: str, *, verify: bool) -> ssl.SSLContext:
-    """Make a TLS context for one registry.
+def context(authority: str, *, verify: bool, directory: str = "") -> ssl.SSLContext:
+    """Make a TLS context for one registry; ``directory``: where its certificates are, instead of in certs.d.
 
     Raises:
         RegistryError: a file of certs.d cannot be used, or half of a pair is missing.
@@ -30,14 +30,17 @@ def context(authority: str, *, verify: bool) -> ssl.SSLContext:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
     has_pair = False
-    for directory in certificate_directories():
-        for name in _names(authority):
-            names = _listed(f"{directory}/{name}", authority)
-            if verify:
-                _load_authorities(made, f"{directory}/{name}", names, authority)
-            if not has_pair:  # the first directory that has one decides: the user's before the machine's
-                has_pair = _load_pairs(made, f"{directory}/{name}", names, authority)
+    for place in [directory] if directory else _places(authority):
+        names = _listed(place, authority)
+        if verify:
+            _load_authorities(made, place, names, authority)
+        if not has_pair:  # the first directory that has one decides: the user's before the machine's
+            has_pair = _load_pairs(made, place, names, authority)
     return made
+
+
+def _places(authority: str) -> list[str]:
+    return [f"{directory}/{name}" for directory in certificate_directories() for name in _names(authority)]
 
 
 def certificate_directories() -> list[str]:

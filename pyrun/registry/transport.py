@@ -212,7 +212,9 @@ class Transport:
 
                 host, port = split_authority(authority)
                 verify = not self._trust.is_insecure(Url("https", host, port or 443, "/"))
-                context = self._contexts[authority] = tls.context(authority, verify=verify)
+                context = self._contexts[authority] = tls.context(
+                    authority, verify=verify, directory=self._trust.certificates
+                )
             return context
 
 

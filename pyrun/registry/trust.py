@@ -15,28 +15,37 @@ if TYPE_CHECKING:
 
 
 class Trust:
-    """The hosts (``host`` or ``host:port``) that were declared; ``is_strict``: not even loopback goes without TLS."""
+    """The hosts (``host`` or ``host:port``) that were declared; ``is_strict``: not even loopback goes without TLS.
 
-    __slots__ = ("_insecure", "_is_strict")
+    ``certificates``: a directory whose authorities and client certificates count instead of those of certs.d.
+    """
 
-    def __init__(self, insecure: frozenset[str], *, is_strict: bool = False) -> None:
+    __slots__ = ("_insecure", "_is_strict", "certificates")
+
+    def __init__(self, insecure: frozenset[str], *, is_strict: bool = False, certificates: str = "") -> None:
         self._insecure = insecure
         self._is_strict = is_strict
+        self.certificates = certificates
 
     @classmethod
-    def of(cls, domain: str, insecure: Iterable[str] | None = None, tls_verify: bool | None = None) -> Self:
+    def of(
+        cls, domain: str, insecure: Iterable[str] | None = None, tls_verify: bool | None = None, cert_dir: str = ""
+    ) -> Self:
         """Put together what is declared for a registry: in the environment, and in the configuration unless given.
 
-        ``insecure``: what the configuration says of the repository that is meant. Raises: InvalidConfigError.
+        ``insecure``: what the configuration says of the repository that is meant.
+        Raises: InvalidConfigError; InvalidInputError for a ``cert_dir`` that is none.
         """
+        if cert_dir:
+            _require_directory(cert_dir)
         if tls_verify:
-            return cls(frozenset(), is_strict=True)
+            return cls(frozenset(), is_strict=True, certificates=cert_dir)
         if insecure is None:
             from pyrun.registry import config
 
             insecure = [authority_of(domain)] if config.load().is_insecure(domain) else []
         named = frozenset(insecure) | insecure_from_environment()
-        return cls(named | {authority_of(domain)} if tls_verify is False else named)
+        return cls(named | {authority_of(domain)} if tls_verify is False else named, certificates=cert_dir)
 
     def is_insecure(self, url: Url) -> bool:
         """Say whether a URL's host was declared."""
@@ -61,3 +70,16 @@ class Trust:
         if host in self._insecure or authority in self._insecure:
             return ["https", "http"]  # as docker does for insecure-registries
         return ["https"]
+
+
+def _require_directory(path: str) -> None:
+    """Refuse a wrong --cert-dir also where no TLS is spoken in the end."""
+    import os
+
+    try:
+        os.listdir(path)
+    except OSError as error:
+        from pyrun.errors import InvalidInputError
+
+        reason = (error.strerror or "").lower()
+        raise InvalidInputError(f"cannot read certificates: {path}: {reason}", hint="--cert-dir DIRECTORY") from error

@@ -77,6 +77,9 @@ def test_list(store: CommandLine, names: tuple[str, str]) -> None:
     store.ok("tag", base, "short:v1")
     assert listed(store) == [child, base, "short:v1"]
     store.ok("rmi", "short:v1")
+    assert listed(store, "--sort", "repository") == [base, child]
+    assert listed(store, "--sort", "created") == [child, base]
+    assert "cannot sort by 'age'" in store.fails(1, "images", "--sort", "age")
 
 
 def test_filters(store: CommandLine, names: tuple[str, str]) -> None:
@@ -126,6 +129,8 @@ def test_a_tag_that_moves(pyrun: CommandLine, names: tuple[str, str]) -> None:
     # It stays, under the repository that its digest is of; a digest is no tag.
     assert pyrun.ok("images", "-f", "dangling=true", "-q", "--no-trunc") == ids[base]
     assert pyrun.ok("image", "inspect", "-f", "{{.RepoTags}}", ids[base]) == "[]"
+    told = pyrun.ok("images", "--history", "-f", "dangling=true", "--format", "{{.History}}")
+    assert told == f"{base}, mine:latest"
     assert "it has no tag mine" in pyrun.fails(1, "untag", ids[base], "mine")
     pyrun.ok("untag", child, "mine:latest")
     rows = [

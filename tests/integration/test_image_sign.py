@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pyrun.engine import signing as engine
+from pyrun.engine.remote import Access
 from pyrun.engine.verification import verify
 from pyrun.errors import ConflictError, InvalidConfigError, InvalidInputError, ManifestUnknownError, NotFoundError
 from pyrun.oci import media_types, signature
@@ -216,7 +217,11 @@ def test_what_cannot_be_signed(tmp_path: Path, registry: str) -> None:
     key.write_bytes(signing.KEY.encrypted(b"secret"))
 
     def sign(text: str = name, path: Path = key, passphrase: bytes = b"secret", identity: str = "") -> str:
-        return engine.sign(layout, text, str(path), lambda: passphrase, identity=identity).signed[0].digest
+        return (
+            engine.sign(layout, text, engine.load_key(str(path), lambda: passphrase), Access(), identity=identity)
+            .signed[0]
+            .digest
+        )
 
     with pytest.raises(ConflictError) as caught:
         sign()
@@ -252,7 +257,7 @@ def test_no_signature_is_lost(tmp_path: Path, registry: str, monkeypatch: pytest
             push(registry, "race/app", signature.tag_of(digest), signing.manifest_of(theirs), theirs.payload, b"{}")
 
     monkeypatch.setattr(engine, "_append", append_beside_another)
-    engine.sign(layout, name, str(key), lambda: b"")
+    engine.sign(layout, name, engine.load_key(str(key), lambda: b""), Access())
     for public in (signing.KEY.public.pem(), signing.OTHER_KEY.public.pem()):
         (tmp_path / "pub").write_bytes(public)
         assert len(verify(layout, name, str(tmp_path / "pub")).claims) == 1
@@ -276,3 +281,23 @@ def test_verify_where_it_was_pushed_and_tagged_only_then(keyed: CommandLine, reg
     done = keyed("image", "verify", "--key", "cosign.pub", mine)
     assert done.returncode == 0, done.stderr
     assert f"Verification for {registry}/mine/late@" in done.stderr
+
+
+@requires("userns", "overlay")
+def test_push_signs(keyed: CommandLine, registry: str) -> None:
+    """podman's flags; the key is read before anything is pushed, and the name that is signed for is the destination."""
+    put(registry, "push/from")
+    keyed.ok("pull", "-q", f"{registry}/push/from:1")
+    to = f"{registry}/push/signed:1"
+    key = ("--sign-by-sigstore-private-key", "cosign.key")
+    assert "no such private key: none" in keyed.fails(
+        1, "push", "-q", "--sign-by-sigstore-private-key", "none", f"{registry}/push/from:1", to
+    )
+    assert "not found" in keyed.fails(1, "registry", "inspect", to)
+    keyed.ok("push", "-q", *key, f"{registry}/push/from:1", to, environment=PASSWORD)
+    assert keyed.ok("image", "verify", "--key", "cosign.pub", "-o", "text", to).endswith(f" {to}")
+    keyed.ok("manifest", "create", "list", f"{registry}/push/from:1")
+    (keyed.home / "pass").write_text("secret\n")
+    to = f"{registry}/push/list:1"
+    keyed.ok("manifest", "push", "-q", *key, "--sign-passphrase-file", "pass", "list", to)
+    assert keyed.ok("image", "verify", "--key", "cosign.pub", "-o", "text", to).endswith(f" {to}")

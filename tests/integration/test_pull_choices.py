@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pyrun.engine import image_inspect, images, rmi
+from pyrun.engine import history, image_inspect, images, rmi
 from pyrun.engine.pull import ensure_form, pull_all_tags
 from pyrun.errors import (
     DigestMismatchError,
@@ -227,6 +227,12 @@ def test_another_platform_of_all_needs_no_registry(registry: HostileRegistry, la
     name = f"{registry.domain}/x:multi"
     fetch(layout, name, all_platforms=True)
     registry.seen.clear()
+    shown = image_inspect.image_inspect(layout, name, form=FORM, platform=f"linux/{THERE}")
+    assert (shown["Id"], shown["Architecture"], shown["RepoTags"]) == (digest_of(THEIRS.config), THERE, [name])
+    assert shown["GraphDriver"]["Data"] == {}, "it is not unpacked"
+    (step, *_) = history.history(layout, name, f"linux/{THERE}")
+    assert (step.id, step.size) == (digest_of(THEIRS.config), len(THEIRS.layers[1]))
+    assert history.history(layout, name)[0].id == digest_of(MINE.config)
     found = fetch(layout, name, platform=f"linux/{THERE}", policy="never")
     assert found.image_id == digest_of(THEIRS.config)
     assert registry.seen == []

@@ -13,7 +13,9 @@ from pyrun.errors import RegistryError, RegistryUnreachableError
 from pyrun.registry.client import RegistryClient
 from pyrun.registry.credentials import CredentialStore
 from pyrun.registry.retry import Retry
+from tests.support import signing
 from tests.support.certificates import Authority
+from tests.support.command_line import CommandLine
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.registry_hostile import HostileRegistry, status
 
@@ -87,6 +89,35 @@ def test_unknown_authority_and_the_place_for_its_certificate(
     assert caught.value.hint == f"put the certificate of its authority into {file}"
     put(file.parent, ca_crt=authority.certificate)
     ping(secure.domain)
+
+
+def test_a_directory_of_certificates_instead(
+    demanding: HostileRegistry, authority: Authority, shown: tuple[str, str], certs: Path, tmp_path: Path
+) -> None:
+    """--cert-dir: what certs.d has counts no more."""
+    put(certs / demanding.domain, ca_crt=Authority(tmp_path / "stranger").certificate)
+    certificate, key = shown
+    directory = put(tmp_path / "mine", ca_crt=authority.certificate, client_cert=certificate, client_key=key)
+    with RegistryClient(demanding.domain, NOBODY, tls_verify=True, cert_dir=str(directory)) as client:
+        client.ping()
+    (directory / "client.key").unlink()
+    with (
+        RegistryClient(demanding.domain, NOBODY, tls_verify=True, cert_dir=str(directory)) as client,
+        pytest.raises(RegistryError, match=f"{directory}/client.cert: client.key is missing"),
+    ):
+        client.ping()
+
+
+def test_every_verb_takes_a_directory_of_certificates(pyrun: CommandLine) -> None:
+    (pyrun.home / "file").touch()
+    (pyrun.home / "cosign.pub").write_bytes(signing.KEY.public.pem())
+    name = "127.0.0.1:1/x:1"
+    for words in (
+        ["pull", name], ["login", "-u", "a", "-p", "b", "127.0.0.1:1"], ["search", "127.0.0.1:1/x"],
+        ["registry", "copy", name, name], ["manifest", "inspect", name],
+        ["image", "verify", "--key", "cosign.pub", name],
+    ):  # fmt: skip
+        assert "cannot read certificates: file: not a directory" in pyrun.fails(1, *words, "--cert-dir", "file")
 
 
 def test_certificate_of_another_host(certs: Path, tmp_path: Path, authority: Authority) -> None:

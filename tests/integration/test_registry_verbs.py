@@ -149,3 +149,15 @@ def test_a_password_typed(pyrun: CommandLine, registry: str, other: str, tmp_pat
     assert "USER:PASSWORD" in pyrun.fails(1, "registry", "ls", "--creds", "ann", f"{other}/typed/app")
     missing = str(tmp_path / "none.json")
     assert f"{missing}: no such file" in pyrun.fails(1, "registry", "ls", "--authfile", missing, f"{other}/typed/app")
+
+    # One password is for one registry.
+    copied = f"{other}/typed/copy:1"
+    assert pyrun.ok("registry", "copy", "-q", *typed, f"{registry}/typed/app:1", copied) == pyrun.ok(
+        "registry", "inspect", "--format", "{{.Digest}}", *typed, copied
+    )
+    assert f"{other}/typed/copy" in pyrun.ok("search", *typed, "--format", "{{.Name}}", f"{other}/typed")
+    pyrun.ok("manifest", "create", *typed, "x", copied)
+    pyrun.ok("manifest", "add", *typed, "x", f"{other}/typed/app:1")
+    refused = pyrun.fails(1, "manifest", "create", *typed, "y", copied, f"{registry}/typed/app:1")
+    assert refused == f"pyrun: credentials are for one registry: there are {other}, {registry}\n"
+    assert "for one registry" in pyrun.fails(1, "registry", "delete", *typed, copied, f"{registry}/typed/app:1")

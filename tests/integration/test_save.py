@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pyrun.engine import load, save, tag
+from pyrun.engine import load, manifest_list, save, tag
+from pyrun.engine.remote import Access
 from pyrun.errors import InvalidInputError, NoMatchingPlatformError, StorageFullError, StoreCorruptError
 from pyrun.images.resolve import resolve_image
 from pyrun.store import index
@@ -236,6 +237,27 @@ def test_all_platforms(layout: Layout, tmp_path: Path) -> None:
     # One of them, asked for, is that alone; docker's archive is for one.
     assert f"blobs/sha256/{digest[7:]}" not in saved(layout, tmp_path / "s390x.tar", name, platform="linux/s390x")
     assert f"blobs/sha256/{digest[7:]}" not in saved(layout, tmp_path / "docker.tar", name)
+
+
+def test_a_manifest_list(filled: Layout, tmp_path: Path) -> None:
+    theirs = Image(BASE, TOP, architecture="s390x")
+    (tmp_path / "theirs").write_bytes(archives.tar(archives.layout((theirs, ["localhost/theirs:1"]))))
+    do(filled, tmp_path / "theirs")
+    names = ["localhost/two:a", "localhost/theirs:1"]
+    manifest_list.create(filled, "both", names, Access(), amend=False, all_platforms=False)
+    found = saved(filled, tmp_path / "both.tar", "both", format=save.OCI_ARCHIVE)
+    (described,) = json.loads(found["index.json"])["manifests"]
+    assert described["digest"] == digest_of(manifest_list.inspect(filled, "both", Access()))
+    for image, architecture in ((TWO, "amd64"), (theirs, "s390x")):
+        (tmp_path / architecture).mkdir()
+        (loaded,) = do(new_layout(tmp_path / architecture), tmp_path / "both.tar", platform=f"linux/{architecture}")
+        assert (loaded.image_id, loaded.names) == (digest_of(image.config), ["docker.io/library/both:latest"])
+    with pytest.raises(InvalidInputError, match="both:latest: docker-archive holds images for one platform"):
+        saved(filled, tmp_path / "docker.tar", "both")
+    manifest_list.create(filled, "old", ["one:1"], Access(), amend=False, all_platforms=False)
+    with pytest.raises(InvalidInputError, match=r"old:latest: sha256:\w+ is docker's schema 2"):
+        saved(filled, tmp_path / "old.tar", "old", format=save.OCI_ARCHIVE)
+    assert not (tmp_path / "old.tar").exists()
 
 
 def test_a_full_disk(filled: Layout) -> None:

@@ -6,7 +6,9 @@ from importlib import import_module
 from pathlib import Path
 
 from pyrun.cli import compatibility, podman_differences
+from pyrun.cli.app import NOT_YET
 from pyrun.cli.docker_flags import FLAGS
+from pyrun.cli.podman_flags import FLAGS as PODMAN_FLAGS
 from tests.support.conformance import Case, reasons
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
@@ -23,6 +25,17 @@ def test_every_flag_of_docker_is_answered() -> None:
         section = text.split(f"## {verb}\n")[1].split("\n## ")[0]
         for flag in flags.split():
             assert "not yet" in section or f"| `{flag.replace('/', '`, `')}` |" in section, (verb, flag)
+
+
+def test_every_flag_of_podmans_image_verbs_is_known() -> None:
+    """It works, or it is refused by its name: none is a slip of the pen."""
+    for verb, flags in PODMAN_FLAGS.items():
+        known = compatibility.podman_options(verb)
+        if known is None:
+            assert verb.rpartition(" ")[2] in NOT_YET
+            continue
+        missing = {spelling for flag in flags.split() for spelling in flag.split("/")} - known.keys()
+        assert not missing, verb
 
 
 def test_no_difference_outlives_its_flag() -> None:
