@@ -35,7 +35,6 @@ _REASONS = {
     "--cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device-read-bps "
     "--device-read-iops --device-write-bps --device-write-iops --memory --memory-reservation --memory-swap "
     "--memory-swappiness --pids-limit",
-    "an image here is for one platform: there is no tree of them": "--tree",
     "an overlay has no quota without privilege": "--storage-opt",
     "no device cgroup without privilege": "--device-cgroup-rule",
     "no GPG signatures": "--directory --sign-by",
@@ -58,6 +57,8 @@ DIFFERS = {
     "image history --platform": "another than runs here where the image was pulled with `--all-platforms`; "
     "a layer that is not unpacked has the size of its blob",
     "image inspect --platform": "another than runs here where the image was pulled with `--all-platforms`",
+    "image ls --tree": "an image's id is that of its configuration, as everywhere here",
+    "image rm --platform": "the platform that is unpacked goes last, with the image",
     "image prune --filter": "`dangling=false` is as `--all`, and with `--all` `dangling=true` is refused",
     "image pull --disable-content-trust": "`=false` is refused: nothing verifies by a notary",
     "push --disable-content-trust": "`=false` is refused: nothing signs for a notary",

@@ -22,7 +22,7 @@ HEADINGS = {
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, many, text, unsupported
+    from pyrun.cli.definitions import Verb, argument, flag, many, text
 
     return Verb(
         "images", execute, usage="[REPOSITORY[:TAG]]", summary="List images",
@@ -36,7 +36,7 @@ def command() -> Verb:
             flag("--no-trunc", "Don't truncate output"),
             flag("-q --quiet", "Only show image IDs"),
             text("--sort", "Sort by created, id, repository, size or tag (default: created)"),
-            *unsupported("--tree", ""),
+            flag("--tree", "List multi-platform images as a tree"),
             argument("repository", required=False),
         ],
     )  # fmt: skip
@@ -49,6 +49,11 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     wanted, until = _conditions(params["filter"])
     if params["repository"]:
         wanted.setdefault("reference", []).append(params["repository"])
+    if params["tree"]:
+        from pyrun.cli import images_tree
+
+        images_tree.show(session, params, wanted, until)
+        return 0
     found = list_lines(session.layout, wanted=wanted, until=until)
     if params["sort"]:
         found = _sorted(found, params["sort"])

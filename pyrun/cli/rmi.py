@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def command() -> Verb:
     """Define the verb for click."""
-    from pyrun.cli.definitions import Verb, argument, flag, unsupported
+    from pyrun.cli.definitions import Verb, argument, flag, text
 
     return Verb(
         "rmi", execute, usage="IMAGE [IMAGE...]", summary="Remove one or more images",
@@ -21,7 +21,7 @@ def command() -> Verb:
             flag("-f --force", "Force removal of the image"),
             flag("-i --ignore", "Ignore images that do not exist"),
             flag("--no-prune", "Do not delete untagged parents"),
-            *unsupported("", "--platform"),
+            text("--platform", "Remove only the given platform variant, as os[/arch[/variant]]"),
             argument("images", required=False, rest=True),
         ],
     )  # fmt: skip
@@ -40,7 +40,12 @@ def execute(session: Session, params: dict[str, Any]) -> int:
     if params["all"]:
         names = rmi.all_ids(session.layout)
     code = 0
-    outcomes = rmi.remove_images(session.layout, names, force=params["force"], prune=not params["no_prune"])
+    if params["platform"]:
+        from pyrun.engine.rmi_platform import remove_platforms
+
+        outcomes = remove_platforms(session.layout, names, params["platform"], force=params["force"])
+    else:
+        outcomes = rmi.remove_images(session.layout, names, force=params["force"], prune=not params["no_prune"])
     for _, removed, error in outcomes:
         if error is None:
             print(*removed.lines, sep="\n")
