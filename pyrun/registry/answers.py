@@ -42,7 +42,7 @@ def error_of(answer: Response, asker: Asker, what: str) -> RegistryError:
             hint = "some registries want the repository to be made on their site first"
         return ManifestUnknownError(f"not found: {what}: {detail}", registry=domain, status=status, hint=hint)
     if status == 407:
-        hint = "give the proxy's user and password: http_proxy=http://USER:PASSWORD@HOST:PORT"
+        hint = "give the proxy's user and password: HTTP_PROXY=http://USER:PASSWORD@HOST:PORT"
         return RegistryError(f"the proxy refuses: {what}: {detail}", registry=domain, status=status, hint=hint)
     message = f"registry failed: {what}: {detail}"
     if status == 501:

@@ -1,6 +1,6 @@
-"""Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case.
+"""Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case, as docker reads them.
 
-It must not know how a request is made. ``urllib.request.getproxies`` knows the same, but its import costs 40 ms.
+It must not know how a request is made. Source: golang.org/x/net/http/httpproxy, whose rules theirs are.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from pyrun.registry.url import Url, is_loopback
 
 
 class Proxy:
-    """An HTTP proxy; ``authorization`` is a header's value, or empty; ``is_secure``: TLS is spoken to it."""
+    """An HTTP proxy; ``authorization`` is a header's value, or empty; ``is_secure``: TLS is spoken to it.
 
-    __slots__ = ("authorization", "host", "is_secure", "port")
+    ``variable``: where its user has named it.
+    """
 
-    def __init__(self, host: str, port: int, authorization: str, *, is_secure: bool = False) -> None:
+    __slots__ = ("authorization", "host", "is_secure", "port", "variable")
+
+    def __init__(self, host: str, port: int, authorization: str, variable: str, *, is_secure: bool = False) -> None:
         self.host = host
         self.port = port
         self.authorization = authorization
+        self.variable = variable
         self.is_secure = is_secure
 
     @property
@@ -36,8 +40,7 @@ def proxy_for(url: Url) -> Proxy | None:
     Raises:
         RegistryError: the variable holds no URL of an HTTP proxy.
     """
-    name = f"{url.scheme}_proxy"
-    text = os.environ.get(name) or os.environ.get(name.upper()) or ""
+    name, text = _setting(f"{url.scheme}_proxy")
     if not text or is_loopback(url.host) or _is_excepted(url):
         return None
     try:
@@ -53,7 +56,7 @@ def proxy_for(url: Url) -> Proxy | None:
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + b2a_base64(secret.encode(), newline=False).decode("ascii")
-    return Proxy(host, port, authorization, is_secure=parts.scheme == "https")
+    return Proxy(host, port, authorization, name, is_secure=parts.scheme == "https")
 
 
 def _shown(text: str) -> str:
@@ -62,13 +65,21 @@ def _shown(text: str) -> str:
     return scheme + separator + rest.rpartition("@")[2]
 
 
+def _setting(name: str) -> tuple[str, str]:
+    """Return a variable's name and value, capitals first."""
+    return next(((key, text) for key in (name.upper(), name) if (text := os.environ.get(key))), (name, ""))
+
+
 def _is_excepted(url: Url) -> bool:
-    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    excepted = _setting("no_proxy")[1]
     return any(_covers(entry, url) for entry in excepted.lower().replace(",", " ").split())
 
 
 def _covers(entry: str, url: Url) -> bool:
-    """Say whether an entry of NO_PROXY means a host: ``*``, a domain and those below it, a network; perhaps a port."""
+    """Say whether an entry of NO_PROXY means a host: ``*``, a host and those below it, a network; perhaps a port.
+
+    With a dot before it (or ``*.``) only those below it are meant.
+    """
     if entry == "*":
         return True
     if "/" in entry:
@@ -77,8 +88,9 @@ def _covers(entry: str, url: Url) -> bool:
     host, _, port = entry.rpartition(":") if entry.count(":") == 1 or "]:" in entry else (entry, "", "")
     if port and port != str(url.port):
         return False
-    host = host.strip("[]").lstrip("*").lstrip(".")
-    return bool(host) and (url.host == host or url.host.endswith(f".{host}"))
+    host = host.strip("[]").removeprefix("*")
+    below = host if host.startswith(".") else f".{host}"
+    return len(below) > 1 and (url.host == host or url.host.endswith(below))
 
 
 def _is_in_network(host: str, network: str) -> bool:

@@ -99,7 +99,9 @@ def _load_pairs(target: ssl.SSLContext, directory: str, names: list[str], author
             ) from None
         except OSError as error:
             why = _reason(error, f"no certificate in PEM form, or {pair}.key is not its key")
-            raise _unusable(certificate, why, authority) from error
+            # OpenSSL does not say which of the two cannot be opened.
+            is_key = not isinstance(error, ssl.SSLError) and os.access(certificate, os.R_OK)
+            raise _unusable(key if is_key else certificate, why, authority) from error
     return bool(pairs)
 
 

@@ -68,9 +68,9 @@ def _failure(error: Exception, url: Url, proxy: Proxy | None) -> tuple[str, str]
     if proxy is None:
         return reason, hint
     if "407" in reason:
-        hint = f"give the proxy's user and password: {url.scheme}_proxy=http://USER:PASSWORD@{proxy.authority}"
+        hint = f"give the proxy's user and password: {proxy.variable}=http://USER:PASSWORD@{proxy.authority}"
     else:
-        hint = f"check {url.scheme}_proxy, or name the registry in no_proxy"
+        hint = f"check {proxy.variable}, or name the registry in NO_PROXY"
     return f"{reason} (proxy {proxy.authority})", hint
 
 

@@ -193,6 +193,10 @@ def test_bad_files(certs: Path, secure: HostileRegistry, shown: tuple[str, str])
     subprocess.run(encrypt, check=True, capture_output=True)
     with pytest.raises(RegistryError, match=f"cannot load certificate: {directory}/client.key: it is encrypted"):
         ping(secure.domain, tls_verify=True)
+    (directory / "client.key").unlink()
+    (directory / "client.key").symlink_to("nowhere")
+    with pytest.raises(RegistryError, match=f"cannot load certificate: {directory}/client.key: no such file"):
+        ping(secure.domain, tls_verify=True)
 
 
 def test_loopback_may_be_held_to_tls(secure: HostileRegistry) -> None:
@@ -284,7 +288,7 @@ def test_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"http://user:hidden@{gone.domain}")
     with pytest.raises(RegistryUnreachableError, match=f"connection refused .proxy {gone.domain}") as caught:
         ping(HOST)
-    assert caught.value.hint == "check https_proxy, or name the registry in no_proxy"
+    assert caught.value.hint == "check https_proxy, or name the registry in NO_PROXY"
 
 
 def test_no_proxy(secure: HostileRegistry, trusted: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,11 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "other:1")
     found = proxy_for(url)
     assert found is not None
+    assert (found.host, found.variable) == ("proxy", "HTTPS_PROXY")  # capitals first, as docker and podman read them
+    monkeypatch.setenv("HTTPS_PROXY", "")
+    found = proxy_for(url)
+    assert found is not None
+    assert (found.variable, found.authorization) == ("https_proxy", "")
     assert (found.host, found.port, found.authorization) == ("other", 1, "")
     assert proxy_for(Url.parse("http://registry.example.com/")) is None
     assert proxy_for(Url.parse("https://127.0.0.1:5000/")) is None
@@ -193,6 +198,11 @@ def test_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         (".example.com", True),
         ("*.example.com", True),
         ("a,registry.example.com", True),
+        (".registry.example.com", False),
+        ("*.registry.example.com", False),
+        ("*registry.example.com", True),
+        ("REGISTRY.example.com", True),
+        (".", False),
         ("registry.example.com:443", True),
         ("registry.example.com:444", False),
         ("*", True),
