@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrun.engine.fetch import Staged
+    from pyrun.engine.judgement import Admitted
     from pyrun.oci.config import ImageConfig
     from pyrun.store.layout import Layout
 
@@ -144,11 +145,11 @@ def _extend(
 
 def store_image(
     layout: Layout, config: ImageConfig, manifest: Manifest, layer: Staged | None, sizes: dict[str, int],
-    lease: leases.Lease, tag: str,
+    lease: leases.Lease, tag: str, admitted: Admitted | None = None,
 ) -> str:  # fmt: skip
     """Publish everything, move the tag; return the image id. The layers below are unpacked where they are not yet.
 
-    ``sizes``: of the files of the layers below, by diff_id.
+    ``sizes``: of the files of the layers below, by diff_id. ``admitted``: for what was not made of what is here.
     """
     try:
         config_data = msgspec.json.encode(config, order="deterministic")
@@ -167,6 +168,8 @@ def store_image(
         fetch.stage(layers_of(manifest, config), ready=[layer] if layer else [])
         unpacked = {**sizes, **fetch.unpacked()}
         record = records.build(manifest_digest, manifest, config, unpacked=unpacked, keep=[manifest_digest])
+        if admitted is not None:
+            admitted.keep(layout, manifest_digest)
         publication.publish(layout, fetch, {image_id: config_data, manifest_digest: manifest_data}, record)
     entry = records.index_entry(record, len(manifest_data), repo_digests=[], extra={})
     index.update(layout, lambda found: index.put(found, entry, tag))

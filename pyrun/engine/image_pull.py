@@ -10,6 +10,7 @@ from __future__ import annotations
 from pyrun.engine import events, index_parts, judgement, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.layer_sizes import LayerSizes
+from pyrun.engine.origin import Origin
 from pyrun.engine.pull import PullResult
 from pyrun.engine.refetch import Refetch
 from pyrun.engine.sources import EMBEDDED_DOMAIN
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pyrun.layers.pyrun_tree import Spawn
     from pyrun.oci.descriptor import Descriptor
     from pyrun.oci.reference import Reference
+    from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
 
@@ -66,9 +68,12 @@ class ImagePull:
         *,
         all_platforms: bool = False,
         signature_policy: str | None = None,
+        stored: Entry | None = None,
     ) -> None:
+        """``stored``: what ``source`` gives another platform of, if that is the store."""
         self._layout = layout
         self._signature_policy = signature_policy
+        self._stored = stored
         self._source = source
         self._reference = reference
         self._platform = platform
@@ -134,10 +139,12 @@ class ImagePull:
 
     def _admit(self, digest: str, manifest: str) -> judgement.Admitted:
         """Obey the signature policy; ``manifest``: the digest of what will run, as the registry has it."""
+        if self._stored is not None:
+            return judgement.admit_of_store(self._layout, self._stored, manifest, given=self._signature_policy)
         if self._reference.domain == EMBEDDED_DOMAIN:
             return judgement.Admitted(None, [])  # a part of pyrun
         return judgement.admit(
-            judgement.Origin.registry(self._reference), manifest, self._source.signatures(manifest),
+            Origin.registry(self._reference), manifest, self._source.signatures(manifest),
             given=self._signature_policy, is_of_index=digest != manifest and index.SOURCE_INDEX in self._extra,
         )  # fmt: skip
 

@@ -9,8 +9,9 @@ import os
 import time
 from contextlib import closing
 
-from pyrun.engine import commit, commit_layer, events, namespace, obituary, publication
+from pyrun.engine import commit, commit_layer, events, judgement, namespace, obituary, publication
 from pyrun.engine.lifecycle import signal_number
+from pyrun.engine.origin import Origin
 from pyrun.errors import InvalidInputError, PyrunError, UnsafeLayerError
 from pyrun.images import tar_header
 from pyrun.layers import compression
@@ -55,7 +56,8 @@ class Options:
 def import_image(layout: Layout, source: str, options: Options, *, input_fd: int = 0) -> str:
     """Make an image of what a file, an http(s) URL or ``input_fd`` (source ``-``) holds; return its id, ``sha256:…``.
 
-    Raises: InvalidInputError and its kinds; RegistryError; UnsafeLayerError for what is no tar; StorageFullError.
+    Raises: PolicyRejectedError; InvalidInputError and its kinds; RegistryError; UnsafeLayerError for what is no tar;
+    StorageFullError.
     """
     tag = commit.tag_of(options.reference)
     platform = Platform.parse(options.platform) if options.platform else host()
@@ -64,6 +66,8 @@ def import_image(layout: Layout, source: str, options: Options, *, input_fd: int
         signal_number(defaults.stop_signal)
     obituary.write_all(layout)
     sweep(layout)
+    # There are no signatures to ask for, so it can be judged before anything is read.
+    admitted = judgement.admit(Origin.tarball("" if source == STDIN else source), "")
     with publication.undone_on_failure(layout), leases.acquire(layout, []) as lease:
         namespace.register(layout)
         with closing(_checked(_decompressed(_raw(source, input_fd), source), source)) as chunks:
@@ -81,7 +85,7 @@ def import_image(layout: Layout, source: str, options: Options, *, input_fd: int
         config = _config(platform, defaults, layer, options.message or f"Imported from {source}")
         nothing = Descriptor(media_types.OCI_CONFIG, layer.diff_id, 0)  # store_image describes the configuration
         manifest = Manifest(2, nothing, [layer.descriptor], media_type=media_types.OCI_MANIFEST)
-        image_id = commit.store_image(layout, config, manifest, layer, {}, lease, tag)
+        image_id = commit.store_image(layout, config, manifest, layer, {}, lease, tag, admitted)
     events.image(layout, "import", image_id, references.parse_normalized(tag).familiar if tag else image_id)
     return image_id
 

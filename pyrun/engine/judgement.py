@@ -10,6 +10,7 @@ import os
 import time
 from binascii import a2b_base64, b2a_base64
 
+from pyrun.engine.origin import Origin
 from pyrun.errors import PolicyRejectedError, PyrunError, StoreError
 from pyrun.images import resolve
 from pyrun.oci import reference as references
@@ -22,55 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from pyrun.oci.reference import Reference
     from pyrun.store.index import Entry
     from pyrun.store.layout import Layout
 
 _SETTLED_NANOSECONDS = 2_000_000_000
-
-
-class Origin:
-    """Where an image comes from, as a policy names it. ``reference``: its name, None where the place gives none."""
-
-    __slots__ = ("name", "path", "reference", "transport")
-
-    def __init__(self, transport: str, path: str, reference: Reference | None) -> None:
-        self.transport = transport
-        self.path = path
-        self.name = reference.string if reference is not None else f"{transport}:{path or 'standard input'}"
-        self.reference = reference.pinned() if reference is not None else None  # with a digest the tag proves nothing
-
-    @classmethod
-    def registry(cls, reference: Reference) -> Origin:
-        """Describe an image of a registry, by the name that was asked for (not that of a mirror)."""
-        return cls(policy.DOCKER, "", reference)
-
-    @classmethod
-    def file(cls, transport: str, path: str) -> Origin:
-        """Describe one of a file or directory, or (an empty path) of a pipe, which no scope but "" can name.
-
-        ``transport``: docker-archive, oci-archive or oci.
-        """
-        return cls(transport, os.path.realpath(path) if path else "", None)
-
-    @classmethod
-    def of_row(cls, row: list[str]) -> Origin:
-        """Read what `row` has written."""
-        transport, place = row
-        return cls.registry(references.parse(place)) if transport == policy.DOCKER else cls.file(transport, place)
-
-    @property
-    def row(self) -> list[str]:
-        """What is kept of it beside an image."""
-        return [self.transport, self.path if self.reference is None else self.name]
-
-    @property
-    def scopes(self) -> list[str]:
-        """Its scopes, the narrowest first."""
-        if self.reference is not None:
-            name = self.reference
-            return policy.docker_scopes(name.domain, name.path, name.tag, name.digest)
-        return policy.path_scopes(self.path) if self.path else []
 
 
 class Admitted:
@@ -124,6 +80,31 @@ def admit(origin: Origin, digest: str, signatures: Iterable[Signature] = (), *, 
         raise PolicyRejectedError(origin.name, error.reason, scope=scope, file=path, hint=hint) from None
 
 
+def admit_of_store(layout: Layout, entry: Entry, digest: str, *, given: str | None = None) -> Admitted:
+    """Judge another platform of an image of the store: not by what it is called here, but as `check_stored` does.
+
+    ``digest``: of that platform's manifest as it came. Raises: as `admit`.
+    """
+    refusals = []
+    for origin in _origins(entry, _came_from(layout, entry)):
+        try:
+            return admit(origin, digest, kept_signatures(layout, digest), given=given, is_of_index=True)
+        except PolicyRejectedError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    return Admitted(None, [])
+
+
+def keep_made_here(layout: Layout, entry: Entry) -> None:
+    """Note that an image of which nothing says where it came from was made here, before a `push` gives it a place.
+
+    The caller's lease is on it. Raises: StoreError.
+    """
+    if not _pulled_from(entry) and not os.path.exists(layout.image_signatures(entry["digest"])):
+        Admitted(Origin.here(), []).keep(layout, entry["digest"])
+
+
 def default_of(path: str) -> str:
     """Say what the policy at ``path`` asks for where it names no scope. Raises: StoreError; InvalidConfigError."""
     return ", ".join(requirement.kind for requirement in _read(path).requirements("", [])[1])
@@ -136,7 +117,7 @@ def check_stored(layout: Layout, entry: Entry, path: str) -> None:
     enough if it is accepted by any of the names that it came in by. Raises: as `admit`.
     """
     kept = _kept(layout.image_signatures(entry["digest"]))
-    origins = _origins(entry, [Origin.of_row(row) for row in kept["origins"]] or _pulled_from(entry))
+    origins = _origins(entry, _came_from(layout, entry))
     before = _stamps([path])
     rules = _read(path)
     # Before the keys are read: a verdict must not be kept for a file that came after it.
@@ -165,6 +146,8 @@ def _any_accepted(
     digest: str = index.notes_of(entry).get(index.ORIGINAL) or entry["digest"]
     refusals = []
     for origin in origins:
+        if origin.is_here:
+            return
         scope, requirements = rules.requirements(origin.transport, origin.scopes)
         try:
             verdict.judge(requirements, origin.reference, digest, signatures)
@@ -186,6 +169,11 @@ def _origins(entry: Entry, came_from: list[Origin]) -> list[Origin]:
         if any(origin.reference is not None and origin.reference.name == tagged.name for origin in came_from):
             return [Origin.registry(tagged)]
     return came_from
+
+
+def _came_from(layout: Layout, entry: Entry) -> list[Origin]:
+    rows = _kept(layout.image_signatures(entry["digest"]))["origins"]
+    return [Origin.of_row(row) for row in rows] or _pulled_from(entry)
 
 
 def _pulled_from(entry: Entry) -> list[Origin]:

@@ -15,6 +15,7 @@ from pyrun.engine import events, judgement, namespace, obituary, publication
 from pyrun.engine.fetch import Fetch
 from pyrun.engine.image_pull import kept_before
 from pyrun.engine.layer_sizes import LayerSizes
+from pyrun.engine.origin import Origin
 from pyrun.errors import (
     ImageNotFoundError,
     InvalidArchiveError,
@@ -104,7 +105,7 @@ def _admit(image: ArchivedImage, path: str, signature_policy: str | None) -> jud
     """Obey the signature policy: by the kind of the archive, and where it is."""
     described = "oci" if os.path.isdir(path) else "oci-archive"
     transport = described if image.is_described else "docker-archive"
-    origin = judgement.Origin.file(transport, path)
+    origin = Origin.file(transport, path)
     return judgement.admit(origin, image.descriptor.digest, given=signature_policy)
 
 

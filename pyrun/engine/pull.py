@@ -290,7 +290,7 @@ def _local(
         source = StoreSource(layout, index.notes_of(entry)[index.SOURCE_INDEX])
         try:
             return ImagePull(
-                layout, source, reference, wanted, form, spawn, _deaf, signature_policy=signature_policy
+                layout, source, reference, wanted, form, spawn, _deaf, signature_policy=signature_policy, stored=entry
             ).run()
         except PolicyRejectedError:
             if policy == "never":

@@ -6,7 +6,7 @@ or the whole new one.
 
 from __future__ import annotations
 
-from pyrun.engine import events, sources
+from pyrun.engine import events, judgement, sources
 from pyrun.engine.mount_sources import MountSources
 from pyrun.engine.push_blobs import BlobPush, Compression
 from pyrun.engine.push_content import content_of, kind_of
@@ -140,6 +140,7 @@ def _push(
         for part in parts:
             client.put_manifest(path, part.digest, part.media_type, part.data)
         client.put_manifest(path, target.tag, top.media_type, top.data)
+        judgement.keep_made_here(layout, entry)
         _remember(layout, entry, f"{target.name}@{top.digest}")
     events.image(layout, "push", target.familiar, target.familiar_name)
     return Pushed(target, top.digest, len(top.data))

@@ -175,7 +175,12 @@ def load(cache: str = "") -> Configuration:
 
 
 def _matched(text: str, prefix: str) -> int:
-    """Give how many characters of a name a prefix covers, 0 if it does not; it ends where a part of the name does."""
+    """Give how many characters of a name a prefix covers, 0 if it does not; it ends where a part of the name does.
+
+    The prefix has its host in small letters: a host name has no case (RFC 4343).
+    """
+    domain, slash, path = text.partition("/")
+    text = f"{domain.lower()}{slash}{path}"
     if prefix.startswith("*."):
         host = text.partition("/")[0].partition(":")[0]
         return len(host) if host.endswith(prefix[1:]) else 0

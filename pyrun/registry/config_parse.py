@@ -173,8 +173,9 @@ def _registry(file: _File, pointer: str, table: object) -> dict[str, Any]:
         _mirror(file, f"{pointer}/mirror/{number}", mirror, digest_only=digest_only)
         for number, mirror in enumerate(file.get(table, pointer, "mirror", list, []))
     ]
+    host, slash, path = (prefix or location).partition("/")
     return {
-        "prefix": prefix or location,
+        "prefix": f"{host.lower()}{slash}{path}",  # as config.py compares it
         "location": location,
         "insecure": file.get(table, pointer, "insecure", bool, False),
         "blocked": file.get(table, pointer, "blocked", bool, False),

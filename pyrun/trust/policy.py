@@ -101,8 +101,9 @@ def parse(data: bytes, file: str) -> Policy:
 def docker_scopes(domain: str, path: str, tag: str, digest: str) -> list[str]:
     """List the scopes of an image of a registry, the narrowest first: itself, repository, namespaces, host, wildcards.
 
-    With a digest the tag is none of its names: the digest wins.
+    With a digest the tag is none of its names: the digest wins. The host is in small letters, as `parse` has it.
     """
+    domain = domain.lower()
     name = f"{domain}/{path}"
     found = [f"{name}@{digest}" if digest else f"{name}:{tag}"]
     while name:
@@ -129,9 +130,16 @@ def path_scopes(path: str) -> list[str]:
 
 def _scopes(table: Any, transport: str, what: str) -> dict[str, list[Requirement]]:
     pointer = f"/transports/{transport}"
-    for scope in strict_json.mapping(table, what, pointer):
+    found = {}
+    for scope, value in strict_json.mapping(table, what, pointer).items():
         _check_scope(scope, transport, what, pointer)
-    return {scope: _requirements(value, what, f"{pointer}/{scope}") for scope, value in table.items()}
+        host, slash, path = scope.partition("/")
+        # A host name has no case (RFC 4343): what is rejected must not be had by writing it in capitals.
+        key = f"{host.lower()}{slash}{path}" if transport == DOCKER else scope
+        if key in found:
+            raise InvalidConfigError(what, f"{pointer}/{scope}", "it is there twice, as host names have no case")
+        found[key] = _requirements(value, what, f"{pointer}/{scope}")
+    return found
 
 
 def _check_scope(scope: str, transport: str, what: str, pointer: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pyrun.engine import judgement
+from pyrun.engine.origin import Origin
 from pyrun.errors import InvalidConfigError, PolicyRejectedError
 from pyrun.oci import reference as references
 from pyrun.oci.platform import host
@@ -117,7 +118,7 @@ def skopeo(policy: Path, source: str, tmp_path: Path) -> str:
     return "refused" if "rejected" in done.stderr else "invalid"
 
 
-def ours(policy: Path, origin: judgement.Origin) -> str:
+def ours(policy: Path, origin: Origin) -> str:
     try:
         judgement.admit(origin, "sha256:" + "1" * 64, given=str(policy))
     except PolicyRejectedError:
@@ -139,7 +140,7 @@ def written(path: Path, document: Any, **words: str) -> Path:
 @pytest.mark.parametrize("case", REGISTRY)
 def test_an_image_of_a_registry(case: str, name: str, tmp_path: Path) -> None:
     policy = written(tmp_path / "policy.json", REGISTRY[case], HOST=name.partition("/")[0])
-    answer = ours(policy, judgement.Origin.registry(references.parse(name)))
+    answer = ours(policy, Origin.registry(references.parse(name)))
     assert answer == skopeo(policy, f"docker://{name}", tmp_path)
 
 
@@ -149,6 +150,6 @@ def test_an_image_of_an_archive(case: str, directory: Path, tmp_path: Path) -> N
     document = {"default": NO, "transports": {transport: scopes}}
     policy = written(tmp_path / "policy.json", document, DIR=str(directory))
     path = directory / {"oci-archive": "o.tar", "docker-archive": "d.tar", "oci": "o"}[transport]
-    answer = ours(policy, judgement.Origin.file(transport, str(path)))
+    answer = ours(policy, Origin.file(transport, str(path)))
     source = f"{transport}:{path}" + ("" if transport == "docker-archive" else ":one")
     assert answer == skopeo(policy, source, tmp_path)

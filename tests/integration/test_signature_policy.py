@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pyrun.engine import judgement, rmi, tag
 from pyrun.engine.load import load
+from pyrun.engine.origin import Origin
 from pyrun.engine.pull import PullResult
 from pyrun.engine.save import Options, save
 from pyrun.errors import InvalidConfigError, NotFoundError, PolicyRejectedError, RegistryError, StoreError
@@ -357,19 +359,45 @@ def test_another_name_given_here_is_judged_by_where_it_came_from(
         judgement.check_stored(layout, entry_of(layout, f"{registry.domain}/x:2"), rules)
 
 
+def test_another_platform_of_the_store_is_judged_by_where_the_index_came_from(
+    registry: HostileRegistry, layout: Layout, tmp_path: Path
+) -> None:
+    """Not by the name that it has here: a tag would make any image one of another place."""
+    mine, theirs = Image(tar_of(a=b"1")), Image(tar_of(a=b"2"), architecture="ppc64le")
+    top: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": []}
+    for image in (mine, theirs):
+        digest = serve(registry, image)
+        size, where = len(json.dumps(image.manifest)), json.loads(image.config)
+        top["manifests"].append({
+            "mediaType": media_types.OCI_MANIFEST, "digest": digest, "size": size,
+            "platform": {"os": "linux", "architecture": where["architecture"]},
+        })  # fmt: skip
+    registry.on("/v2/x/manifests/1", document(top, media_types.OCI_INDEX)[1])
+    name, called = f"{registry.domain}/x:1", "trusted.example.com/app:1"
+    fetch(layout, name, all_platforms=True)
+    tag.tag(layout, name, called)
+    lax = policy(tmp_path / "lax", {"type": "insecureAcceptAnything"}, scope="trusted.example.com")
+    with pytest.raises(PolicyRejectedError, match=f"refused by the signature policy: {name}"):
+        fetch(layout, called, platform="linux/ppc64le", policy="never", signature_policy=lax)
+    found = fetch(layout, called, platform="linux/ppc64le", policy="never")
+    assert found.image_id == digest_of(theirs.config)
+    with pytest.raises(PolicyRejectedError, match=f"refused by the signature policy: {name}"):
+        judgement.check_stored(layout, entry_of(layout, called), lax)
+
+
 def test_an_image_from_an_archive_is_judged_by_its_path(layout: Layout, tmp_path: Path) -> None:
     digest = "sha256:" + "1" * 64
     rules = tmp_path / "policy.json"
     accept = [{"type": "insecureAcceptAnything"}]
     scopes = {"oci-archive": {str(tmp_path): accept}, "docker-archive": {"": [requirement()]}}
     rules.write_text(json.dumps({"default": [{"type": "reject"}], "transports": scopes}))
-    origin = judgement.Origin.file("oci-archive", f"{tmp_path}/./a.tar")
+    origin = Origin.file("oci-archive", f"{tmp_path}/./a.tar")
     admitted = judgement.admit(origin, digest, given=str(rules))
     admitted.keep(layout, digest)
     with pytest.raises(PolicyRejectedError, match='scope "default"'):
-        judgement.admit(judgement.Origin.file("oci-archive", "/elsewhere/a.tar"), digest, given=str(rules))
+        judgement.admit(Origin.file("oci-archive", "/elsewhere/a.tar"), digest, given=str(rules))
     with pytest.raises(PolicyRejectedError) as caught:
-        judgement.admit(judgement.Origin.file("docker-archive", f"{tmp_path}/a.tar"), digest, given=str(rules))
+        judgement.admit(Origin.file("docker-archive", f"{tmp_path}/a.tar"), digest, given=str(rules))
     assert "archives have no signatures" in caught.value.hint
     entry: index.Entry = {"digest": digest}
     judgement.check_stored(layout, entry, str(rules))

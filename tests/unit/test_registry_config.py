@@ -311,6 +311,18 @@ def test_blocked(machine: Path) -> None:
         config.load().refuse_blocked("b.example")
 
 
+def test_a_host_has_no_case(machine: Path) -> None:
+    own(
+        machine,
+        "[[registry]]\nlocation = 'Bad.example'\nblocked = true\n[[registry]]\nprefix = '*.a.Example'\nblocked = true",
+    )
+    for name in ("bad.example/x", "BAD.EXAMPLE/x", "B.A.EXAMPLE:5000/x"):
+        with pytest.raises(RegistryError, match="registry is blocked"):
+            places(name)
+    own(machine, "[[registry]]\nprefix = 'a.example/b'\nlocation = 'there.example'")
+    assert places("A.example/b/c") == ["there.example/c"]
+
+
 def test_what_is_blocked_is_not_reached_by_another_name(machine: Path) -> None:
     path = own(
         machine,

@@ -56,6 +56,17 @@ def test_scopes_from_the_narrowest_to_the_default() -> None:
     assert policy.path_scopes("/a/b.tar") == ["/a/b.tar", "/a"]
 
 
+def test_a_host_has_no_case() -> None:
+    reject, accept = [{"type": "reject"}], [{"type": "insecureAcceptAnything"}]
+    tables = {"docker": {"Bad.Example/Ns": reject}}
+    rules = policy.parse(json.dumps({"default": accept, "transports": tables}).encode(), "file")
+    for host in ("bad.example", "BAD.example"):
+        assert rules.requirements("docker", policy.docker_scopes(host, "Ns/app", "1", ""))[1][0].kind == policy.REJECT
+    tables["docker"]["bad.example/Ns"] = accept
+    with pytest.raises(InvalidConfigError, match="it is there twice, as host names have no case"):
+        policy.parse(json.dumps({"default": accept, "transports": tables}).encode(), "file")
+
+
 @pytest.mark.parametrize(
     ("scope", "decides"),
     [
