@@ -44,7 +44,12 @@ def parse(file: str, data: bytes) -> dict[str, Any]:
         raise InvalidConfigError(file, "", str(error), hint="mend the file, or move it away and log in again") from None
     if not isinstance(document, dict):
         raise InvalidConfigError(file, "", "expected an object")
-    return {"auths": document} if os.path.basename(file) == LEGACY_NAME else document
+    if os.path.basename(file) == LEGACY_NAME:
+        return {"auths": document}
+    for key in ("auths", "credHelpers"):  # of another form, a login would replace what somebody has meant by it
+        if not isinstance(document.get(key) or {}, dict):
+            raise InvalidConfigError(file, f"/{key}", "expected an object")
+    return document
 
 
 def update(file: str, change: Callable[[dict[str, Any]], None]) -> None:

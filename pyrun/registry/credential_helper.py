@@ -5,12 +5,16 @@ It must not know of files or registries. Protocol: docker-credential-helpers REA
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
+from time import monotonic
 
 from pyrun.errors import AuthenticationError
 from pyrun.oci import json
 
 TIMEOUT_SECONDS = 60  # a helper may ask its user to unlock a key ring
+MAX_ANSWER_BYTES = 1 << 20
 _NOT_FOUND = "credentials not found in native keychain"
 
 
@@ -41,7 +45,7 @@ def store(name: str, server: str, user: str, secret: str) -> None:
     """
     status, output = _call(name, "store", json.dumps({"ServerURL": server, "Username": user, "Secret": secret}))
     if status != 0:
-        raise _failed(name, "store", output)
+        raise _failed(name, "store", output.replace(secret, "***"))
 
 
 def erase(name: str, server: str) -> bool:
@@ -80,22 +84,54 @@ def _call(name: str, verb: str, text: str) -> tuple[int, str]:
     if "/" in name or not name:
         raise _failed(name, verb, "no name of a helper")
     program = f"docker-credential-{name}"
+    # In memory, not through a pipe: a helper need not read it.
+    with open(os.memfd_create("credential", os.MFD_CLOEXEC), "w+b") as question:
+        question.write(text.encode())
+        question.seek(0)
+        try:
+            child = subprocess.Popen(
+                [program, verb], stdin=question, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+            )
+        except FileNotFoundError:
+            raise _failed(name, verb, f"{program} is not installed") from None
+        except OSError as error:
+            raise _failed(name, verb, (error.strerror or str(error)).lower()) from error
+    with child:
+        try:
+            output = _answer(child)
+        except _NoAnswerError as error:
+            raise _failed(name, verb, str(error)) from None
+        finally:
+            child.kill()  # of no effect where it has ended and was waited for
+    return child.returncode, output.decode("utf-8", "replace").strip()
+
+
+class _NoAnswerError(Exception):
+    """A helper does not answer as it should; the text says how."""
+
+
+def _answer(child: subprocess.Popen[bytes]) -> bytes:
+    """Read what a helper says until it has ended: an agent that it has started may hold its output for ever."""
+    assert child.stdout is not None
+    output, end = b"", monotonic() + TIMEOUT_SECONDS
+    pidfd = os.pidfd_open(child.pid)
     try:
-        done = subprocess.run(
-            [program, verb],
-            input=text.encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise _failed(name, verb, f"{program} is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise _failed(name, verb, f"no answer within {TIMEOUT_SECONDS} seconds") from None
-    except OSError as error:
-        raise _failed(name, verb, (error.strerror or str(error)).lower()) from error
-    return done.returncode, done.stdout.decode("utf-8", "replace").strip()
+        poll = select.poll()
+        poll.register(child.stdout, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
+        while ready := dict(poll.poll(max(0.0, end - monotonic()) * 1000)):
+            if ready.get(child.stdout.fileno(), 0) & select.POLLIN:
+                output += os.read(child.stdout.fileno(), 1 << 16)
+                if len(output) > MAX_ANSWER_BYTES:
+                    raise _NoAnswerError(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
+            elif pidfd in ready:
+                child.wait()
+                return output
+            else:
+                poll.unregister(child.stdout)  # closed, and the helper still runs
+        raise _NoAnswerError(f"no answer within {TIMEOUT_SECONDS} seconds")
+    finally:
+        os.close(pidfd)
 
 
 def _failed(name: str, verb: str, reason: str) -> AuthenticationError:

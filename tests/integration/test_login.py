@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
 import sys
 from base64 import b64encode
@@ -261,6 +263,32 @@ def test_helper_that_talks_nonsense_or_hangs(
     store = CredentialStore([str(file)])
     assert store.get("host") is None
     assert store.problems == ["credential helper failed: hanging get: no answer within 0.1 seconds"]
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        ("yes", "its answer is longer than 1048576 bytes"),
+        ("exec >&-; sleep 60", "no answer within 0.3 seconds"),
+        ("echo no: $(cat); exit 1", 'no: {"ServerURL":"host","Username":"u","Secret":"***"}'),
+        ("sleep 60 & echo $! >$0.pid; exit 0", ""),  # an agent that holds its output
+        ("exec <&-", ""),
+    ],
+)
+def test_helper_that_misbehaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, answer: str) -> None:
+    program = tmp_path / "docker-credential-odd"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(credential_helper, "TIMEOUT_SECONDS", 0.3 if "seconds" in answer else 20)
+    if answer:
+        with pytest.raises(AuthenticationError) as caught:
+            credential_helper.store("odd", "host", "u", "hidden")
+        assert caught.value.message.endswith(f"odd store: {answer}")
+    else:
+        credential_helper.store("odd", "host", "u", "hidden")
+    for agent in tmp_path.glob("*.pid"):
+        os.kill(int(agent.read_text()), signal.SIGKILL)
 
 
 def test_no_secret_is_shown(pyrun: CommandLine, guarded: str, helpers: Path) -> None:

@@ -100,6 +100,8 @@ def test_forms_of_an_entry(tmp_path: Path) -> None:
     [
         ("{", ""),
         ("[]", ""),
+        ({"auths": ["a"]}, "/auths"),
+        ({"credHelpers": "a"}, "/credHelpers"),
         ({"auths": {"a/b": {"auth": "%%%"}}}, "/auths/a~1b/auth"),
         ({"auths": {"a/b": {"auth": "YQ=="}}}, "/auths/a~1b/auth"),
     ],
