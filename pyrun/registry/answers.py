@@ -12,6 +12,7 @@ from pyrun.registry.transport import DroppedError, Response
 from pyrun.registry.url import DOCKER_HUB
 
 _ERROR_BYTES = 64 * 1024
+_DAY_SECONDS = 86400
 
 
 class Asker:
@@ -81,7 +82,9 @@ def _too_many_hint(asker: Asker, retry_after: str | None) -> str:
     if asker.domain == DOCKER_HUB and asker.is_pull and not asker.has_credential:
         return "Docker Hub limits anonymous pulls: log in with `pyrun login`, or wait"
     seconds = seconds_of(retry_after)
-    return f"it asks to wait for {seconds:.0f} seconds" if seconds else "wait, then try again"
+    if not seconds:
+        return "wait, then try again"
+    return f"it asks to wait for {f'{seconds:.0f} seconds' if seconds <= _DAY_SECONDS else 'more than a day'}"
 
 
 def _detail(answer: Response) -> str:

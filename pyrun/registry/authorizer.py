@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from pyrun.errors import RegistryError
 from pyrun.oci import json
 from pyrun.registry.challenge import Challenge, parse_challenges
+from pyrun.registry.retry import RETRIED
 from pyrun.registry.transport import Response
 from pyrun.registry.url import Url
 
@@ -134,8 +135,9 @@ class Authorizer:
         if answer.status != 200:
             reason = f"its token service answered {answer.status}"
             raise RegistryError(
-                f"cannot log in to registry: {self.registry}: {reason}", registry=self.registry, status=answer.status
-            )
+                f"cannot log in to registry: {self.registry}: {reason}", registry=self.registry, status=answer.status,
+                hint="try again later" if answer.status in RETRIED else "",
+            )  # fmt: skip
         try:
             document = json.loads(answer.read(_TOKEN_BYTES))
             token = document.get("token") or document.get("access_token")
@@ -151,4 +153,4 @@ class Authorizer:
             )
         if credential is not None and credential.is_offered and isinstance(granted, str):
             credential.granted_token = granted
-        return f"Bearer {token}", max(seconds - _MARGIN_SECONDS, 5.0)
+        return f"Bearer {token}", max(5.0, seconds - _MARGIN_SECONDS)  # in this order also for NaN

@@ -121,7 +121,8 @@ class Blob:
             if total is not None and total != size:
                 raise SizeMismatchError(self._what, expected=size, actual=total)
             if start != self.position:
-                reason = f"asked for bytes from {self.position}, got them from {start}"
+                got = "an answer that does not say which it has" if start is None else f"them from {start}"
+                reason = f"asked for bytes from {self.position}, got {got}"
                 raise RegistryError(f"registry failed: {self._what}: {reason}", registry=self._domain, status=206)
             return
         if length is not None and length != size:

@@ -106,7 +106,7 @@ class RegistryClient:
 
         def open_at(position: int) -> Response:
             headers = {"Range": f"bytes={position}-{descriptor.size - 1}"} if position else {}
-            return self._requests.send("GET", target, headers, repository=repository, what=what)
+            return self._requests.send("GET", target, headers, repository=repository, what=what, accepted=(200, 206))
 
         return Blob(descriptor, offset, open_at, self._requests.retry, f"{self.domain}/{repository}")
 

@@ -74,19 +74,46 @@ class _ThroughTls(http.client.HTTPSConnection):
         self.sock = InnerTls(self.sock, self._inner, self._tunnel_host)  # type: ignore[attr-defined]
 
 
+_MAX_INTERIM = 8
+_MAX_TRAILERS = 100  # as http.client's limit for headers
+_MAX_LINE_BYTES = 1 << 16
+
+
 class _SteadyResponse(http.client.HTTPResponse):
-    """Ends where its bytes come too slowly: of its head as of its body."""
+    """Ends where its bytes come too slowly, of its head as of its body, and where they never come to a point."""
+
+    _interim = 0
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
         self.fp = io.BufferedReader(Steady(self.fp.detach()), 1 << 16)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Pass over interim answers (RFC 9110 section 15.2), not for ever: http.client knows 100 alone, and no end."""
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        if 100 <= status < 200:
+            self._interim += 1
+            if self._interim > _MAX_INTERIM:
+                raise http.client.HTTPException(f"got more than {_MAX_INTERIM} interim answers")
+            status = http.client.CONTINUE
+        return version, status, reason
+
+    def _read_and_discard_trailer(self) -> None:
+        """Read what may follow a chunked body, which http.client does without a limit."""
+        for _ in range(_MAX_TRAILERS):
+            line = self.fp.readline(_MAX_LINE_BYTES + 1)
+            if len(line) > _MAX_LINE_BYTES:
+                raise http.client.LineTooLong("trailer line")
+            if line in (b"\r\n", b"\n", b""):
+                return
+        raise http.client.HTTPException(f"got more than {_MAX_TRAILERS} trailers")
 
 
 class _ProxiedResponse(_SteadyResponse):
     """Closes itself where a proxy refuses the tunnel: before 3.12, http.client leaves it and its socket open."""
 
     def _read_status(self) -> tuple[str, int, str]:
-        version, status, reason = super()._read_status()  # type: ignore[misc]
+        version, status, reason = super()._read_status()
         if self._method is None and status != 200:  # type: ignore[attr-defined]  # no request yet: it is CONNECT's
             self.close()
         return version, status, reason

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 6
 _MAX_CHALLENGES = 2  # an expired token, then a fresh one
-_FOUND = (200, 206)
+_FOUND = (200,)
 
 
 class Requests:
@@ -255,11 +255,22 @@ class Requests:
                     message = f"refused: {self.authority} asks for credentials over plain HTTP at {url.authority}"
                     hint = f"set {INSECURE_VARIABLE}={url.authority} to allow it"
                     raise RegistryError(message, registry=self.domain, hint=hint)
-                return self._follow(method, url, headers, body)
+                return self._waited_for(method, url, headers, body)
 
             fresh = Authorizer(self.domain, lambda: self.credentials.get(self.domain, repository), send_to_realm)
             authorizer = self._authorizers.setdefault(repository, fresh)
         return authorizer
+
+    def _waited_for(self, method: str, url: Url, headers: dict[str, str], body: bytes | None) -> Response:
+        """Ask a token service, again where it is only busy."""
+        failures = 0
+        while True:
+            answer = self._follow(method, url, headers, body)
+            failures += 1
+            if answer.status not in RETRIED or not self.retry.pause(failures, answer.headers.get("Retry-After")):
+                return answer
+            with answer:
+                answer.drain()
 
     def error(self, answer: Response, repository: str, scope: str, what: str) -> RegistryError:
         """Make the error for an answer that is no success."""

@@ -43,7 +43,7 @@ class Retry:
         if asked is not None:
             if asked > self.longest_seconds:
                 return False
-            seconds = asked
+            seconds = max(seconds, asked)  # "at once" means: not at all sooner than without a word
         self._sleep(seconds)
         return True
 

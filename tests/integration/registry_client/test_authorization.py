@@ -9,7 +9,8 @@ from pyrun.errors import (
     RegistryError,
 )
 from pyrun.registry.client import RegistryClient
-from tests.support.registry_asking import DATA, MANIFEST, PATH, Known, basic, fetch, reference
+from pyrun.registry.retry import Retry
+from tests.support.registry_asking import ANONYMOUS, DATA, MANIFEST, PATH, Known, basic, fetch, reference
 from tests.support.registry_hostile import HostileRegistry, blob, document, needs, status
 
 
@@ -117,6 +118,34 @@ def test_token_service_answers_no_token(registry: HostileRegistry, client: Regis
     registry.on("/token", status(200, token))
     registry.on(PATH, status(401, WWW_Authenticate=f'Bearer realm="http://{registry.domain}/token"'))
     with pytest.raises(RegistryError, match="answered no token"):
+        fetch(client)
+
+
+def test_a_token_service_that_is_busy(registry: HostileRegistry, client: RegistryClient, pauses: list[float]) -> None:
+    challenge = f'Bearer realm="http://{registry.domain}/token"'
+    registry.on("/token", status(429, Retry_After="3"), status(503), status(200, b'{"token":"t","expires_in":"nan"}'))
+    registry.on(PATH, needs("Bearer t", challenge, blob(DATA)))
+    assert fetch(client) == DATA
+    assert pauses == [3.0, 0.5]
+    registry.on("/token", status(503))
+    retry, busy = Retry(tries=2, sleep=pauses.append), pytest.raises(RegistryError, match="service answered 503")
+    with RegistryClient(registry.domain, ANONYMOUS, retry=retry) as other, busy as caught:
+        fetch(other)
+    assert caught.value.hint == "try again later"
+
+
+@pytest.mark.parametrize("token", ["", "refresh"])
+def test_a_token_service_that_leads_elsewhere(registry: HostileRegistry, token: str) -> None:
+    with HostileRegistry() as thief:
+        thief.on("/token", status(200, b'{"token":"x"}'))
+        registry.on("/token", status(307, Location=f"http://{thief.domain}/token"))
+        registry.on(PATH, status(401, WWW_Authenticate=f'Bearer realm="http://{registry.domain}/token"'))
+        known = Known("ann", "" if token else "hidden", token)
+        with RegistryClient(registry.domain, known) as client, pytest.raises(RegistryError):
+            fetch(client)
+        assert not any("authorization" in seen.headers or seen.body for seen in thief.seen)
+    registry.on("/token", status(307, Location="/token"))
+    with RegistryClient(registry.domain, ANONYMOUS) as client, pytest.raises(RegistryError, match="in circles"):
         fetch(client)
 
 

@@ -90,6 +90,14 @@ def test_range_answer_from_another_place(registry: HostileRegistry, client: Regi
         fetch(client, offset=7)
 
 
+def test_a_part_that_nobody_asked_for(registry: HostileRegistry, client: RegistryClient) -> None:
+    registry.on(PATH, status(206, DATA))
+    with pytest.raises(RegistryError, match="got an answer that does not say which it has"):
+        fetch(client)
+    registry.on(PATH, status(206, DATA, Content_Range=f"bytes 0-{len(DATA) - 1}/{len(DATA)}"))
+    assert fetch(client) == DATA
+
+
 def test_range_answer_of_another_blob(registry: HostileRegistry, client: RegistryClient) -> None:
     registry.on(PATH, status(206, DATA[7:], Content_Range=f"bytes 7-{len(DATA) - 1}/{len(DATA) + 1}"))
     with pytest.raises(SizeMismatchError) as caught:

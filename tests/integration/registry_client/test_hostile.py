@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.reference import parse_normalized
 from pyrun.registry.client import RegistryClient
 from tests.support.registry_asking import ANONYMOUS, DATA, MANIFEST, PATH, basic, fetch, reference
-from tests.support.registry_hostile import HostileRegistry, blob, digest_of, document, status
+from tests.support.registry_hostile import Answer, Handler, HostileRegistry, blob, digest_of, document, status
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 # Manifests
 
@@ -105,6 +108,59 @@ def test_truncated_manifest_is_fetched_again(
     assert len(pauses) == 1
 
 
+@pytest.mark.parametrize("end", [-1, 100])
+def test_a_part_is_no_manifest(registry: HostileRegistry, client: RegistryClient, end: int) -> None:
+    data = json.dumps(MANIFEST).encode()
+    headers = {"Content_Type": media_types.OCI_MANIFEST, "Content_Range": f"bytes 0-{len(data) - 1}/{len(data)}"}
+    registry.on("/v2/app/manifests/1", status(206, data[:end], **headers))
+    with pytest.raises(RegistryError, match="status 206"):
+        client.resolve(reference(registry))
+
+
+# Answers without an end
+
+
+def endless(first: bytes, rest: bytes) -> Answer:
+    def answer(handler: Handler) -> None:
+        handler.close_connection = True
+        handler.write(first)
+        while not handler.is_broken:
+            handler.write(rest)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "complaint"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "got more than 8 interim answers"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", "got more than 8 interim answers"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", "got more than 100 headers"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 4096, "got more than 65536 bytes when reading header line"),
+        (CHUNKED + b"2\r\n{}\r\n0\r\n", b"X: y\r\n", "got more than 100 trailers"),
+        (CHUNKED + b"2\r\n{}\r\n0\r\nX: ", b"y" * 4096, "got more than 65536 bytes when reading trailer line"),
+        (CHUNKED, b"0" * 4096, "got more than 65536 bytes when reading chunk size"),
+    ],
+)
+def test_what_never_comes_to_a_point(
+    registry: HostileRegistry, client: RegistryClient, first: bytes, rest: bytes, complaint: str
+) -> None:
+    registry.on("/v2/app/manifests/1", endless(first, rest))
+    with pytest.raises(RegistryUnreachableError, match=f"{complaint} \\(5 tries\\)"):
+        client.resolve(reference(registry))
+
+
+def test_interim_answers_are_passed_over(registry: HostileRegistry, client: RegistryClient) -> None:
+    digest, answer = document(MANIFEST)
+
+    def hinted(handler: Handler) -> None:
+        handler.write(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + b"HTTP/1.1 100 Continue\r\n\r\n")
+        answer(handler)
+
+    registry.on("/v2/app/manifests/1", hinted)
+    assert client.resolve(reference(registry))[0].digest == digest
+
+
 # Back-off
 
 
@@ -120,6 +176,26 @@ def test_429_for_hours_is_said_at_once(registry: HostileRegistry, client: Regist
     with pytest.raises(RegistryError, match=r"too many requests: .*pull rate limit") as caught:
         client.resolve(reference(registry))
     assert (caught.value.status, pauses, len(registry.seen)) == (429, [], 1)
+
+
+@pytest.mark.parametrize("text", ["0", "Wed, 21 Oct 2015 07:28:00 GMT", "-5", "soon"])
+def test_429_that_asks_for_no_time(
+    registry: HostileRegistry, client: RegistryClient, pauses: list[float], text: str
+) -> None:
+    registry.on("/v2/app/manifests/1", status(429, Retry_After=text))
+    with pytest.raises(RegistryError, match="too many requests") as caught:
+        client.resolve(reference(registry))
+    assert (pauses, caught.value.hint) == ([0.25, 0.5, 1.0, 2.0], "wait, then try again")
+
+
+@pytest.mark.parametrize("text", ["9" * 40, "Wed, 21 Oct 9999 07:28:00 GMT"])
+def test_429_until_the_end_of_time(
+    registry: HostileRegistry, client: RegistryClient, pauses: list[float], text: str
+) -> None:
+    registry.on("/v2/app/manifests/1", status(429, Retry_After=text))
+    with pytest.raises(RegistryError, match="too many requests") as caught:
+        client.resolve(reference(registry))
+    assert (pauses, caught.value.hint) == ([], "it asks to wait for more than a day")
 
 
 def test_503_forever(registry: HostileRegistry, client: RegistryClient, pauses: list[float]) -> None:
