@@ -66,6 +66,7 @@ def commit(layout: Layout, name: str, options: Options) -> str:
     record = containers.load(directory)
     needed = [record["manifest"], record["image_id"]]
     with publication.undone_on_failure(layout), leases.acquire(layout, needed) as lease:
+        containers.load(directory)  # until now it was the container that kept them
         manifest = decode_manifest(blobs.read(layout, record["manifest"]))
         assert isinstance(manifest, Manifest)
         image = decode_config(blobs.read(layout, record["image_id"]))

@@ -29,7 +29,9 @@ _PIPE_BYTES = 1 << 20  # pipe(7): what a user may ask for; the helpers then wait
 
 
 def write(layout: Layout, directory: str, record: dict[str, Any], lease: leases.Lease) -> Staged | None:
-    """Write what the container has changed; None where there is nothing. Raises: StorageFullError; SyscallError.
+    """Write what the container has changed; None where there is nothing.
+
+    Raises: StorageFullError; SyscallError; ContainerNotFoundError where it has just been removed.
 
     The caller registers the remover of trees before (`namespace.register`).
     """
@@ -38,7 +40,14 @@ def write(layout: Layout, directory: str, record: dict[str, Any], lease: leases.
     ignored = [word for path in contents.own_mounts(record, config) for word in ("--ignore", path)]
     arguments = ["changes", *ignored, *contents.trees(directory, config, rootfs)]
     spawn = namespace.spawner(layout)
-    return stage(layout, lease, lambda blob_fd, unpacker: _pack(spawn, arguments, blob_fd, unpacker, record["name"]))
+
+    def pack(blob_fd: int, unpacker: Unpacker) -> Written:
+        try:
+            return _pack(spawn, arguments, blob_fd, unpacker, record["name"])
+        finally:
+            containers.load(directory)  # if it was removed meanwhile, what was read is not all of it
+
+    return stage(layout, lease, pack)
 
 
 def stage(layout: Layout, lease: leases.Lease, pack: Callable[[int, Unpacker], Written]) -> Staged | None:

@@ -70,8 +70,13 @@ def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
 
         options.secret = secrets.settled(options.secret)
     engine = engine_ns.engine_map()
-    image, lease = leased_image(layout, options, engine)
+    image, lease = leased_image(layout, options)
     with lease:
+        if not resolve.has_layers(layout, image, engine.form):
+            from pyrun.engine import namespace
+            from pyrun.engine.pull import ensure_form
+
+            ensure_form(layout, image, engine.form, spawn=namespace.spawner(layout))
         builder = Builder(layout, options, engine, image)
         if options.replace:
             from pyrun.engine import rm
@@ -81,18 +86,18 @@ def _make(layout: Layout, options: RunOptions, stays: bool) -> Created:
         return builder.create()
 
 
-def leased_image(layout: Layout, options: RunOptions, engine: EngineMap) -> tuple[dict[str, Any], leases.Lease]:
+def leased_image(layout: Layout, options: RunOptions) -> tuple[dict[str, Any], leases.Lease]:
     """Return the image's record, and a lease that keeps it until its container is there. Raises: as `image_of`."""
     while True:
-        image = image_of(layout, options, engine)
+        image = image_of(layout, options)
         lease = leases.acquire(layout, [image["manifest"]])
-        if resolve.is_whole(layout, image, engine.form):
+        if resolve.is_there(layout, image):
             return image, lease
         lease.release()  # removed since it was found: it is pulled again, or there is no such image
 
 
-def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str, Any]:
-    """Return the image's record, pulled first if it must be, with its layers in the form that the engine needs."""
+def image_of(layout: Layout, options: RunOptions) -> dict[str, Any]:
+    """Return the image's record, pulled first if it must be."""
     if options.pull != "always":
         try:
             entry = resolve.find_entry(layout, options.image)
@@ -107,11 +112,6 @@ def image_of(layout: Layout, options: RunOptions, engine: EngineMap) -> dict[str
                     from pyrun.engine import judgement
 
                     judgement.check_stored(layout, entry, policy)
-                if not resolve.has_layers(layout, record, engine.form):
-                    from pyrun.engine import namespace
-                    from pyrun.engine.pull import ensure_form
-
-                    ensure_form(layout, record, engine.form, spawn=namespace.spawner(layout))
                 return record
             if options.pull == "never":
                 raise ImageNotFoundError(f"{options.image} ({options.platform})", hint="`--pull=missing` fetches it")

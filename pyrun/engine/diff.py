@@ -42,6 +42,7 @@ def diff(layout: Layout, name: str) -> list[Change]:
     try:
         job = pyrun_tree.Job(arguments, spawn=namespace.spawner(layout), stdout_fd=output)
         report, status = job.wait()
+        containers.load(directory)  # if it was removed meanwhile, what was read is not all of it
         if status != 0:
             raise pyrun_tree.failure(report, status, layer="", path=record["name"])
         data = _content(output)

@@ -26,6 +26,7 @@ def export(layout: Layout, name: str, output_fd: int) -> None:
     arguments = ["export", *contents.trees(directory, config, rootfs)]
     job = pyrun_tree.Job(arguments, spawn=namespace.spawner(layout), stdout_fd=output_fd)
     report, status = job.wait()
+    containers.load(directory)  # if it was removed meanwhile, what was read is not all of it
     if status != 0:
         raise output_failure(report, status, name)
     events.container(layout, "export", record)

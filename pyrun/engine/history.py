@@ -11,7 +11,6 @@ from pyrun.errors import NotFoundError
 from pyrun.images import resolve
 from pyrun.oci import json
 from pyrun.oci import reference as references
-from pyrun.store import blobs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def history(layout: Layout, text: str, platform: str | None = None) -> list[Step
         from pyrun.engine import other_platform
 
         record = other_platform.record_for(layout, entry, record, text, platform)
-    config = json.loads(blobs.read(layout, record["image_id"]))
+    config = json.loads(resolve.read_config(layout, text, entry, record))
     sizes = [layer["unpacked"] for layer in record["layers"]]
     found: list[Step] = []
     for told in config.get("history") or ():

@@ -11,7 +11,7 @@ from pyrun.images import resolve
 from pyrun.layers import lowerdir
 from pyrun.oci import json
 from pyrun.oci import reference as references
-from pyrun.store import blobs, index
+from pyrun.store import index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def image_inspect(layout: Layout, text: str, *, form: str = "full", platform: st
 
         own, record = record, other_platform.record_for(layout, entry, record, text, platform)
         is_unpacked = record is own or resolve.has_layers(layout, record, form)
-    config = json.loads(blobs.read(layout, record["image_id"]))
+    config = json.loads(resolve.read_config(layout, text, entry, record))
     same = [other for other in found if other["digest"] == entry["digest"]]
     digests = [item for other in same for item in index.notes_of(other).get(index.REPO_DIGESTS, "").split()]
     diff_ids = [layer["diff_id"] for layer in record["layers"]]

@@ -42,8 +42,8 @@ def unpack_missing(layout: Layout, record: dict[str, Any], form: str, *, spawn: 
 
     Raises: StoreCorruptError where a blob is missing; IntegrityError where it is damaged.
     """
-    manifest, config = _documents(layout, record)
     with leases.acquire(layout, [record["manifest"], record["image_id"]]) as lease:
+        manifest, config = _documents(layout, record)
         layers = layers_of(manifest, config)
         lease.add([item for descriptor, diff_id in layers for item in (descriptor.digest, diff_id)])
         Refetch(layout).bring(descriptor for descriptor, _ in layers)

@@ -16,6 +16,7 @@ from pyrun.errors import (
     InvalidInputError,
     InvalidReferenceError,
     NotFoundError,
+    StoreCorruptError,
 )
 from pyrun.images import resolve
 from pyrun.oci import digest as digests
@@ -191,7 +192,8 @@ def _update(
     # From here on the list is a root; before, an image that goes meanwhile would leave it with what is not there.
     with leases.acquire(layout, local):
         for digest in local:
-            blobs.read(layout, digest)
+            if not blobs.exists(layout, digest):
+                raise ImageNotFoundError(digest, hint="it was just removed")
         return manifest_lists.update(layout, name, change)
 
 
@@ -264,11 +266,15 @@ def _digest_here(entry: dict[str, Any]) -> str:
 def _local(layout: Layout, image: str) -> Entry:
     found = resolve.find_entry(layout, image)
     digest = _digest_here(found)
-    data = blobs.read(layout, digest)
-    manifest = decode_manifest(data)
-    if isinstance(manifest, Index):
-        raise InvalidConfigError("image manifest", "/manifests", "this is an index")
-    config = decode_config(blobs.read(layout, manifest.config.digest))
+    try:
+        data = blobs.read(layout, digest)
+        manifest = decode_manifest(data)
+        if isinstance(manifest, Index):
+            raise InvalidConfigError("image manifest", "/manifests", "this is an index")
+        config = decode_config(blobs.read(layout, manifest.config.digest))
+    except StoreCorruptError:
+        resolve.require_still(layout, image, found["digest"])
+        raise
     platform = Platform(config.os, config.architecture, config.variant or "")
     kind = manifest.media_type or media_types.OCI_MANIFEST
     return {"mediaType": kind, "digest": digest, "size": len(data), "platform": _fields(platform)}

@@ -10,7 +10,7 @@ from pyrun.engine import events, judgement, sources
 from pyrun.engine.mount_sources import MountSources
 from pyrun.engine.push_blobs import BlobPush, Compression
 from pyrun.engine.push_content import content_of, kind_of
-from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError
+from pyrun.errors import ImageNotFoundError, InvalidInputError, InvalidReferenceError, StoreCorruptError
 from pyrun.images import resolve
 from pyrun.oci import media_types
 from pyrun.oci import reference as references
@@ -122,9 +122,13 @@ def _push(
 ) -> Pushed:
     with leases.acquire(layout, [entry["digest"]]) as lease:
         name = index.ref_name(entry) or _origin(entry) or entry["digest"]
-        content = content_of(
-            layout, entry, name, platform=options.platform, kind=options.kind, anew=options.compression is not None
-        )
+        try:
+            content = content_of(
+                layout, entry, name, platform=options.platform, kind=options.kind, anew=options.compression is not None
+            )
+        except StoreCorruptError:
+            resolve.require_still(layout, name, entry["digest"])
+            raise
         lease.add(content.digests)
         path = target.path
         sender = BlobPush(

@@ -61,9 +61,29 @@ def has_layers(layout: Layout, record: dict[str, Any], form: str) -> bool:
     return all(os.path.isdir(layout.layer(layer["diff_id"], form)) for layer in record["layers"])
 
 
-def is_whole(layout: Layout, record: dict[str, Any], form: str) -> bool:
-    """Say whether an image's record and all its layers in a form are (still) there."""
-    return os.path.exists(layout.image(record["manifest"])) and has_layers(layout, record, form)
+def is_there(layout: Layout, record: dict[str, Any]) -> bool:
+    """Say whether an image's record is (still) there, and so all that it names."""
+    return os.path.exists(layout.image(record["manifest"]))
+
+
+def require_still(layout: Layout, text: str, manifest: str) -> None:
+    """Raise ImageNotFoundError if an image has been removed since ``text`` named it: what is missing is no damage."""
+    if all(entry["digest"] != manifest for entry in index.entries(layout)):
+        raise ImageNotFoundError(text, hint="it was just removed")
+
+
+def read_config(layout: Layout, text: str, entry: Entry, record: dict[str, Any]) -> bytes:
+    """Read the configuration that ``record`` names; it is of the image that ``text`` names, or of another platform's.
+
+    Raises: ImageNotFoundError if it has just been removed; StoreCorruptError.
+    """
+    from pyrun.store import blobs
+
+    try:
+        return blobs.read(layout, record["image_id"])
+    except StoreCorruptError:
+        require_still(layout, text, entry["digest"])
+        raise
 
 
 def require_platform(record: dict[str, Any], text: str, platform: str) -> None:

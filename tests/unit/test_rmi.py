@@ -169,5 +169,6 @@ def test_a_lease_on_a_manifest_keeps_all_that_it_needs(layout: Layout) -> None:
     record = add(layout, A, "1", "2")
     with leases.acquire(layout, [record["manifest"]]):
         assert rmi.remove_image(layout, "a").deleted == [record["image_id"]]
-        assert resolve.is_whole(layout, record, "full")
+        assert resolve.is_there(layout, record)
+        assert resolve.has_layers(layout, record, "full")
     assert len(gc.collect(layout).layers) == 2
