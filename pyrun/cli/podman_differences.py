@@ -8,9 +8,9 @@ from __future__ import annotations
 # What differs -> the verbs.
 DIFFERENCES = {
     "what fails: docker 1, podman 125": "attach, commit, container inspect, cp, create, diff, exec, export, history, "
-    "image inspect, image prune, image tree, images, import, inspect, kill, load, logs, "
-    "manifest create, pause, port, ps, push, rename, restart, rm, rmi, run, save, start, stats, stop, tag, top, "
-    "unpause, untag, update, wait",
+    "image inspect, image prune, image tree, images, import, inspect, kill, load, login, logs, manifest annotate, "
+    "manifest create, pause, port, ps, push, rename, restart, rm, rmi, run, save, search, start, stats, stop, tag, "
+    "top, unpause, untag, update, wait",
     "several, one of them none: docker goes on with the others, podman does nothing": "rm, start",
     "a user or directory that is none: docker 125, podman 126": "run",
     "a working directory that is missing: docker makes it, podman 126": "run",
@@ -62,6 +62,9 @@ DIFFERENCES = {
     "docker's words; podman prints ids": "manifest create, manifest rm",
     "a list is OCI's unless all of its images are docker's; podman's is docker's": "manifest inspect",
     "-q: docker prints the name, podman nothing": "push",
+    "columns: docker's; podman has its own": "search",
+    "docker's sentences; podman has its own": "login, logout",
+    "nobody is logged in: docker 0, podman 125": "logout",
     "times, order and the runtime's own files": "export",
     "docker prints headings and the space; podman ids alone": "container prune",
 }

@@ -5,14 +5,9 @@ To add a verb: a file like this one, with its own CASES. First see what podman a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.support.conformance import Case, differs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.conformance import Case, differs, same_as_podman
 
 pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay", "podman", "skopeo", "registry")
 
@@ -55,7 +50,4 @@ CASES = [
     Case("inspect of none", differs("inspect con", "what fails: docker 1, podman 125", code=True)),
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_same_as_podman(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
+test_same_as_podman = same_as_podman(CASES)

@@ -5,14 +5,9 @@ Where podman differs from docker's documentation, pyrun follows docker: the tabl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.support.conformance import Case, differs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.conformance import Case, differs, same_as_podman
 
 pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay", "podman", "skopeo", "registry")
 
@@ -111,7 +106,4 @@ COMMIT = [
     Case("export", CHANGED, differs("export con", "times, order and the runtime's own files")),
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize("case", [*DIFF, *CP, *COMMIT], ids=lambda case: case.name)
-def test_same_as_podman(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
+test_same_as_podman = same_as_podman([*DIFF, *CP, *COMMIT])

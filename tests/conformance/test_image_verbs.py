@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.conformance import Case, differs
+from tests.support.conformance import Case, differs, same_as_podman
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.catalogue import Catalogue
+    from tests.support.command_line import CommandLine
+    from tests.support.conformance import Engine, Podman
 
 pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay", "podman", "skopeo", "registry")
 
@@ -25,7 +30,13 @@ WORDS = "docker's words; podman prints ids"
 TYPE = "a list is OCI's unless all of its images are docker's; podman's is docker's"
 NAME = "-q: docker prints the name, podman nothing"
 
+COLUMNS = "columns: docker's; podman has its own"
+SENTENCES = "docker's sentences; podman has its own"
+NOBODY = "nobody is logged in: docker 0, podman 125"
+
 NAMES = "images --format '{{.Repository}}:{{.Tag}}'"
+LOGIN = "login --tls-verify=false --authfile auth"
+SEARCH = "search --tls-verify=false"
 HERE = "example.test/con"  # with a registry: for a name without one docker says docker.io, podman localhost
 
 
@@ -69,10 +80,26 @@ CASES = [
         differs(f"manifest create {HERE}:list", FAILS, code=True),
         differs(f"manifest add --tls-verify=false {HERE}:list docker://{{image}}", ID),
         differs(f"manifest inspect {HERE}:list", TYPE),
+        differs(f"manifest annotate --arch arm64 {HERE}:list sha256:{'0' * 64}", FAILS, code=True),
+        differs(f"manifest annotate --arch arm64 {HERE}:none sha256:{'0' * 64}", FAILS, code=True),
         differs(f"manifest rm {HERE}:list", WORDS), f"manifest exists {HERE}:list",
+    ),
+    Case(
+        "login", differs(f"{LOGIN} -u me --password-stdin {{registry}}", SENTENCES, input="secret"),
+        "login --authfile auth --get-login {registry}", differs("logout --authfile auth {registry}", SENTENCES),
+        differs("logout --authfile auth {registry}", NOBODY, code=True),
+        differs("login --authfile auth --get-login {registry}", FAILS, code=True),
+        differs(f"{LOGIN} --password-stdin {{registry}}", FAILS, code=True, input="secret"),
     ),
 ]  # fmt: skip
 MORE = [
+    Case(
+        "search", differs(f"{SEARCH} {{repository}}", COLUMNS), f"{SEARCH} --compatible=false {{repository}}",
+        f"{SEARCH} --limit 1 --format '{{{{.Name}}}}' {{repository}}", f"{SEARCH} --list-tags {{repository}}",
+        f"{SEARCH} --format '{{{{.Name}}}}' {{repository}}nosuch", differs("search", FAILS, code=True),
+        differs(f"{SEARCH} --list-tags {{repository}}nosuch", FAILS, code=True),
+        differs(f"{SEARCH} -f stars=x {{repository}}", FAILS, code=True),
+    ),
     Case(
         "prune", differs("image prune -f --filter dangling=true", SPACE), "image exists {image}",
         differs("image prune -f --filter nosuch=x", FAILS, code=True),
@@ -84,13 +111,29 @@ MORE = [
     ),
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_same_as_podman(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
+test_same_as_podman = same_as_podman(CASES)
+test_more_of_the_same = same_as_podman(MORE, full=True)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("case", MORE, ids=lambda case: case.name)
-def test_more_of_the_same(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
+def test_digests(engines: tuple[CommandLine, Podman], images: Catalogue) -> None:
+    """What `push --digestfile` writes, and what `manifest annotate` makes of an entry that it names."""
+    pyrun, podman = engines
+    asked = ("registry", "inspect", "--format", "{{.Digest}}")
+    found = []
+    both: list[tuple[Engine, Path]] = [(pyrun, pyrun.home), (podman, podman.directory)]
+    for engine, home in both:
+        to = f"{images.busybox}-{home.name}"
+        done = engine("push", "-q", "--tls-verify=false", "--digestfile", "digest", images.busybox, to)
+        assert done.returncode == 0, done.stderr
+        assert (home / "digest").read_text() == pyrun.ok(*asked, to)
+        name = f"{HERE}:annotated"
+        marks = ("--arch", "arm64", "--variant", "v8", "--os-version", "1", "--annotation", "a=b")
+        for words in (
+            ("create", name), ("add", "--tls-verify=false", name, f"docker://{images.busybox}"),
+            ("annotate", *marks, name, pyrun.ok(*asked, images.busybox)),
+        ):  # fmt: skip
+            done = engine("manifest", *words)
+            assert done.returncode == 0, done.stderr
+        found.append(json.loads(engine("manifest", "inspect", name).stdout)["manifests"])
+        engine("manifest", "rm", name)
+    assert found[0] == found[1]

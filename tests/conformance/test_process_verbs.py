@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.support.conformance import Case, differs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.conformance import Case, differs, same_as_podman
 
 pytestmark = pytest.mark.requires(
     "unprivileged", "userns", "subids", "overlay", "podman", "skopeo", "registry", "freezer"
@@ -63,13 +58,5 @@ MORE = [
     )), "rm none", "rm -f none"),
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_same_as_podman(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("case", MORE, ids=lambda case: case.name)
-def test_more_of_the_same(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
+test_same_as_podman = same_as_podman(CASES)
+test_more_of_the_same = same_as_podman(MORE, full=True)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.conformance import Case, differs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.conformance import Case, differs, same_as_podman
 
 pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay", "podman", "skopeo", "registry")
 
@@ -65,7 +61,4 @@ CASES = [
     ),
 ]  # fmt: skip
 
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_same_as_podman(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
+test_same_as_podman = same_as_podman(CASES)

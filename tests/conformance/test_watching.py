@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.conformance import Case, differs
+from tests.support.conformance import Case, differs, same_as_podman
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.catalogue import Catalogue
     from tests.support.command_line import CommandLine
-    from tests.support.conformance import Podman
+    from tests.support.conformance import Podman, same_as_podman
 
 pytestmark = pytest.mark.requires("unprivileged", "userns", "subids", "overlay", "podman", "skopeo", "registry")
 
@@ -71,15 +71,8 @@ WORDS = {"died": "die", "remove": "destroy"}
 SHARED = ("create", "start", "rename", "die", "commit", "destroy")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_same_as_podman(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("case", MORE, ids=lambda case: case.name)
-def test_more_of_the_same(case: Case, same: Callable[[Case], None]) -> None:
-    same(case)
+test_same_as_podman = same_as_podman(CASES)
+test_more_of_the_same = same_as_podman(MORE, full=True)
 
 
 def test_events_of_a_life(engines: tuple[CommandLine, Podman], images: Catalogue, same: Callable[[Case], None]) -> None:

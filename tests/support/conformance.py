@@ -1,6 +1,7 @@
 """The same command lines for pyrun and podman, and what differs in their answers.
 
-A `Case` is a list of command lines; `{image}` stands for busybox. Exit codes and standard output of each line must be
+A `Case` is a list of command lines; `{image}` stands for busybox, `{repository}` for its name without the tag, and
+`{registry}` for where it is. Exit codes and standard output of each line must be
 the same after ids and times are made alike; standard error too where the case says so. A line that is known to differ
 is wrapped in `differs(line, reason)`: then its output *must* differ, so that no reason outlives its cause. The reasons
 are those of pyrun/cli/podman_differences.py, and so stand in COMPATIBILITY.md.
@@ -16,10 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import pytest
+
 from tests.support.features import command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 Answer = tuple[int, str, str]  # exit code, standard output, standard error
 
@@ -112,6 +115,16 @@ def new_podman() -> Podman:
     return Podman(Path(tempfile.mkdtemp(prefix="podman-", dir="/var/tmp")))
 
 
+def same_as_podman(cases: Sequence[Case], *, full: bool = False) -> Callable[..., None]:
+    """Return a test of each of the cases, to be given a name in a module; ``full``: only in the long run."""
+
+    @pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
+    def test(case: Case, same: Callable[[Case], None]) -> None:
+        same(case)
+
+    return pytest.mark.full(test) if full else test
+
+
 def alike(text: str) -> str:
     """Put the same words in place of ids, times and widths."""
     for pattern, word in _ALIKE:
@@ -137,7 +150,11 @@ def reasons(cases: Iterable[Case]) -> set[tuple[str, str]]:
 
 
 def _answer(engine: Engine, line: Line, image: str) -> Answer:
-    words = [word.replace("{image}", image) for word in shlex.split(line.text)]
+    repository = image.rpartition(":")[0]
+    meanings = {"{image}": image, "{repository}": repository, "{registry}": repository.partition("/")[0]}
+    words = shlex.split(line.text)
+    for place, meaning in meanings.items():
+        words = [word.replace(place, meaning) for word in words]
     done = engine(*words, input=line.input)
     return done.returncode, alike(done.stdout), alike(done.stderr)
 
