@@ -35,7 +35,7 @@ def prune_blobs(layout: Layout) -> Pruned:
 def _droppable(layout: Layout) -> dict[str, list[str]]:
     """Return the blobs that can go, each with the repositories that have it."""
     found: dict[str, list[str]] = {}
-    for entry in index.entries(layout):
+    for entry in index.entries(layout, verified=True):  # where they can be had again
         repositories = _repositories(entry)
         try:
             layers = resolve.load_record(layout, entry["digest"])["layers"] if repositories else []

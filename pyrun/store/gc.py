@@ -74,11 +74,12 @@ def bury(layout: Layout, before: Callable[[], None] | None = None) -> Collected:
 def drop_blobs(layout: Layout, choose: Callable[[], Mapping[str, Sequence[str]]]) -> Collected:
     """Move blobs that are needed into trash/, knowingly: ``choose`` gives each with the repositories that have it.
 
-    It is asked under the exclusive lock; what a living process has a lease on stays.
+    It is asked under the exclusive lock; what a living process has a lease on, or needs of that, stays.
     """
     collected = Collected()
     with fsio.FileLock(layout.gc_lock, exclusive=True):
         in_use = leases.held(layout)
+        in_use.update(*[needs(layout, digest) for digest in in_use])
         for digest, repositories in choose().items():
             if digest not in in_use:
                 dropped.remember(layout, digest, repositories)

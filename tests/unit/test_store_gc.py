@@ -132,3 +132,12 @@ def test_an_image_is_unmounted_while_the_mounts_are_listed(layout: Layout, monke
     monkeypatch.setattr(image_mounts.ImageMount, "is_alive", property(is_alive))
     image_mounts.alive(layout)
     gc.collect(layout)
+
+
+def test_no_blob_is_dropped_of_an_image_that_is_leased(layout: Layout) -> None:
+    """`save` holds the manifest alone."""
+    record = add_image(layout, A)
+    wanted = {record["layers"][0]["digest"]: ["host/name"]}
+    with leases.acquire(layout, [record["manifest"]]):
+        assert gc.drop_blobs(layout, lambda: wanted).blobs == []
+    assert gc.drop_blobs(layout, lambda: wanted).blobs == [*wanted]
