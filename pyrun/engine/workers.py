@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 import time
 
+from pyrun.layers.thread import WaitedThread
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +49,7 @@ class Workers:
 
         Raises: the first error of any, when all have ended.
         """
-        threads = [
-            threading.Thread(target=self._work, args=(waiting, work), name="pyrun-worker", daemon=True)
-            for _ in range(min(WORKERS, len(waiting)))
-        ]
+        threads = [WaitedThread(self._work, "pyrun-worker", (waiting, work)) for _ in range(min(WORKERS, len(waiting)))]
         try:
             for thread in threads:
                 thread.start()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 
 from pyrun.errors import StoreCorruptError
 from pyrun.images import tar_header
+from pyrun.layers.thread import WaitedThread
 from pyrun.store import fsio
 
 TYPE_CHECKING = False
@@ -128,12 +128,14 @@ def check_blob(path: str, digest: str) -> None:
 def copy_verified(source: int, target: int, path: str, digest: str) -> None:
     """Copy a whole file in the kernel while a thread hashes it. Raises: StoreCorruptError; OSError."""
     state = hashlib.sha256()
-    hashing = threading.Thread(target=_hash, args=(source, state), name="pyrun-hash", daemon=True)
+    hashing = WaitedThread(_hash, "pyrun-hash", (source, state))
     hashing.start()
     try:
         _copy(source, target)
-    finally:
         hashing.join()
+    except BaseException:
+        hashing.join()  # the caller closes what it reads
+        raise
     if f"sha256:{state.hexdigest()}" != digest:
         raise _corrupt(path, digest)
 

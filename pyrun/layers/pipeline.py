@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
-import threading
 from collections.abc import Callable, Iterator
+
+from pyrun.layers.thread import WaitedThread
 
 Source = Callable[[int], bytes] | Iterator[bytes]
 
@@ -47,7 +48,7 @@ class BlobReader:
         self._queue: queue.Queue[bytes] = queue.Queue(_DEPTH)
         self._ended = False
         self._stop = False
-        self._thread = threading.Thread(target=self._run, name="pyrun-blob", daemon=True)
+        self._thread = WaitedThread(self._run, "pyrun-blob")
         self._thread.start()
 
     def _run(self) -> None:
@@ -100,7 +101,7 @@ class Hasher:
         for _ in range(buffers):
             self._free.put(bytearray(size))
         self._work: queue.Queue[tuple[bytearray, int] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="pyrun-tar-hash", daemon=True)
+        self._thread = WaitedThread(self._run, "pyrun-tar-hash")
         self._thread.start()
 
     def _run(self) -> None:
@@ -131,7 +132,7 @@ class Taker:
         self._take = take
         self._error: BaseException | None = None
         self._queue: queue.Queue[bytes] = queue.Queue(_DEPTH)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = WaitedThread(self._run, name)
         self._thread.start()
 
     def _run(self) -> None:

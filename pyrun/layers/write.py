@@ -75,11 +75,11 @@ def write_layer(tar_chunks: Iterable[bytes], blob_fd: int, also: Callable[[bytes
             hashing.put(chunk)
             packing.put(chunk)
             also(chunk)
+        hashing.finish()
+        packing.finish()
     except BaseException:
         hashing.end()
-        packing.end()
+        packing.end()  # the caller closes what it writes to
         raise
-    hashing.finish()
-    packing.finish()
     blob.end()
     return Written(f"sha256:{tar.hexdigest()}", f"sha256:{blob.hash.hexdigest()}", tar_bytes=size, blob_bytes=blob.size)

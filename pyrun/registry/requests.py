@@ -50,6 +50,7 @@ class Requests:
 
     def abort(self) -> None:
         """End all requests, from another thread than theirs."""
+        self.retry.stop()
         self._transport.abort()
 
     def send(

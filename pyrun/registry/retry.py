@@ -5,6 +5,7 @@ It must not know what is requested. Source: RFC 9110 section 10.2.3 (Retry-After
 
 from __future__ import annotations
 
+import threading
 import time
 
 TYPE_CHECKING = False
@@ -17,19 +18,20 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 class Retry:
     """A budget of tries with doubled pauses; ``sleep`` is replaced in tests."""
 
-    __slots__ = ("_sleep", "first_seconds", "longest_seconds", "tries")
+    __slots__ = ("_sleep", "_stopped", "first_seconds", "longest_seconds", "tries")
 
     def __init__(
         self,
         tries: int = 5,
         first_seconds: float = 0.25,
         longest_seconds: float = 30.0,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.tries = tries
         self.first_seconds = first_seconds
         self.longest_seconds = longest_seconds
-        self._sleep = sleep
+        self._stopped = threading.Event()
+        self._sleep = sleep or self._stopped.wait
 
     def pause(self, failures: int, retry_after: str | None = None) -> bool:
         """Wait before the next try; False, at once, if there is none or the server asks for more than is bearable.
@@ -45,7 +47,11 @@ class Retry:
                 return False
             seconds = max(seconds, asked)  # "at once" means: not at all sooner than without a word
         self._sleep(seconds)
-        return True
+        return not self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Let nothing be tried again, and wake who waits for that."""
+        self._stopped.set()
 
 
 def seconds_of(retry_after: str | None) -> float | None:

@@ -134,6 +134,7 @@ class Transport:
         while True:
             connection, is_reused = self._take(url, proxy)
             try:
+                self._begin(connection, url)
                 early = _sent(connection, method, target, body, headers)
                 answer = connection.getresponse()
                 if early:
@@ -163,9 +164,12 @@ class Transport:
 
     def _begin(self, connection: http.client.HTTPConnection, url: Url) -> None:
         with self._lock:
-            if self._is_aborted:
-                raise RegistryUnreachableError(f"stopped: {url.authority}", registry=url.authority)
+            self._refuse_aborted(url)
             self._busy[connection] = connection.sock
+
+    def _refuse_aborted(self, url: Url) -> None:
+        if self._is_aborted:
+            raise RegistryUnreachableError(f"stopped: {url.authority}", registry=url.authority)
 
     def _end(self, connection: http.client.HTTPConnection) -> None:
         with self._lock:
@@ -191,6 +195,7 @@ class Transport:
 
     def _take(self, url: Url, proxy: Proxy | None) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:
+            self._refuse_aborted(url)
             idle = self._idle.get(url.origin)
             if idle:
                 return idle.pop(), True

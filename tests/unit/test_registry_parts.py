@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from email.utils import formatdate
 
@@ -87,6 +88,14 @@ def test_back_off() -> None:
     assert retry.pause(1, "2")
     assert not retry.pause(1, "4")
     assert pauses[4:] == [2]
+
+
+def test_who_waits_to_try_again_is_woken() -> None:
+    retry = Retry()
+    waiting = threading.Timer(0, retry.stop)
+    waiting.start()
+    assert not retry.pause(1, "30")
+    waiting.join()
 
 
 @pytest.mark.parametrize(

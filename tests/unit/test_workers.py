@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import os
+import signal
+import sys
 import threading
+from types import FrameType
 
 import pytest
 
@@ -58,3 +62,32 @@ def test_the_keyboard_wakes_who_waits_for_a_registry() -> None:
     with pytest.raises(KeyboardInterrupt):
         workers.run(["one"], work)
     assert ended == [True]
+
+
+def is_joining(thread: threading.Thread) -> bool:
+    assert thread.ident is not None
+    frame: FrameType | None = sys._current_frames()[thread.ident]
+    while frame is not None:
+        if frame.f_code.co_name == "join":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def test_the_keyboard_waits_for_those_at_work() -> None:
+    """What is half done is removed next: nobody may still write to it."""
+    stopped = threading.Event()
+    workers = Workers(stopped.set)
+    ended: list[int] = []
+
+    def work(item: int) -> bool:
+        while not is_joining(threading.main_thread()):
+            os.sched_yield()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert stopped.wait(30)
+        ended.append(sum(range(5_000_000)))  # longer than it takes to get out of `run`
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        workers.run([1], work)
+    assert len(ended) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from pyrun.oci import media_types
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.reference import parse_normalized
 from pyrun.registry.client import RegistryClient
+from pyrun.registry.retry import Retry
 from tests.support.registry_asking import ANONYMOUS, DATA, MANIFEST, PATH, basic, fetch, reference
 from tests.support.registry_hostile import Answer, Handler, HostileRegistry, blob, digest_of, document, status
 
@@ -203,6 +205,47 @@ def test_503_forever(registry: HostileRegistry, client: RegistryClient, pauses: 
     with pytest.raises(RegistryUnreachableError) as caught:
         client.resolve(reference(registry))
     assert (caught.value.status, len(registry.seen), len(pauses)) == (503, 5, 4)
+
+
+def test_nothing_is_tried_again_by_what_is_stopped(registry: HostileRegistry) -> None:
+    registry.on(PATH, status(429, Retry_After="3"))
+    client = RegistryClient(registry.domain, ANONYMOUS, retry=Retry(sleep=lambda _: client.abort()))
+    with client, pytest.raises(RegistryError, match="too many requests"):
+        fetch(client)
+    assert len(registry.seen) == 1
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_what_is_stopped_is_not_waited_for(registry: HostileRegistry, client: RegistryClient, is_begun: bool) -> None:
+    arrived, done = threading.Event(), threading.Event()
+
+    def stall(handler: Any) -> None:
+        if is_begun:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(DATA)))
+            handler.end_headers()
+            handler.wfile.write(DATA[:1])
+        arrived.set()
+        done.wait(60)
+
+    registry.on(PATH, stall)
+    failures: list[str] = []
+
+    def ask() -> None:
+        try:
+            fetch(client)
+        except RegistryError as error:
+            failures.append(str(error))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        assert arrived.wait(30)
+        client.abort()
+        asking.join(30)
+        assert len(failures) == 1
+    finally:
+        done.set()
 
 
 def test_connection_closed_while_idle(registry: HostileRegistry, client: RegistryClient, pauses: list[float]) -> None:
