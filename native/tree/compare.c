@@ -25,7 +25,7 @@ static void compare_content(struct node *node, const struct member *member, cons
     bool same = member->content == SAME;
 
     if ((uint64_t)found->st_size != member->size) {
-        finding(node->parent, node->name, "has %lld bytes, not %llu", (long long)found->st_size,
+        finding(node_parent(node), node->name, "has %lld bytes, not %llu", (long long)found->st_size,
                 (unsigned long long)member->size);
         return;
     }
@@ -38,7 +38,7 @@ static void compare_content(struct node *node, const struct member *member, cons
         }
     }
     if (!same) {
-        finding(node->parent, node->name, "has other content");
+        finding(node_parent(node), node->name, "has other content");
     }
 }
 
@@ -49,7 +49,7 @@ static void compare_target(struct node *node, const struct member *member, int d
 
     target[size < 0 ? 0 : size] = 0;
     if (strcmp(target, member->target) != 0) {
-        finding(node->parent, node->name, "leads to %s, not to %s", target, member->target);
+        finding(node_parent(node), node->name, "leads to %s, not to %s", target, member->target);
     }
 }
 
@@ -73,32 +73,32 @@ static mode_t type_of(const struct member *member)
 static void compare_links(struct node *node, struct member *member, const struct stat *found)
 {
     if (member->links != found->st_nlink) {
-        finding(node->parent, node->name, "has %llu names on disk, not %zu", (unsigned long long)found->st_nlink,
+        finding(node_parent(node), node->name, "has %llu names on disk, not %zu", (unsigned long long)found->st_nlink,
                 member->links);
     } else if (member->inode != 0 && member->inode != found->st_ino) {
-        finding(node->parent, node->name, "is not the same file as its other names");
+        finding(node_parent(node), node->name, "is not the same file as its other names");
     }
     member->inode = found->st_ino;
 }
 
 static void compare_member(struct node *node, const struct stat *found, int dir_fd)
 {
-    struct member *member = node->member;
+    struct member *member = node_member(node);
     mode_t type = type_of(member);
     mode_t mode = member->mode | (options.flat && type == S_IFREG ? 0400 : 0);
     struct wanted wanted = {
-        .parent = node->parent, .name = node->name, .record = member->home == node, .is_link = type == S_IFLNK,
+        .parent = node_parent(node), .name = node->name, .record = member->home == node, .is_link = type == S_IFLNK,
         .mode = type == S_IFLNK ? 0777 : mode, .listed_mode = type == S_IFLNK ? 0777 : member->mode, .uid = member->uid,
         .gid = member->gid, .mtime = member->mtime, .xattrs = &member->xattrs,
     };
 
     if ((found->st_mode & S_IFMT) != type) {
-        finding(node->parent, node->name, "is %s, in its archive %s", kind_of(found->st_mode), kind_of(type));
+        finding(node_parent(node), node->name, "is %s, in its archive %s", kind_of(found->st_mode), kind_of(type));
         return;
     }
     if ((type == S_IFCHR || type == S_IFBLK) &&
         found->st_rdev != makedev((unsigned)member->major, (unsigned)member->minor)) {
-        finding(node->parent, node->name, "is another device than in its archive");
+        finding(node_parent(node), node->name, "is another device than in its archive");
     }
     if (type == S_IFREG) {
         compare_content(node, member, found, dir_fd);
@@ -125,17 +125,17 @@ static void compare_name(struct node *directory, int fd, const char *name)
         return;
     }
     node->seen = SEEN;
-    if (hides || (node->member != NULL && node->member->type == WHITEOUT)) {
+    if (hides || (node->is_member && node->member->type == WHITEOUT)) {
         if (!hides) {
             finding(directory, name, "does not hide what is below, as its archive wants");
-        } else if (node->member == NULL || node->member->type != WHITEOUT) {
+        } else if (!node->is_member || node->member->type != WHITEOUT) {
             finding(directory, name, "hides what is below, its archive does not");
             node->seen = WRONG;
         } else if (S_ISREG(found.st_mode)) {
             directory->has_marked_whiteouts = true;
             report.marked_whiteouts++;
         }
-    } else if (node->member != NULL) {
+    } else if (node->is_member) {
         compare_member(node, &found, fd);
     } else if (!S_ISDIR(found.st_mode)) {
         finding(directory, name, "is %s, in its archive a directory", kind_of(found.st_mode));
@@ -163,16 +163,20 @@ static void compare_directory(struct node *node)
 {
     struct wanted wanted = {
         .parent = node, .name = "", .record = true, .mode = node->mode | (options.flat ? 0700 : 0),
-        .listed_mode = node->mode, .uid = node->uid, .gid = node->gid, .mtime = node->mtime, .xattrs = &node->xattrs,
+        .listed_mode = node->mode, .mtime = node->mtime, .xattrs = node_xattrs(node),
     };
     int fd = node_try_fd(node);
     DIR *directory = fd < 0 ? NULL : fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 0));
     struct dirent *one;
     struct stat found;
 
+    node_owner(node, &wanted.uid, &wanted.gid);
     if (directory == NULL || fstat(fd, &found) < 0 || fchdir(fd) < 0) {
         finding(node, "", "cannot be read: %s", strerror(errno));
         node->seen = WRONG;
+        if (directory != NULL) {
+            closedir(directory);
+        }
         return;
     }
     rewinddir(directory);
@@ -182,7 +186,7 @@ static void compare_directory(struct node *node)
         }
     }
     closedir(directory);
-    if (!node->listed && node->parent != NULL) {
+    if (!node->listed && node->parent != NO_NODE) {
         sidecar_add(node, "", "implied");
     }
     compare_metadata(&wanted, &found, fd);
@@ -191,17 +195,17 @@ static void compare_directory(struct node *node)
 
 static void compare_missing(const struct node *node)
 {
-    const struct member *member = node->member;
+    const struct member *member = node_member(node);
 
     if (member != NULL && (member->type == '3' || member->type == '4')) {
         /* A device that was not made, as it wants privilege. */
-        sidecar_add(node->parent, node->name, "device=%c:%llu:%llu mode=%o uid=%llu gid=%llu mtime=%lld.%09ld",
+        sidecar_add(node_parent(node), node->name, "device=%c:%llu:%llu mode=%o uid=%llu gid=%llu mtime=%lld.%09ld",
                     member->type == '3' ? 'c' : 'b', (unsigned long long)member->major,
                     (unsigned long long)member->minor, (unsigned)member->mode, (unsigned long long)member->uid,
                     (unsigned long long)member->gid, (long long)member->mtime.tv_sec, member->mtime.tv_nsec);
         return;
     }
-    finding(node->parent, node->name, "is missing");
+    finding(node_parent(node), node->name, "is missing");
 }
 
 void compare_with_disk(void)
@@ -217,9 +221,9 @@ void compare_with_disk(void)
         if (node == NULL) {
             continue;
         }
-        if (node->seen == UNSEEN && node->parent->seen == SEEN) {
+        if (node->seen == UNSEEN && node_parent(node)->seen == SEEN) {
             compare_missing(node);
-        } else if (node->seen == SEEN && node->member == NULL) {
+        } else if (node->seen == SEEN && !node->is_member) {
             node_path(node, "", path);
             compare_directory(node);
         }

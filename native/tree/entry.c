@@ -137,7 +137,7 @@ static void extract_link(const struct entry *entry, const struct place *place)
             return;
         }
         if (S_ISDIR(old.st_mode)) {
-            for (const struct node *one = target.parent; one != NULL; one = one->parent) {
+            for (const struct node *one = target.parent; one != NULL; one = node_parent(one)) {
                 if (one == node_find(place->parent, place->name, strlen(place->name))) {
                     refuse("hard link to %s, which it replaces", entry->link);
                 }

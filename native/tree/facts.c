@@ -99,7 +99,7 @@ static void parse(struct fact *fact, const char *text)
             fact->mode = (mode_t)strtoul(value, NULL, 8) & 07777;
         } else if (word_is(word, "device=", &value)) {
             fact->device = value[0];
-            fact->major = strtoull(value + 2, &end, 10);
+            fact->major = strtoull(value[0] != 0 && value[1] != 0 ? value + 2 : "", &end, 10);
             fact->minor = *end == ':' ? strtoull(end + 1, NULL, 10) : 0;
         } else if (word_is(word, "mtime=", &value)) {
             fact->mtime.tv_sec = strtoll(value, &end, 10);

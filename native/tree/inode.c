@@ -81,6 +81,14 @@ const char *inode_path(const struct inode *inode)
     return at;
 }
 
+/* All but the newest, which is in use. A directory deep in many layers opens one above the other on its way. */
+static void close_unused(void)
+{
+    while (open_parts > OPEN_PARTS && oldest != newest) {
+        close_parts(oldest);
+    }
+}
+
 const struct merged *inode_parts(struct inode *directory)
 {
     if (directory == inode_root) {
@@ -94,15 +102,9 @@ const struct merged *inode_parts(struct inode *directory)
     }
     if (directory->parts.count > 0) {
         list_newest(directory);
+        close_unused();
     }
     return &directory->parts;
-}
-
-void inode_close_unused(void)
-{
-    while (open_parts > OPEN_PARTS && oldest != newest) {
-        close_parts(oldest);
-    }
 }
 
 static int look(struct inode *parent, const char *name, struct stat *found)

@@ -205,9 +205,10 @@ static void apply_directory(struct node *node)
     int fd = node_fd(node);
     struct timespec times[2] = {node->mtime, node->mtime};
     mode_t mode = node->mode;
-    uint64_t uid = node->uid, gid = node->gid;
+    uint64_t uid, gid;
 
-    if (!node->listed && node->parent != NULL) {
+    node_owner(node, &uid, &gid);
+    if (!node->listed && node->parent != NO_NODE) {
         report.implied++;
         sidecar_add(node, "", "implied");
     }
@@ -228,7 +229,7 @@ static void apply_directory(struct node *node)
     if (fchmod(fd, mode) < 0) {
         fail_errno("fchmod", errno);
     }
-    set_xattrs(fd, node, "", &node->xattrs);
+    set_xattrs(fd, node, "", node_xattrs(node));
     whiteout_mark_directory(node);
     /* What the archive only implies is made now. */
     if ((node->listed || !options.alive) && futimens(fd, times) < 0) {
@@ -241,6 +242,7 @@ void apply_directories(void)
     static char path[PATH_LIMIT + 300];
 
     report_entry = path;
+    node_settle(NULL);
     for (size_t i = node_count(); i-- > 0;) {
         struct node *node = node_at(i);
 

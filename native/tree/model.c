@@ -13,7 +13,7 @@
 
 void model_forget(struct node *node)
 {
-    struct member *member = node->member;
+    struct member *member = node_member(node);
 
     if (member->home == node) {
         member->home = NULL;
@@ -23,19 +23,23 @@ void model_forget(struct node *node)
         free(member->target);
         free(member);
     }
-    node->member = NULL;
+    node->is_member = false;
+    node->extra = NULL;
 }
 
-/* Frees a name, and what is below it. */
+/* Frees a name; what is below it goes at the end. */
 static void drop(struct node *node)
 {
-    for (struct node *child = node->first_child; child != NULL; child = node->first_child) {
-        drop(child);
-    }
-    if (node->member != NULL) {
+    if (node->is_member) {
         model_forget(node);
     }
     node_drop(node);
+}
+
+static void give(struct node *node, struct member *member)
+{
+    node->is_member = true;
+    node->member = member;
 }
 
 static struct node *named(struct node *parent, const char *name)
@@ -55,7 +59,7 @@ static struct member *put(const struct place *place, char type)
     member->type = type;
     member->links = 1;
     member->home = node;
-    node->member = member;
+    give(node, member);
     return member;
 }
 
@@ -63,7 +67,7 @@ static void read_directory(const struct entry *entry, const struct place *place)
 {
     struct node *node = place->name[0] == 0 ? place->parent : named(place->parent, place->name);
 
-    if (node != NULL && node->member != NULL) {
+    if (node != NULL && node->is_member) {
         bool was_removed = node->member->type == WHITEOUT;
 
         drop(node);
@@ -101,10 +105,10 @@ static void read_link(const struct entry *entry, const struct place *place)
     path_normalise(path, "target of the hard link");
     target = model_place(path, false);
     source = path[0] == 0 || target.parent == NULL ? NULL : named(target.parent, target.name);
-    if (source == NULL || source->member == NULL || source->member->type == WHITEOUT) {
+    if (source == NULL || !source->is_member || source->member->type == WHITEOUT) {
         refuse("hard link to %s, which this layer does not have", entry->link);
     }
-    if (node != NULL && node->member == source->member) {
+    if (node != NULL && node_member(node) == source->member) {
         return;
     }
     source->member->links++;       /* before the name is freed: what it had may be above */
@@ -113,8 +117,7 @@ static void read_link(const struct entry *entry, const struct place *place)
     if (node != NULL) {
         drop(node);
     }
-    node = node_add(place->parent, place->name, strlen(place->name));
-    node->member = member;
+    give(node_add(place->parent, place->name, strlen(place->name)), member);
 }
 
 static void read_member(const struct entry *entry, const struct place *place)
@@ -153,7 +156,7 @@ static void hide(struct place *place)
     place->parent->has_whiteouts = true;
     if (node == NULL) {
         (void)put(place, WHITEOUT);
-    } else if (node->member == NULL) {
+    } else if (!node->is_member) {
         node->opaque = true;
     }
 }
@@ -203,10 +206,11 @@ void model_read(const struct entry *entry)
 /* In an opaque directory a whiteout hides nothing, and is not kept (whiteout.c). */
 void model_finish(void)
 {
+    node_settle(model_forget);
     for (size_t i = node_count(); i-- > 0;) {
         struct node *node = node_at(i);
 
-        if (node != NULL && node->member != NULL && node->member->type == WHITEOUT && node->parent->opaque) {
+        if (node != NULL && node->is_member && node->member->type == WHITEOUT && node_parent(node)->opaque) {
             drop(node);
         }
     }

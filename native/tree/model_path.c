@@ -32,15 +32,15 @@ static struct node *step(struct walk *walk, struct node *at, const char *name, b
 {
     struct node *node = node_find(at, name, strlen(name));
 
-    if (node != NULL && node->member != NULL && node->member->type == '2') {
+    if (node != NULL && node->is_member && node->member->type == '2') {
         return follow(walk, at, node->member->target);
     }
-    if (node != NULL && node->member != NULL && node->member->type == WHITEOUT && create) {
+    if (node != NULL && node->is_member && node->member->type == WHITEOUT && create) {
         model_forget(node);
         node->opaque = true;
         return node;
     }
-    if (node != NULL && node->member != NULL) {
+    if (node != NULL && node->is_member) {
         refuse("leads through %s, which is no directory", name);
     }
     return node != NULL || !create ? node : node_add(at, name, strlen(name));
@@ -60,10 +60,10 @@ struct place model_place(const char *path, bool create)
             continue;
         }
         if (strcmp(name, "..") == 0) {
-            if (place.parent->parent == NULL) {
+            if (node_parent(place.parent) == NULL) {
                 refuse("leads through a link out of the layer");
             }
-            place.parent = place.parent->parent;
+            place.parent = node_parent(place.parent);
             continue;
         }
         if (walk.next[strspn(walk.next, "/")] == 0) {

@@ -1,21 +1,27 @@
 /* The directories of the tree, in memory: the unpacker is their only writer, so most names are resolved without a
- * system call. A bounded number of them is open at a time. */
+ * system call. They lie one after the other in chunks, and are not freed: what is dropped counts against the limit of entries. */
 #include "tree.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { OPEN_NODES = 192 };
+enum { CHUNK = 1 << 20, UNIT = 8, EXTRA_LIMIT = 32 << 20 };
 
-static struct node **buckets;
-static size_t bucket_count, live_count;
-static struct node **order;
-static size_t order_count, order_room;
-static struct node *open_nodes[OPEN_NODES];
-static size_t open_next;
+static char **chunks;
+static size_t chunk_count, chunk_used = CHUNK;
+static uint32_t *places;           /* of each node, in units from the first chunk on */
+static size_t place_room, count, live_count;
+static uint32_t *buckets;
+static size_t bucket_count;
+static size_t extra_bytes;
+size_t node_bytes_limit = SIZE_MAX;
+
+static struct node *any_at(uint32_t number)
+{
+    uint32_t place = places[number];
+
+    return (struct node *)(void *)(chunks[place / (CHUNK / UNIT)] + place % (CHUNK / UNIT) * UNIT);
+}
 
 static size_t hash(const struct node *parent, const char *name, size_t size)
 {
@@ -28,43 +34,58 @@ static size_t hash(const struct node *parent, const char *name, size_t size)
     return (size_t)(value ^ value >> 29);
 }
 
-static struct node **bucket(const struct node *parent, const char *name, size_t size)
+static uint32_t *bucket(const struct node *parent, const char *name, size_t size)
 {
     return &buckets[hash(parent, name, size) & (bucket_count - 1)];
+}
+
+static void put_in_bucket(struct node *node)
+{
+    uint32_t *place = bucket(node_parent(node), node->name, node->name_size);
+
+    node->bucket_next = *place;
+    *place = node->number;
 }
 
 static void grow_buckets(void)
 {
     free(buckets);
-    bucket_count = bucket_count == 0 ? 1024 : bucket_count * 4;
-    buckets = must_alloc(bucket_count * sizeof *buckets);
-    for (size_t i = 0; i < order_count; i++) {
-        struct node *node = order[i];
-
-        if (node != NULL && node->parent != NULL) {
-            struct node **place = bucket(node->parent, node->name, node->name_size);
-
-            node->bucket_next = *place;
-            *place = node;
+    bucket_count = bucket_count == 0 ? 1024 : bucket_count * 2;
+    buckets = must_grow(NULL, bucket_count * sizeof *buckets);
+    memset(buckets, 0xff, bucket_count * sizeof *buckets);
+    for (uint32_t i = 1; i < count; i++) {
+        if (!any_at(i)->dropped) {
+            put_in_bucket(any_at(i));
         }
     }
 }
 
-static struct node *append(struct node *parent, const char *name, size_t size)
+static struct node *append(const struct node *parent, const char *name, size_t size)
 {
-    struct node *node = must_alloc(sizeof *node + size + 1);
+    size_t bytes = (offsetof(struct node, name) + size + UNIT) / UNIT * UNIT;
+    struct node *node;
 
-    if (order_count == order_room) {
-        order_room = order_room * 2 + 256;
-        order = must_grow(order, order_room * sizeof *order);
+    if (chunk_used + bytes > CHUNK) {
+        if ((chunk_count + 1) * (size_t)CHUNK > node_bytes_limit) {
+            exceed("directories that need more than %zu MiB of memory", node_bytes_limit >> 20);
+        }
+        chunks = must_grow(chunks, (chunk_count + 1) * sizeof *chunks);
+        chunks[chunk_count++] = must_alloc(CHUNK);
+        chunk_used = 0;
     }
+    if (count == place_room) {
+        place_room = place_room * 2 + 256;
+        places = must_grow(places, place_room * sizeof *places);
+    }
+    node = (struct node *)(void *)(chunks[chunk_count - 1] + chunk_used);
+    places[count] = (uint32_t)(((chunk_count - 1) * (size_t)CHUNK + chunk_used) / UNIT);
+    chunk_used += bytes;
     memcpy(node->name, name, size);
-    node->name_size = size;
-    node->parent = parent;
-    node->fd = -1;
+    node->name_size = (uint8_t)size;
+    node->parent = parent == NULL ? NO_NODE : parent->number;
+    node->bucket_next = NO_NODE;
     node->mode = 0755;
-    node->index = order_count;
-    order[order_count++] = node;
+    node->number = (uint32_t)count++;
     return node;
 }
 
@@ -75,15 +96,22 @@ struct node *node_root(int fd)
     if (root == NULL) {
         grow_buckets();
         root = append(NULL, "", 0);
-        root->fd = fd;
+        node_open_root(fd);
     }
     return root;
 }
 
+struct node *node_parent(const struct node *node)
+{
+    return node->parent == NO_NODE ? NULL : any_at(node->parent);
+}
+
 struct node *node_find(struct node *parent, const char *name, size_t size)
 {
-    for (struct node *node = *bucket(parent, name, size); node != NULL; node = node->bucket_next) {
-        if (node->parent == parent && node->name_size == size && memcmp(node->name, name, size) == 0) {
+    for (uint32_t i = *bucket(parent, name, size); i != NO_NODE; i = any_at(i)->bucket_next) {
+        struct node *node = any_at(i);
+
+        if (node->parent == parent->number && node->name_size == size && memcmp(node->name, name, size) == 0) {
             return node;
         }
     }
@@ -93,7 +121,6 @@ struct node *node_find(struct node *parent, const char *name, size_t size)
 struct node *node_add(struct node *parent, const char *name, size_t size)
 {
     struct node *node;
-    struct node **place;
 
     /* Links inside the tree can make a path longer than the names in the archive. */
     if (parent->path_size + 1 + size > PATH_LIMIT) {
@@ -103,129 +130,111 @@ struct node *node_add(struct node *parent, const char *name, size_t size)
         grow_buckets();
     }
     node = append(parent, name, size);
-    node->path_size = parent->path_size + 1 + size;
-    place = bucket(parent, name, size);
-    node->bucket_next = *place;
-    *place = node;
-    node->next_sibling = parent->first_child;
-    if (parent->first_child != NULL) {
-        parent->first_child->previous_sibling = node;
-    }
-    parent->first_child = node;
+    node->path_size = (uint16_t)(parent->path_size + 1 + size);
+    put_in_bucket(node);
     return node;
+}
+
+static size_t size_of(const struct extra *extra)
+{
+    size_t bytes = sizeof *extra;
+
+    for (size_t i = 0; i < extra->xattrs.count; i++) {
+        bytes += sizeof extra->xattrs.list[i] + strlen(extra->xattrs.list[i].name) + extra->xattrs.list[i].size;
+    }
+    return bytes;
+}
+
+static void free_extra(struct node *node)
+{
+    if (node->is_member || node->extra == NULL) {
+        return;
+    }
+    extra_bytes -= size_of(node->extra);
+    xattrs_free(&node->extra->xattrs);
+    free(node->extra);
+    node->extra = NULL;
 }
 
 void node_list(struct node *node, const struct entry *entry)
 {
     node->listed = true;
-    node->mode = entry->mode;
-    node->uid = entry->uid;
-    node->gid = entry->gid;
+    node->mode = (uint16_t)entry->mode;
+    node->uid = (uint32_t)entry->uid;
+    node->gid = (uint32_t)entry->gid;
     node->mtime = entry->mtime;
-    xattrs_free(&node->xattrs);
-    xattrs_copy(&node->xattrs, &entry->xattrs);
+    free_extra(node);
+    if (entry->xattrs.count == 0 && entry->uid <= UINT32_MAX && entry->gid <= UINT32_MAX) {
+        return;
+    }
+    node->extra = must_alloc(sizeof *node->extra);
+    node->extra->uid = entry->uid;
+    node->extra->gid = entry->gid;
+    xattrs_copy(&node->extra->xattrs, &entry->xattrs);
+    extra_bytes += size_of(node->extra);
+    if (extra_bytes > EXTRA_LIMIT && node_bytes_limit != SIZE_MAX) {
+        exceed("directories with more than %d MiB of extended attributes", EXTRA_LIMIT >> 20);
+    }
 }
 
-static void release(struct node *node)
+void node_owner(const struct node *node, uint64_t *uid, uint64_t *gid)
 {
-    struct node **place = bucket(node->parent, node->name, node->name_size);
+    bool is_large = !node->is_member && node->extra != NULL;
 
-    while (*place != node) {
-        place = &(*place)->bucket_next;
+    *uid = is_large ? node->extra->uid : node->uid;
+    *gid = is_large ? node->extra->gid : node->gid;
+}
+
+const struct xattrs *node_xattrs(const struct node *node)
+{
+    static const struct xattrs none;
+
+    return node->is_member || node->extra == NULL ? &none : &node->extra->xattrs;
+}
+
+struct member *node_member(const struct node *node)
+{
+    return node->is_member ? node->member : NULL;
+}
+
+void node_drop(struct node *node)
+{
+    uint32_t *place = bucket(node_parent(node), node->name, node->name_size);
+
+    while (*place != node->number) {
+        place = &any_at(*place)->bucket_next;
     }
     *place = node->bucket_next;
-    if (node->previous_sibling != NULL) {
-        node->previous_sibling->next_sibling = node->next_sibling;
-    } else {
-        node->parent->first_child = node->next_sibling;
-    }
-    if (node->next_sibling != NULL) {
-        node->next_sibling->previous_sibling = node->previous_sibling;
-    }
-    if (node->fd >= 0) {
-        for (size_t i = 0; i < OPEN_NODES; i++) {
-            if (open_nodes[i] == node) {
-                open_nodes[i] = NULL;
+    node_close(node);
+    free_extra(node);
+    node->dropped = true;
+    live_count--;
+}
+
+void node_settle(void (*forget)(struct node *node))
+{
+    for (uint32_t i = 1; i < count; i++) {
+        struct node *node = any_at(i);
+
+        if (!node->dropped && node_parent(node)->dropped) {
+            node_drop(node);
+            if (forget != NULL && node->is_member) {
+                forget(node);
             }
         }
-        close(node->fd);
     }
-    order[node->index] = NULL;
-    live_count--;
-    xattrs_free(&node->xattrs);
-    free(node);
-}
-
-void node_drop(struct node *top)
-{
-    struct node *node = top;
-
-    for (;;) {
-        while (node->first_child != NULL) {
-            node = node->first_child;
-        }
-        struct node *parent = node->parent;
-        bool last = node == top;
-
-        release(node);
-        if (last) {
-            return;
-        }
-        node = parent;
-    }
-}
-
-static void remember_open(struct node *node)
-{
-    struct node *old;
-
-    do {
-        open_next = (open_next + 1) % OPEN_NODES;
-        old = open_nodes[open_next];
-    } while (old != NULL && old->pinned);
-    if (old != NULL) {
-        close(old->fd);
-        old->fd = -1;
-    }
-    open_nodes[open_next] = node;
-}
-
-int node_try_fd(struct node *node)
-{
-    int parent_fd;
-
-    if (node->fd >= 0) {
-        return node->fd;
-    }
-    parent_fd = node_try_fd(node->parent);
-    if (parent_fd < 0) {
-        return -1;
-    }
-    node->fd = openat(parent_fd, node->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (node->fd >= 0) {
-        remember_open(node);
-    }
-    return node->fd;
-}
-
-int node_fd(struct node *node)
-{
-    int fd = node_try_fd(node);
-
-    if (fd < 0) {
-        fail_errno("openat", errno);
-    }
-    return fd;
 }
 
 size_t node_count(void)
 {
-    return order_count;
+    return count;
 }
 
-struct node *node_at(size_t index)
+struct node *node_at(size_t number)
 {
-    return order[index];
+    struct node *node = any_at((uint32_t)number);
+
+    return node->dropped ? NULL : node;
 }
 
 void node_path(const struct node *node, const char *name, char *path)
@@ -234,8 +243,8 @@ void node_path(const struct node *node, const char *name, char *path)
 
     /* path_size counts a slash before every name: the leading one is left out. */
     path[end > 0 ? end - 1 : 0] = 0;
-    for (const struct node *one = node; one->parent != NULL; one = one->parent) {
-        size_t begin = one->path_size - one->name_size - 1;
+    for (const struct node *one = node; one->parent != NO_NODE; one = node_parent(one)) {
+        size_t begin = one->path_size - one->name_size - 1u;
 
         memcpy(path + begin, one->name, one->name_size);
         if (begin > 0) {

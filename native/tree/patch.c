@@ -217,6 +217,8 @@ int verb_patch(int argc, char **argv)
     while (getdelim(&name, &name_room, 0, stdin) > 1 && getdelim(&implied, &implied_room, 0, stdin) >= 0) {
         patch_one(dest, name, implied);
     }
+    free(name);
+    free(implied);
     patch_root(dest);
     report_finish();
     return 0;

@@ -110,7 +110,7 @@ static struct node *discover(struct walk *walk, struct node *at, const char *nam
         follow(walk, &at, name);
         return at;
     }
-    if (S_ISCHR(found.st_mode) && found.st_rdev == 0 && create && !options.alive) {
+    if (create && !options.alive && whiteout_is(node_fd(at), name, &found)) {
         /* The layer removed the name and now fills it anew: nothing below may show through. */
         if (unlinkat(node_fd(at), name, 0) < 0) {
             fail_errno("unlinkat", errno);
@@ -158,8 +158,8 @@ static struct place to_last(struct walk *walk, struct node *at, bool create)
             continue;
         }
         if (strcmp(name, "..") == 0) {
-            if (place.parent->parent != NULL) {
-                place.parent = place.parent->parent;
+            if (node_parent(place.parent) != NULL) {
+                place.parent = node_parent(place.parent);
             } else if (!options.alive) {
                 refuse("leads through a link out of the layer");
             }

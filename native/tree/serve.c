@@ -13,6 +13,7 @@
 #include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -20,15 +21,16 @@
 
 enum {
     REQUEST_BYTES = 128 << 10,
-    REPLY_BYTES = 1 << 20,         /* of a read; the kernel's own limit is fc->max_pages, 256 by default */
     FOREVER = 86400,               /* seconds that the kernel may believe us: nothing changes */
+    SPARE_FILES = 1024,            /* for the directories of layers: inode.c */
 };
 
 static int device_fd = -1;
-static char reply_data[REPLY_BYTES];
+static uint64_t open_files, most_files;
 static struct entry entry;
+char reply_data[REPLY_BYTES];
 
-static void reply(const struct fuse_in_header *request, int error, const void *data, size_t size)
+void reply(const struct fuse_in_header *request, int error, const void *data, size_t size)
 {
     struct fuse_out_header header = {.len = (uint32_t)(sizeof header + size), .error = -error, .unique = request->unique};
     struct iovec parts[] = {{&header, sizeof header}, {(void *)(uintptr_t)data, size}};
@@ -37,7 +39,7 @@ static void reply(const struct fuse_in_header *request, int error, const void *d
     (void)!writev(device_fd, parts, size > 0 ? 2 : 1);
 }
 
-static struct inode *inode_of(uint64_t id)
+struct inode *inode_of(uint64_t id)
 {
     return id == FUSE_ROOT_ID ? inode_root : (struct inode *)(uintptr_t)id;
 }
@@ -62,7 +64,7 @@ static struct fuse_attr attributes(struct inode *inode)
         .rdev = (uint32_t)makedev((unsigned)entry.major, (unsigned)entry.minor), .blksize = 4096};
 }
 
-static struct fuse_entry_out known(struct inode *inode)
+struct fuse_entry_out known(struct inode *inode)
 {
     return (struct fuse_entry_out){.nodeid = (uintptr_t)inode, .entry_valid = FOREVER, .attr_valid = FOREVER,
                                    .attr = attributes(inode)};
@@ -107,18 +109,30 @@ static void answer_readlink(const struct fuse_in_header *request)
 
 static void answer_open(const struct fuse_in_header *request)
 {
-    int fd = inode_open_file(inode_of(request->nodeid));
+    /* Without a descriptor left for a directory all of the mount would end. */
+    int fd = open_files < most_files ? inode_open_file(inode_of(request->nodeid)) : -EMFILE;
     struct fuse_open_out out = {.fh = (uint64_t)fd, .open_flags = FOPEN_KEEP_CACHE};
 
+    open_files += fd >= 0;
     reply(request, fd < 0 ? -fd : 0, &out, fd < 0 ? 0 : sizeof out);
 }
 
 static void answer_read(const struct fuse_in_header *request, const struct fuse_read_in *in)
 {
     size_t size = in->size < REPLY_BYTES ? in->size : REPLY_BYTES;
-    ssize_t got = pread((int)in->fh, reply_data, size, (off_t)in->offset);
+    size_t done = 0;
+    ssize_t got = 1;
 
-    reply(request, got < 0 ? errno : 0, reply_data, got < 0 ? 0 : (size_t)got);
+    /* All of it: the kernel takes what lacks for the end of the file, and keeps that. */
+    while (done < size && got != 0) {
+        got = pread((int)in->fh, reply_data + done, size - done, (off_t)(in->offset + done));
+        if (got < 0 && errno != EINTR) {
+            reply(request, errno, NULL, 0);
+            return;
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    reply(request, 0, reply_data, done);
 }
 
 static void answer_lseek(const struct fuse_in_header *request, const struct fuse_lseek_in *in)
@@ -127,93 +141,6 @@ static void answer_lseek(const struct fuse_in_header *request, const struct fuse
     struct fuse_lseek_out out = {.offset = (uint64_t)at};
 
     reply(request, at < 0 ? errno : 0, &out, at < 0 ? 0 : sizeof out);
-}
-
-static void answer_opendir(const struct fuse_in_header *request)
-{
-    struct inode *directory = inode_of(request->nodeid);
-    const struct merged *parts = inode_parts(directory);
-    struct names *names = must_alloc(sizeof *names);
-    struct fuse_open_out out = {.fh = (uintptr_t)names, .open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR};
-
-    *names = (struct names){0};
-    for (size_t i = 0; i < parts->count; i++) {
-        names_of_part(names, &parts->parts[i]);
-    }
-    names_of_devices(names, parts, inode_path(directory));
-    names_sort(names);
-    reply(request, 0, &out, sizeof out);
-}
-
-static void answer_releasedir(const struct fuse_in_header *request, const struct fuse_release_in *in)
-{
-    struct names *names = (struct names *)(uintptr_t)in->fh;
-
-    names_free(names);
-    free(names);
-    reply(request, 0, NULL, 0);
-}
-
-/* Puts one name at the end of what is in reply_data; false: it does not fit. */
-static bool put_name(size_t *used, size_t room, const char *name, uint64_t next, uint64_t ino, mode_t mode,
-                     const struct fuse_entry_out *plus)
-{
-    size_t before = plus != NULL ? sizeof *plus : 0, name_size = strlen(name);
-    size_t size = FUSE_DIRENT_ALIGN(before + FUSE_NAME_OFFSET + name_size);
-    struct fuse_dirent *one = (struct fuse_dirent *)(void *)(reply_data + *used + before);
-
-    if (*used + size > room) {
-        return false;
-    }
-    memset(reply_data + *used, 0, size);
-    if (plus != NULL) {
-        memcpy(reply_data + *used, plus, sizeof *plus);
-    }
-    *one = (struct fuse_dirent){.ino = ino, .off = next, .namelen = (uint32_t)name_size, .type = mode >> 12};
-    memcpy(one->name, name, name_size);
-    *used += size;
-    return true;
-}
-
-static bool put_child(size_t *used, size_t room, struct inode *directory, const char *name, uint64_t next, bool plus)
-{
-    struct inode *inode;
-    struct stat found;
-    struct fuse_entry_out out;
-
-    if (!plus) {
-        return !inode_stat(directory, name, &found) ||
-               put_name(used, room, name, next, found.st_ino != 0 ? found.st_ino : next, found.st_mode, NULL);
-    }
-    inode = inode_look(directory, name);
-    if (inode == NULL) {
-        return true;               /* hidden */
-    }
-    out = known(inode);
-    if (!put_name(used, room, name, next, out.attr.ino, out.attr.mode, &out)) {
-        inode_forget(inode, 1);
-        return false;
-    }
-    return true;
-}
-
-static void answer_readdir(const struct fuse_in_header *request, const struct fuse_read_in *in)
-{
-    struct inode *directory = inode_of(request->nodeid);
-    const struct names *names = (const struct names *)(uintptr_t)in->fh;
-    size_t used = 0, room = in->size < REPLY_BYTES ? in->size : REPLY_BYTES;
-    bool plus = request->opcode == FUSE_READDIRPLUS, fits = true;
-    /* Of these two nothing is looked up: node 0. */
-    static const struct fuse_entry_out unknown;
-
-    for (uint64_t at = in->offset; fits && at < names->count + 2; at++) {
-        if (at < 2) {
-            fits = put_name(&used, room, at == 0 ? "." : "..", at + 1, at + 1, S_IFDIR, plus ? &unknown : NULL);
-        } else {
-            fits = put_child(&used, room, directory, names->list[at - 2], at + 1, plus);
-        }
-    }
-    reply(request, 0, reply_data, used);
 }
 
 static void answer_statfs(const struct fuse_in_header *request)
@@ -312,6 +239,7 @@ static void answer(const struct fuse_in_header *request)
         break;
     case FUSE_RELEASE:
         close((int)((const struct fuse_release_in *)in)->fh);
+        open_files--;
         reply(request, 0, NULL, 0);
         break;
     case FUSE_OPENDIR:
@@ -357,6 +285,7 @@ int verb_serve(int argc, char **argv)
 {
     static _Alignas(8) char request[REQUEST_BYTES];
     struct merged layers = {0};
+    struct rlimit files;
     ssize_t size;
 
     for (int i = 0; i < argc; i++) {
@@ -374,13 +303,14 @@ int verb_serve(int argc, char **argv)
         }
     }
     inode_open_root(&layers);
+    most_files = getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < 2 * SPARE_FILES ? SPARE_FILES / 2
+                                                                                        : files.rlim_cur - SPARE_FILES;
     report_number("serving", 1);
     report_finish();
     leave_caller();
     while ((size = read(device_fd, request, sizeof request)) >= 0 || errno == EINTR || errno == ENOENT || errno == EAGAIN) {
         if (size >= (ssize_t)sizeof(struct fuse_in_header)) {
             answer((const struct fuse_in_header *)(const void *)request);
-            inode_close_unused();
         }
     }
     return errno == ENODEV ? 0 : 1;        /* ENODEV: unmounted */

@@ -4,6 +4,8 @@
 
 #include "union.h"
 
+#include <linux/fuse.h>
+
 /* An object that the kernel has looked up; its address is FUSE's node id. Nothing of it ever changes. */
 struct inode {
     struct inode *parent, *next;   /* NULL: the root; next in its bucket */
@@ -24,7 +26,18 @@ void inode_describe(struct inode *inode, struct entry *entry);
 bool inode_stat(struct inode *parent, const char *name, struct stat *found);
 int inode_open_file(struct inode *inode);                  /* a descriptor, or -errno */
 void inode_forget(struct inode *inode, uint64_t lookups);
-void inode_close_unused(void);                             /* keeps the number of open files in bounds */
 const char *inode_path(const struct inode *inode);         /* until the next call */
+
+/* serve.c: the protocol. */
+enum { REPLY_BYTES = 1 << 20 };    /* of a read; the kernel's own limit is fc->max_pages, 256 by default */
+extern char reply_data[REPLY_BYTES];
+void reply(const struct fuse_in_header *request, int error, const void *data, size_t size);
+struct inode *inode_of(uint64_t id);
+struct fuse_entry_out known(struct inode *inode);
+
+/* serve_directory.c */
+void answer_opendir(const struct fuse_in_header *request);
+void answer_readdir(const struct fuse_in_header *request, const struct fuse_read_in *in);
+void answer_releasedir(const struct fuse_in_header *request, const struct fuse_release_in *in);
 
 #endif

@@ -131,35 +131,57 @@ void sparse_old_gnu(struct entry *entry, const uint8_t *header);
 void sparse_pax(struct entry *entry, const struct pax *pax);
 void sparse_check(const struct entry *entry);
 
-/* node.c: the directories of the tree, known without asking the file system. */
+/* node.c: the directories of the tree, known without asking the file system. A million of them are held: fields are as
+ * small as their values, other nodes are named by their number, and what few have is in `extra`. */
 struct node {
-    struct node *parent, *first_child, *next_sibling, *previous_sibling, *bucket_next;
-    size_t index;                  /* in creation order; a parent's is smaller than its children's */
-    size_t path_size;              /* bytes of the path from the root */
-    int fd;                        /* open descriptor or -1 */
-    bool existed;                  /* was there before us: its metadata is not ours unless listed */
-    bool listed;                   /* the archive has a member for it; else implied */
-    bool opaque, has_whiteouts, has_marked_whiteouts, pinned;
-    mode_t mode;
-    uint64_t uid, gid;
     struct timespec mtime;
-    struct xattrs xattrs;
-    struct member *member;         /* verify: what has the name, if it is no directory (model.h) */
-    enum { UNSEEN, SEEN, WRONG } seen;                     /* verify: on disk */
-    size_t name_size;
+    union {
+        struct extra *extra;       /* of a directory; NULL: none of it */
+        struct member *member;     /* verify: what has the name, if it is no directory (model.h) */
+    };
+    uint32_t number;               /* in creation order; a parent's is smaller than its children's */
+    uint32_t parent, bucket_next;  /* numbers; of the root, and at the end of a chain: NO_NODE */
+    uint32_t uid, gid;             /* unless `extra` has them */
+    uint16_t path_size;            /* bytes of the path from the root */
+    uint16_t mode;
+    uint16_t slot;                 /* among the open directories; 0: not open */
+    bool existed : 1;              /* was there before us: its metadata is not ours unless listed */
+    bool listed : 1;               /* the archive has a member for it; else implied */
+    bool opaque : 1, has_whiteouts : 1, has_marked_whiteouts : 1, pinned : 1;
+    bool is_member : 1, dropped : 1;
+    uint8_t seen;                  /* verify: on disk */
+    uint8_t name_size;
     char name[];
 };
+enum { UNSEEN, SEEN, WRONG };
+#define NO_NODE UINT32_MAX
+
+struct extra {
+    struct xattrs xattrs;
+    uint64_t uid, gid;
+};
 struct node *node_root(int fd);
+struct node *node_parent(const struct node *node);         /* NULL: it is the root */
 struct node *node_find(struct node *parent, const char *name, size_t size);
 struct node *node_add(struct node *parent, const char *name, size_t size);
 /* A directory that the archive lists: its metadata, to be set at the end. */
 void node_list(struct node *node, const struct entry *entry);
-void node_drop(struct node *node);                         /* with everything below it */
+void node_owner(const struct node *node, uint64_t *uid, uint64_t *gid);
+const struct xattrs *node_xattrs(const struct node *node);
+struct member *node_member(const struct node *node);       /* NULL: it is a directory */
+/* With everything below it, which nobody finds any more; node_settle lets go of that. */
+void node_drop(struct node *node);
+void node_settle(void (*forget)(struct node *node));       /* `forget` may be NULL */
+/* node_open.c */
+void node_open_root(int fd);
+void node_close(struct node *node);
 int node_fd(struct node *node);
 int node_try_fd(struct node *node);                        /* -1 and errno: it cannot be opened */
+/* node.c */
 size_t node_count(void);
-struct node *node_at(size_t index);                        /* NULL: dropped */
+struct node *node_at(size_t number);                       /* NULL: dropped */
 void node_path(const struct node *node, const char *name, char *path);   /* path[PATH_LIMIT + 300] */
+extern size_t node_bytes_limit;                            /* of memory for all nodes */
 
 /* resolve.c */
 struct place {

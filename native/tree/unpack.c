@@ -12,6 +12,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+enum { NODE_BYTES = 80 << 20 };    /* a million directories, and more than any image has; pulls go side by side */
+
 struct options options = {.dest_fd = -1, .sidecar_fd = -1, .max_bytes = INT64_MAX, .max_entries = 2000000};
 
 void charge(uint64_t entries, uint64_t bytes)
@@ -284,6 +286,7 @@ int verb_unpack(int argc, char **argv)
     if (options.dest_fd < 0) {
         usage("unpack: --dest-fd is missing");
     }
+    node_bytes_limit = options.alive ? SIZE_MAX : NODE_BYTES;
     unpack();
     return 0;
 }

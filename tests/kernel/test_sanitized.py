@@ -1,4 +1,4 @@
-"""The tests of the monitor and of the plan once more, on a monitor built with AddressSanitizer and UBSan."""
+"""The tests of the native programs once more, on those built with AddressSanitizer and UBSan."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from tests.support.features import ROOT, requires
 @requires("sanitizers", "overlay", "native")
 def test_the_sanitizers_find_nothing() -> None:
     here = Path(__file__).parent
-    files = sorted(
-        str(path) for path in [*here.glob("test_plan_*.py"), *here.glob("test_monitor_*.py"), here / "test_cve.py"]
-    )
+    names = ("test_plan_*.py", "test_monitor_*.py", "test_cve.py", "test_tree_*.py")
+    files = sorted(str(path) for name in names for path in here.glob(name))
     environment = os.environ | {"PYRUN_TEST_LIBEXEC": str(ROOT / "build/sanitize")}
     # A finding ends the monitor with an error: the test that has it fails.
     done = subprocess.run(

@@ -133,6 +133,20 @@ class TestOrder:
         )
         assert b"d/x" not in {k for k, v in sidecar.load(str(dest) + ".sidecar").items() if v.mode == 0}
 
+    def test_more_records_than_are_held_in_memory(self, dest: Path) -> None:
+        """Sorted in parts, 8 MiB each; what a later member replaces is void wherever its record is by then."""
+        deep = b"/".join([b"n" * 200] * 18)
+        names = [b"%b/%b/f%d" % (deep, b"ab"[n % 2 : n % 2 + 1], n) for n in range(2600)]
+        owned = [tar.pax({b"path": name}) + tar.file(b"x", uid=7) for name in names]
+        replaced = tar.pax({b"path": deep + b"/a"}) + tar.file(b"x", uid=8)
+        again = tar.pax({b"path": names[1]}) + tar.file(b"x", uid=9)
+        accept(dest, *owned, replaced, again, form="flat")
+        found = sidecar.load(str(dest) + ".sidecar")
+        assert {name: fact.uid for name, fact in found.items() if fact.uid} == {
+            **dict.fromkeys(names[1::2], 7), names[1]: 9,
+            deep + b"/a": 8,
+        }  # fmt: skip
+
 
 class TestMetadata:
     def test_modes_times_and_set_id(self, dest: Path) -> None:
