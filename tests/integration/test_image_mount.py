@@ -45,14 +45,14 @@ def image(pyrun: CommandLine, registry: str, tmp_path: Path) -> Iterator[str]:
     pyrun.ok("image", "unmount", "--all", "--force")
 
 
-def _served() -> list[int]:
-    """The helper and the fusermount3 that waits for its end: children of ours, as orphans are."""
-    found = []
+def _served() -> dict[int, str]:
+    """The helper and the fusermount3 that waits for its end, each by its pid: children of ours, as orphans are."""
+    found = {}
     for status in Path("/proc").glob("[0-9]*/status"):
         words = status.read_text().split()
         if words[words.index("PPid:") + 1] == str(os.getpid()) and words[1] in ("pyrun-tree", "fusermount3"):
-            found.append(int(words[words.index("Pid:") + 1]))
-    return sorted(found)
+            found[int(words[words.index("Pid:") + 1])] = words[1]
+    return found
 
 
 def test_host_tools_read_the_image(pyrun: CommandLine, image: str, tmp_path: Path) -> None:
@@ -106,7 +106,8 @@ def test_what_is_mounted_is_not_removed(pyrun: CommandLine, image: str) -> None:
 def test_a_killed_helper_leaves_nothing_that_blocks(pyrun: CommandLine, image: str, also_fusermount: bool) -> None:
     before = _served()
     where = pyrun.ok("image", "mount", image)
-    fusermount, helper = [pid for pid in _served() if pid not in before]
+    new = {name: pid for pid, name in _served().items() if pid not in before}
+    fusermount, helper = new["fusermount3"], new["pyrun-tree"]
     if also_fusermount:
         os.kill(fusermount, signal.SIGKILL)
         wait_pid(fusermount)
