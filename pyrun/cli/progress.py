@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
-from pyrun.oci import reference
+from pyrun.oci import digest, reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,11 +48,6 @@ def display(stream: TextIO) -> Progress:
     )  # fmt: skip
 
 
-def short(digest: str) -> str:
-    """Return docker's twelve digits of a digest."""
-    return digest.partition(":")[2][:12]
-
-
 class Lines:
     """docker's lines for a pipe: each layer's begin and end."""
 
@@ -77,7 +72,7 @@ class Lines:
                 print(self._heading, file=self._stream, flush=True)
             elif event in _WORDS and (event, what) not in self._told:
                 self._told.add((event, what))  # damaged bytes are fetched anew: that begins twice
-                print(f"{short(what)}: {_WORDS[event]}", file=self._stream, flush=True)
+                print(f"{digest.short(what)}: {_WORDS[event]}", file=self._stream, flush=True)
 
 
 class _Bars:
@@ -111,7 +106,7 @@ class _Bars:
                     self._progress.update(self._tasks[what], words=words, completed=completed)
                 else:
                     self._tasks[what] = self._progress.add_task(
-                        short(what), total=number, words=words, completed=completed
+                        digest.short(what), total=number, words=words, completed=completed
                     )
             elif what in self._tasks:
                 self._move(self._tasks[what], event, number)

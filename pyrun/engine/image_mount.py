@@ -14,6 +14,7 @@ from pyrun.engine import contents, namespace
 from pyrun.errors import ConflictError, FeatureMissingError, NotFoundError
 from pyrun.images import resolve
 from pyrun.layers import pyrun_tree
+from pyrun.oci.digest import short
 from pyrun.runtime.engine_ns import FORM_FLAT
 from pyrun.store import fsio, image_mounts, index, leases, trees
 from pyrun.store.image_mounts import COPIED, SERVED, ImageMount
@@ -90,7 +91,7 @@ def unmount_all(layout: Layout, *, force: bool = False) -> list[str]:
         image_mounts.sweep(layout)
         found = image_mounts.alive(layout)
         for mount in found:
-            _unmount(layout, mount, mount.id.partition(":")[2][:12], force=force)
+            _unmount(layout, mount, short(mount.id), force=force)
     return [mount.id for mount in found]
 
 
@@ -129,7 +130,7 @@ def _record(record: dict[str, Any], kind: str, path: str) -> dict[str, Any]:
 
 
 def _new_name(record: dict[str, Any]) -> str:
-    return f"{record['image_id'].partition(':')[2][:12]}-{os.urandom(_RANDOM_BYTES).hex()}"
+    return f"{short(record['image_id'])}-{os.urandom(_RANDOM_BYTES).hex()}"
 
 
 def _layers(layout: Layout, record: dict[str, Any], form: str) -> list[str]:
@@ -201,7 +202,7 @@ def _mount_device(path: str, image_id: str) -> tuple[int, int]:
     ours, theirs = socket.socketpair()
     errors = os.memfd_create("fusermount", os.MFD_CLOEXEC)
     try:
-        options = f"ro,nosuid,nodev,auto_unmount,subtype=pyrun,fsname={image_id.partition(':')[2][:12]}"
+        options = f"ro,nosuid,nodev,auto_unmount,subtype=pyrun,fsname={short(image_id)}"
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),

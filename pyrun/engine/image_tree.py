@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from pyrun.errors import ImageNotFoundError
 from pyrun.images import resolve
+from pyrun.oci import digest as digests
 from pyrun.oci import reference as references
 from pyrun.store import index
 
@@ -89,7 +90,7 @@ def _names(entries: Sequence[Entry], manifest: str) -> list[str]:
     if tags:
         return tags
     image_id = next(index.notes_of(entry).get(index.CONFIG, "") for entry in entries if entry["digest"] == manifest)
-    return [(image_id or manifest)[7:19]]
+    return [digests.short(image_id or manifest)]
 
 
 def _tags(entries: Sequence[Entry], manifest: str) -> list[str]:

@@ -30,26 +30,31 @@ def rebuild(layout: Layout, mender: Mender) -> str:
         if right is not None:
             mender.file(layout.index, right, "index.json", mode=0o644)
             return f"the one bit that had flipped is put right, the damaged one is in {layout.quarantine}"
-    tags = last_tags(layout)
-    with fsio.FileLock(layout.index_lock, exclusive=True):
-        found: list[Entry] = []
-        for name in sorted(os.listdir(layout.images)):
-            try:
-                record = resolve.load_record(layout, name)
-                entry = _entry(layout, record)
-            except (PyrunError, OSError, KeyError, TypeError, ValueError):
-                continue  # its record is damaged, too: `fsck` makes it anew where a tag leads to it
-            here = [tag for tag, manifest in tags.items() if manifest == name]
-            for tag in here or [""]:
-                found = index.put(found, entry, tag)
-        known = {entry["digest"] for entry in found}
-        for tag, manifest in tags.items():
-            if manifest not in known and blobs.exists(layout, manifest):
-                size = os.stat(layout.blob(manifest)).st_size
-                bare = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest, "size": size}
-                found = index.put(found, bare, tag)
+        found = _from_records(layout)
         mender.file(layout.index, index.encoded(found), "index.json", mode=0o644)
-    return f"made again from {len(known)} images and the history of tags, the damaged one is in {layout.quarantine}"
+    number = len({entry["digest"] for entry in found})
+    return f"made again from {number} images and the history of tags, the damaged one is in {layout.quarantine}"
+
+
+def _from_records(layout: Layout) -> list[Entry]:
+    tags = last_tags(layout)
+    found: list[Entry] = []
+    for name in sorted(os.listdir(layout.images)):
+        try:
+            record = resolve.load_record(layout, name)
+            entry = _entry(layout, record)
+        except (PyrunError, OSError, KeyError, TypeError, ValueError):
+            continue  # its record is damaged, too: `fsck` makes it anew where a tag leads to it
+        here = [tag for tag, manifest in tags.items() if manifest == name]
+        for tag in here or [""]:
+            found = index.put(found, entry, tag)
+    known = {entry["digest"] for entry in found}
+    for tag, manifest in tags.items():
+        if manifest not in known and blobs.exists(layout, manifest):
+            size = os.stat(layout.blob(manifest)).st_size
+            bare = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest, "size": size}
+            found = index.put(found, bare, tag)
+    return found
 
 
 def _bytes(path: str) -> bytes:

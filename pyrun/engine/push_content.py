@@ -62,7 +62,7 @@ class Blob:
         self.descriptor = descriptor
         self.diff_id = diff_id
         self.is_layer = is_layer
-        self.label = (diff_id or descriptor.digest).partition(":")[2][:12]
+        self.label = digests.short(diff_id or descriptor.digest)
 
     @property
     def is_foreign(self) -> bool:

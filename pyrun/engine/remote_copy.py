@@ -16,6 +16,7 @@ from pyrun.engine.remote import Repository
 from pyrun.engine.remote_inspect import choose
 from pyrun.engine.workers import Workers
 from pyrun.errors import InvalidInputError
+from pyrun.oci import digest as digests
 from pyrun.oci import media_types
 from pyrun.oci.index import Index
 from pyrun.oci.manifest import Manifest, decode_manifest
@@ -119,7 +120,7 @@ class Copy:
         placed: Placed
         placed, _ = self._there.client.put_blob(self._there.path, descriptor, chunks, mount_from=self._mount_from)
         with self._lock:
-            self._hear(placed.value, descriptor.digest.partition(":")[2][:12])
+            self._hear(placed.value, digests.short(descriptor.digest))
         return True
 
     def _abort(self) -> None:

@@ -10,6 +10,7 @@ from pyrun.engine.image_removal import Removed
 from pyrun.errors import ConflictError, ImageInUseError, InvalidReferenceError, PyrunError
 from pyrun.images import resolve
 from pyrun.oci import reference as references
+from pyrun.oci.digest import short
 from pyrun.runtime import state
 from pyrun.store import index, trees
 from pyrun.store.sweep import sweep
@@ -113,7 +114,7 @@ class _Removal:
         if (tags or digests) and not self._force and not _is_single(tags, digests):
             names = ", ".join(map(image_removal.familiar, sorted([*tags, *digests])))
             raise ConflictError(
-                f"conflict: unable to delete {_short(image_id)} (must be forced)"
+                f"conflict: unable to delete {short(image_id)} (must be forced)"
                 " - image is referenced in multiple repositories",
                 hint=f"its names are {names}: remove one of them, or all with -f",
             )
@@ -199,7 +200,3 @@ def _is_up(user: tuple[str, str, str]) -> bool:
 def _with_digests(entry: Entry, digests: str) -> Entry:
     notes = {key: value for key, value in index.notes_of(entry).items() if key != index.REPO_DIGESTS}
     return {**entry, "annotations": notes | ({index.REPO_DIGESTS: digests} if digests else {})}
-
-
-def _short(image_id: str) -> str:
-    return image_id.partition(":")[2][:12]

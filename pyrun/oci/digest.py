@@ -20,6 +20,11 @@ _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
 _ENCODED = _ALPHANUMERIC + _ALPHANUMERIC.upper() + "=_-"
 
 
+def short(text: str) -> str:
+    """Return what is shown of a digest: its first twelve digits, as docker."""
+    return text.partition(":")[2][:12]
+
+
 def validate(text: str) -> tuple[str, str]:
     """Split a digest that can be verified (sha256, sha512) into algorithm and hexadecimal digits.
 
