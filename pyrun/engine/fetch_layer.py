@@ -11,7 +11,7 @@ from contextlib import closing
 from pyrun.errors import DigestMismatchError, IntegrityError, PyrunError, SizeMismatchError, StoreCorruptError
 from pyrun.layers import unpack
 from pyrun.oci import digest as digests
-from pyrun.store import blobs, owner, partials, trees
+from pyrun.store import blobs, dropped, owner, partials, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,13 +91,16 @@ class LayerStage:
         if has_blob and layer.partial is not None:  # whoever fetched it was done just before it was ours
             layer.partial.remove()
             layer.partial = None
-        if not has_blob and self._source is None:
-            raise StoreCorruptError(
-                f"blob is missing: {digest}",
-                path=self._layout.blob(digest),
-                hint="pull the image again: `pyrun pull IMAGE`",
-            )
         has_tree = not layer.diff_id or self._has_tree(layer.diff_id)
+        if not has_blob and self._source is None:
+            # What `system prune --blobs` took, an image that is made here on top of it does not need either.
+            has_blob = has_tree and dropped.is_there_or_dropped(self._layout, digest)
+            if not has_blob:
+                raise StoreCorruptError(
+                    f"blob is missing: {digest}",
+                    path=self._layout.blob(digest),
+                    hint="pull the image again: `pyrun pull IMAGE`",
+                )
         if has_blob and has_tree:
             self._progress("exists", digest, size)
             return True

@@ -29,7 +29,7 @@ from pyrun.images import archive, archive_images, resolve, tar_stream
 from pyrun.images import record as records
 from pyrun.oci import reference as references
 from pyrun.oci.platform import Platform
-from pyrun.store import blobs, fsio, index, leases, owner, trees
+from pyrun.store import blobs, dropped, fsio, index, leases, owner, trees
 from pyrun.store.sweep import sweep
 
 TYPE_CHECKING = False
@@ -192,7 +192,7 @@ def _same_image(layout: Layout, image_id: str, lease: leases.Lease, form: str) -
             record = resolve.load_record(layout, entry["digest"])
         except (ImageNotFoundError, StoreCorruptError):
             continue  # it was just removed, or is to be mended by what we bring
-        has_blobs = all(blobs.exists(layout, layer["digest"]) for layer in record["layers"])
+        has_blobs = all(dropped.is_there_or_dropped(layout, layer["digest"]) for layer in record["layers"])
         if has_blobs and resolve.has_layers(layout, record, form):
             return index.untagged(entry)
     return None

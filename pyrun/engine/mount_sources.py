@@ -10,7 +10,7 @@ import threading
 from pyrun.errors import PyrunError
 from pyrun.images import resolve
 from pyrun.oci import reference as references
-from pyrun.store import index
+from pyrun.store import dropped, index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class MountSources:
     def of(self, digest: str) -> Iterator[str]:
         """Give the repositories that may have a blob, likelier ones first."""
         yield from self._own[:_MOST]
-        others = [path for path in dict.fromkeys(self._known().get(digest, [])) if path not in self._own]
+        known = [*self._known().get(digest, []), *self._paths(dropped.repositories(self._layout, digest))]
+        others = [path for path in dict.fromkeys(known) if path not in self._own]
         yield from others[: max(0, _MOST - len(self._own))]
 
     def _known(self) -> dict[str, list[str]]:
@@ -60,8 +61,11 @@ class MountSources:
             known.setdefault(digest, []).extend(paths)
 
     def _repositories(self, entry: Entry) -> list[str]:
+        return self._paths(index.notes_of(entry).get(index.REPO_DIGESTS, "").split())
+
+    def _paths(self, names: list[str]) -> list[str]:
         found = []
-        for name in index.notes_of(entry).get(index.REPO_DIGESTS, "").split():
+        for name in names:
             reference = references.parse(name)
             if reference.domain == self._target.domain and reference.path != self._target.path:
                 found.append(reference.path)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = requires("userns", "overlay")
 IMAGE = Image(tar_of(base=b"1"), tar_of(top=b"2"), architecture=host().architecture)
+DIFF_ID = digest_of(IMAGE.tars[0]).partition(":")[2]
 BASE, TOP = (digest_of(layer) for layer in IMAGE.layers)
 
 
@@ -89,6 +90,19 @@ def test_save_fetches_all_or_nothing_is_written(pyrun: CommandLine, name: str) -
     pyrun.ok("save", "-o", "archive", name)
     with tarfile.open(pyrun.home / "archive") as archive:
         assert {f"blobs/{digest.replace(':', '/')}" for digest in (BASE, TOP)} <= set(archive.getnames())
+
+
+def test_an_image_made_on_top_is_pushed_with_it(
+    pyrun: CommandLine, name: str, registry: str, elsewhere: TakingRegistry
+) -> None:
+    pyrun.ok("create", "--name", "con", name, "true")
+    pyrun.ok("commit", "con", "mine:1")
+    pyrun.ok("rm", "con")
+    pyrun.ok("rmi", name)
+    assert f"{DIFF_ID[:12]}: Mounted from dropped/app" in pyrun.ok("push", "mine:1", f"{registry}/dropped/mine:1")
+    assert not has(pyrun, BASE)
+    pyrun.ok("push", "mine:1", f"{elsewhere.domain}/app:1")
+    assert elsewhere.blobs["app", BASE] == IMAGE.layers[0]
 
 
 def test_what_no_registry_has_stays(pyrun: CommandLine, name: str) -> None:
