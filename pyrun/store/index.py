@@ -33,15 +33,17 @@ ALL_PLATFORMS = "org.pyrun.index.complete"  # "true": the store has all that thi
 
 
 def entries(layout: Layout, *, verified: bool = False) -> list[Entry]:
-    """Return the descriptors of index.json; ``verified``: its checksum is compared. Raises: StoreCorruptError."""
+    """Return the descriptors of index.json; ``verified``: it is there, and is whole. Raises: StoreCorruptError."""
     try:
         data = fsio.read_bytes(layout.index)
         if verified:
             _refuse_damaged(layout, data)
-        found: list[Entry] = json.loads(data)["manifests"]
+        found: list[Entry] = json.loads(data)["manifests"] or []  # a Go tool's empty list is null
         if not all(map(_is_entry, found)):
             raise ValueError("it has an entry that is none")
     except FileNotFoundError:
+        if verified:
+            raise _unchanged(layout, "it is missing") from None
         return []
     except (ValueError, KeyError, TypeError) as error:
         raise StoreCorruptError(
@@ -64,11 +66,15 @@ def _refuse_damaged(layout: Layout, data: bytes) -> None:
     from pyrun.store import sealed
 
     if sealed.is_damaged(data):
-        raise StoreCorruptError(
-            f"cannot change image index: {layout.index}: it is damaged: its checksum is another one",
-            path=layout.index,
-            hint="`pyrun fsck --repair` makes it again",
-        )
+        raise _unchanged(layout, "it is damaged: its checksum is another one")
+
+
+def _unchanged(layout: Layout, why: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"cannot change image index: {layout.index}: {why}",
+        path=layout.index,
+        hint="`pyrun fsck --repair` makes it again",
+    )
 
 
 def notes_of(entry: Entry) -> dict[str, str]:

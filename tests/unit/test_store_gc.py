@@ -40,6 +40,25 @@ def test_an_image_that_a_flipped_bit_hides(layout: Layout) -> None:
     assert files(layout) == before
 
 
+def test_no_index_is_not_an_empty_one(layout: Layout) -> None:
+    add_image(layout, A)
+    os.unlink(layout.index)
+    before = files(layout)
+    for change in (lambda: gc.collect(layout), lambda: rmi.remove_images(layout, ["a"])):
+        with pytest.raises(StoreCorruptError, match="it is missing"):
+            change()
+    with pytest.raises(StoreCorruptError, match="it is missing"):
+        index.update(layout, lambda found: [])
+    assert files(layout) == before
+    assert index.entries(layout) == []
+
+
+def test_what_another_tool_writes_for_an_empty_index(layout: Layout) -> None:
+    Path(layout.index).write_text('{"schemaVersion":2,"manifests":null}')
+    add_image(layout, A)
+    assert list(tags(layout)) == [A]
+
+
 def test_a_list_that_cannot_be_read_costs_no_tag(layout: Layout) -> None:
     add_image(layout, A)
     manifest_lists.update(layout, "l", lambda before: manifest_lists.ManifestList([], {}))
