@@ -144,7 +144,7 @@ class BlobPush:
             try:
                 written = recompress.recompress(
                     self._layout.blob(blob.descriptor.digest), fd, self._compression.kind, self._compression.level,
-                    blob.diff_id,
+                    blob.diff_id, self._workers.check,
                 )  # fmt: skip
             finally:
                 os.close(fd)

@@ -15,6 +15,7 @@ from pyrun.layers.write import Written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     class Compressor(Protocol):
@@ -39,9 +40,12 @@ def check(kind: str, level: int | None) -> None:
         raise InvalidInputError(f"invalid compression level: {level}", hint=f"{kind} has levels from {least} to {most}")
 
 
-def recompress(path: str, blob_fd: int, kind: str, level: int | None, diff_id: str) -> Written:
+def recompress(
+    path: str, blob_fd: int, kind: str, level: int | None, diff_id: str, go_on: Callable[[], None]
+) -> Written:
     """Read a layer's blob, check its tar, and write it to ``blob_fd`` compressed; to sync or name it is the caller's.
 
+    ``go_on`` is called between two pieces, and raises where that is not wanted any more.
     Raises: DigestMismatchError: the tar is not that of the diff_id; StoreCorruptError: the blob is no archive; OSError.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -64,6 +68,7 @@ def recompress(path: str, blob_fd: int, kind: str, level: int | None, diff_id: s
                 tar.update(chunk)
                 sizes[0] += count
                 packing.put(chunk)
+                go_on()
         except compression.errors() as error:
             packing.end()
             raise StoreCorruptError(f"cannot read layer: {path}: {error}", path=path) from error
