@@ -46,15 +46,6 @@ class ImageLayout(msgspec.Struct, frozen=True, rename="camel"):
     image_layout_version: Annotated[str, msgspec.Meta(pattern=r"\A1\.[0-9]+\.[0-9]+\Z")]
 
 
-def decode_descriptor(data: bytes) -> Descriptor:
-    """Decode a single descriptor.
-
-    Raises:
-        InvalidConfigError: with the JSON pointer of the field that is wrong.
-    """
-    return decode(data, Descriptor, "descriptor")
-
-
 def decode_image_layout(data: bytes) -> ImageLayout:
     """Decode the file ``oci-layout``.
 

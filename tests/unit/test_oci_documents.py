@@ -12,14 +12,15 @@ import pytest
 from pyrun.errors import InvalidConfigError
 from pyrun.oci import media_types
 from pyrun.oci.config import decode_config, layers_of
-from pyrun.oci.descriptor import decode_descriptor, decode_image_layout
+from pyrun.oci.descriptor import Descriptor, decode_image_layout
+from pyrun.oci.document import decode
 from pyrun.oci.index import Index
 from pyrun.oci.limits import MAX_DOCUMENT_BYTES
 from pyrun.oci.manifest import Manifest, decode_manifest
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "corpora" / "image-spec.json").read_text())
 DECODERS: dict[str, Callable[[bytes], Any]] = {
-    "descriptor": decode_descriptor,
+    "descriptor": lambda data: decode(data, Descriptor, "descriptor"),
     "manifest": decode_manifest,
     "imageindex": decode_manifest,
     "config": decode_config,
