@@ -74,6 +74,8 @@ class Refetch:
         source = sources.source_of(place, tls_verify=self._tls_verify, credentials=self._credentials)
         self._open.append(source)
         try:
+            if self._is_aborted:  # just before it could be told
+                source.abort()
             with Fetch(self._layout, source, FORM_FULL, spawn_here, _deaf) as fetch:
                 fetch.stage([], blobs=blobs)
                 fsio.sync_file_system(self._layout.root)
