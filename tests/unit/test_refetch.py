@@ -44,7 +44,7 @@ def test_stopped_before_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyP
     open_store(layout)
     wanted = Descriptor("application/vnd.oci.image.layer.v1.tar", of(b"x"), 1 << 40)
     dropped.remember(layout, wanted.digest, ["host.example/name"])
-    monkeypatch.setattr(refetch.sources, "source_of", lambda *_, **__: Place())
+    monkeypatch.setattr("pyrun.engine.sources.source_of", lambda *_, **__: Place())
     bringing = refetch.Refetch(layout)
     bringing.abort()
     with pytest.raises(RegistryError, match="stopped"):
