@@ -232,21 +232,24 @@ class RegistryClient:
         actual = wanted if by_digest else digest.of(data)
         if served.startswith("sha256:") and actual.startswith("sha256:") and served != actual:
             raise DigestMismatchError(f"manifest {name}", expected=served, actual=actual)
-        return Descriptor(media_type or self._media_type_in(data, name), actual, len(data)), data
+        return Descriptor(self._kind_of(data, media_type, name), actual, len(data)), data
 
-    def _media_type_in(self, data: bytes, name: str) -> str:
-        """Find the kind of a document that was served as text/plain or the like."""
+    def _kind_of(self, data: bytes, served_as: str, name: str) -> str:
+        """Find the kind of a document, also of one that was served as text/plain or the like (``served_as``: "").
+
+        Here, and not where it is used: what is none at a mirror is asked of the next place.
+        """
         from pyrun.oci.index import Index
         from pyrun.oci.manifest import decode_manifest
 
         try:
-            document = decode_manifest(data)
+            document = decode_manifest(data, served_as)
         except InvalidConfigError as error:
             message = f"registry failed: {name}: its answer is no manifest: {error.pointer or '/'}: {error.reason}"
             hint = error.hint or f"is {self.domain} a registry?"
             raise RegistryError(message, registry=self.domain, hint=hint) from error
         is_index = isinstance(document, Index)
-        return document.media_type or (media_types.OCI_INDEX if is_index else media_types.OCI_MANIFEST)
+        return served_as or document.media_type or (media_types.OCI_INDEX if is_index else media_types.OCI_MANIFEST)
 
     def _document(self, repository: str, wanted: str, name: str) -> tuple[str, str, bytes]:
         """Fetch a manifest's bytes, and what the registry says of them: digest and media type."""

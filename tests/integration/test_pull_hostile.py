@@ -14,7 +14,14 @@ import pytest
 
 from pyrun.engine import fetch as fetch_module
 from pyrun.engine import workers
-from pyrun.errors import DigestMismatchError, InvalidConfigError, PyrunError, SizeMismatchError, UnsafeLayerError
+from pyrun.errors import (
+    DigestMismatchError,
+    InvalidConfigError,
+    PyrunError,
+    RegistryError,
+    SizeMismatchError,
+    UnsafeLayerError,
+)
 from pyrun.layers import pyrun_tree
 from pyrun.oci.descriptor import Descriptor
 from pyrun.oci.manifest import Manifest, decode_manifest
@@ -163,4 +170,4 @@ def test_escaping_layer(registry: HostileRegistry, layout: Layout, tmp_path: Pat
 
 def test_manifest_that_is_no_json(registry: HostileRegistry, layout: Layout) -> None:
     registry.on("/v2/x/manifests/1", status(200, b"<html>", Content_Type=MANIFEST_TYPE))
-    refused(layout, f"{registry.domain}/x:1", InvalidConfigError, "invalid")
+    refused(layout, f"{registry.domain}/x:1", RegistryError, "its answer is no manifest")

@@ -135,8 +135,24 @@ WRONG = json.dumps({**MANIFEST, "annotations": {"a": "b"}}).encode()
         status(200, WRONG, Content_Type=media_types.OCI_MANIFEST, Docker_Content_Digest=DIGEST),
         status(200, b"x" * 5_000_000),
         status(302, Location="ftp://elsewhere/"),
+        status(206, b"{}", Content_Type=media_types.OCI_MANIFEST),
+        status(200, json.dumps(MANIFEST).encode(), Content_Type=media_types.OCI_INDEX),
+        status(200, b"", Content_Type=media_types.OCI_MANIFEST),
     ],
-    ids=["404", "403", "basic", "unknown scheme", "500", "html", "wrong digest", "endless", "bad redirect"],
+    ids=[
+        "404",
+        "403",
+        "basic",
+        "unknown scheme",
+        "500",
+        "html",
+        "wrong digest",
+        "endless",
+        "bad redirect",
+        "part",
+        "other kind",
+        "empty",
+    ],
 )
 def test_a_mirror_that_fails(source: ImageSource, primary: str, mirror: HostileRegistry, answer: Answer) -> None:
     mirror.on("/v2/hub/app/manifests/1", answer)

@@ -110,6 +110,13 @@ def test_truncated_manifest_is_fetched_again(
     assert len(pauses) == 1
 
 
+def test_a_document_of_another_kind_than_it_is_served_as(registry: HostileRegistry, client: RegistryClient) -> None:
+    registry.on("/v2/app/manifests/1", document(MANIFEST, media_types.OCI_INDEX)[1])
+    complaint = f"registry failed: {registry.domain}/app:1: its answer is no manifest: /mediaType: it says"
+    with pytest.raises(RegistryError, match=complaint):
+        client.resolve(reference(registry))
+
+
 @pytest.mark.parametrize("end", [-1, 100])
 def test_a_part_is_no_manifest(registry: HostileRegistry, client: RegistryClient, end: int) -> None:
     data = json.dumps(MANIFEST).encode()
