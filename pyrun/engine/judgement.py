@@ -189,10 +189,13 @@ def _asked_by(origin: Origin, scope: str, path: str) -> str:
 
 
 def _hint(error: verdict.UnmetError, origin: Origin, path: str, *, is_of_index: bool) -> str:
+    remedy = f"if it is to be trusted, give it a scope of its own in {path}"
+    if origin.transport in policy.WITHOUT_SCOPES:
+        remedy = f'if it is to be trusted, let "{origin.transport}" "" accept it in {path}: it has no other scope'
     if error.kind != policy.SIGSTORE:
-        return f"if it is to be trusted, give it a scope of its own in {path}"
+        return remedy
     if origin.reference is None:
-        return f"archives have no signatures: if it is to be trusted, give {origin.name} a scope of its own in {path}"
+        return f"archives have no signatures: {remedy}"
     if is_of_index:
         return (
             f"it is one platform of an index, and must be signed itself: `pyrun image sign --recursive {origin.name}`"

@@ -17,6 +17,7 @@ from pyrun.registry.credential_file import auths_of, helper_of, keys_of, normal
 from pyrun.registry.url import DOCKER_HUB
 
 HUB_SERVER = "https://index.docker.io/v1/"
+_VARIABLE = "REGISTRY_AUTH_FILE"
 _FILES = "containers-auth.json"  # the name of the files among registries.conf's credential-helpers
 
 
@@ -162,6 +163,8 @@ class CredentialStore:
 
     def _in_files(self, domain: str, path: str) -> Credential | None:
         for file in self.paths:
+            if file == os.environ.get(_VARIABLE) and not os.path.exists(file):
+                self._note(f"{_VARIABLE} names a file that is not there: {file}")
             try:
                 document = credential_file.read(file)
             except StoreError as error:
@@ -173,7 +176,7 @@ class CredentialStore:
                 return found
         return None
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: object) -> None:
         # An anonymous pull must not fail because a helper is broken; if the registry refuses, this is said.
         if str(error) not in self.problems:
             self.problems.append(str(error))
@@ -208,7 +211,7 @@ class Offered(CredentialStore):
 
 def default_paths() -> list[str]:
     """List the credential files, most important first; the first is the one that login writes."""
-    chosen = os.environ.get("REGISTRY_AUTH_FILE")
+    chosen = os.environ.get(_VARIABLE)
     if chosen:
         return [chosen]
     home = os.path.expanduser("~")

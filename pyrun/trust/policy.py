@@ -27,7 +27,7 @@ _KEYLESS = (
     "fulcio", "pki", "rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas",
 )  # fmt: skip
 # containers-policy.json(5): these have no scopes but the empty one.
-_WITHOUT_SCOPES = frozenset({"docker-archive", "tarball"})
+WITHOUT_SCOPES = frozenset({"docker-archive", "tarball"})
 _PATHS = frozenset({"dir", "oci", "oci-archive"})
 
 
@@ -143,7 +143,7 @@ def _scopes(table: Any, transport: str, what: str) -> dict[str, list[Requirement
 
 
 def _check_scope(scope: str, transport: str, what: str, pointer: str) -> None:
-    if scope and transport in _WITHOUT_SCOPES:
+    if scope and transport in WITHOUT_SCOPES:
         raise InvalidConfigError(what, f"{pointer}/{scope}", f'{transport} has no scope but ""')
     if not scope or transport not in _PATHS:
         return

@@ -40,6 +40,7 @@ def test_import_is_judged_as_podman_s_tarball(pyrun: CommandLine, tmp_path: Path
         f'refused by the signature policy: tarball:{archive}: nothing is accepted there (reject) (scope "default" of '
         in said
     )
+    assert f'let "tarball" "" accept it in {rules}' in said
     assert "tarball:standard input" in pyrun.fails(1, "import", "-", "a:1", input="")
     assert "tarball:http://127.0.0.1:9/x" in pyrun.fails(1, "import", "http://127.0.0.1:9/x", "a:1")
     assert pyrun.ok("images", "-q") == ""

@@ -155,6 +155,13 @@ def test_file_that_cannot_be_written(tmp_path: Path) -> None:
         CredentialStore([path]).store("host", Credential("ann", "pw"))
 
 
+def test_a_chosen_file_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "none"))
+    store = CredentialStore()
+    assert store.get("host") is None
+    assert store.problems == [f"REGISTRY_AUTH_FILE names a file that is not there: {tmp_path}/none"]
+
+
 def test_unreadable_file_is_a_problem_not_an_end(tmp_path: Path) -> None:
     (tmp_path / "0.json").mkdir()
     good = tmp_path / "1.json"
