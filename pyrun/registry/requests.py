@@ -25,6 +25,14 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 6
 _MAX_CHALLENGES = 2  # an expired token, then a fresh one
 _FOUND = (200,)
+# distribution-spec 1.1, and docker's API before it.
+_REGISTRYS = (
+    "Docker-Distribution-API-Version",
+    "Docker-Content-Digest",
+    "Docker-Upload-UUID",
+    "OCI-Subject",
+    "Location",
+)
 
 
 class Requests:
@@ -92,8 +100,12 @@ class Requests:
                 answer.drain()
 
     def _refuse_page(self, answer: Response, what: str) -> None:
-        """Refuse a page for people as an answer: any web server may say 200 to whatever it is asked."""
-        if media_type_of(answer) == "text/html" and self._is_own(answer.url):
+        """Refuse a page for people as an answer: any web server may say 200 to whatever it is asked.
+
+        A registry may call what it says text/html, too (quay does): then it says something else that only those do.
+        """
+        is_page = answer.status == 200 and media_type_of(answer) == "text/html"
+        if is_page and self._is_own(answer.url) and not any(name in answer.headers for name in _REGISTRYS):
             answer.close()
             raise RegistryError(
                 f"no registry: {self.domain}: it answers with a web page, asked for {what}", registry=self.domain,

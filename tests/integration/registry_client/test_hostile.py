@@ -310,3 +310,17 @@ def test_proxy_that_refuses_the_tunnel(registry: HostileRegistry, monkeypatch: p
     ):
         client.ping()
     assert len(registry.seen) == 1
+
+
+def test_a_web_page_is_no_answer_of_a_registry(registry: HostileRegistry) -> None:
+    """But what a registry calls so is one: quay.io's framework says text/html of every short answer."""
+    registry.on("/v2/", status(200, b"<html>", Content_Type="text/html; charset=utf-8"))
+    with (
+        RegistryClient(registry.domain, ANONYMOUS) as client,
+        pytest.raises(RegistryError, match=f"no registry: {registry.domain}: it answers with a web page"),
+    ):
+        client.ping()
+    true = {"Content_Type": "text/html; charset=utf-8", "Docker_Distribution_API_Version": "registry/2.0"}
+    registry.on("/v2/", status(200, b"true", **true))
+    with RegistryClient(registry.domain, ANONYMOUS) as client:
+        client.ping()
