@@ -49,7 +49,10 @@ def _served() -> dict[int, str]:
     """The helper and the fusermount3 that waits for its end, each by its pid: children of ours, as orphans are."""
     found = {}
     for status in Path("/proc").glob("[0-9]*/status"):
-        words = status.read_text().split()
+        try:
+            words = status.read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile
         if words[words.index("PPid:") + 1] == str(os.getpid()) and words[1] in ("pyrun-tree", "fusermount3"):
             found[int(words[words.index("Pid:") + 1])] = words[1]
     return found

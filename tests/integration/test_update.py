@@ -24,10 +24,10 @@ def test_a_running_one_obeys_its_new_policy(box: Box) -> None:
         for name in ("con", "other"):
             policy = box.inspect(name)["HostConfig"]["RestartPolicy"]
             assert policy == {"Name": "on-failure", "MaximumRetryCount": 5}
-        pyrun.ok("exec", "con", "touch", "/end")
+        box.exec_end("con", "/end")
         assert next(lines) == "run", "it was started again"
         pyrun.ok("container", "update", "--restart=no", "con")
-        pyrun.ok("exec", "con", "touch", "/end")
+        box.exec_end("con", "/end")
         assert next(lines, None) is None
     assert box.inspect("con")["HostConfig"]["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
     assert box.inspect("con")["State"]["ExitCode"] == 3
