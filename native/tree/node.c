@@ -118,14 +118,19 @@ struct node *node_find(struct node *parent, const char *name, size_t size)
     return NULL;
 }
 
+void node_check_path(const struct node *parent, size_t size)
+{
+    /* Links inside the tree can make a path longer than the names in the archive. path_size counts a slash before it. */
+    if (parent->path_size + 1 + size > PATH_LIMIT + 1) {
+        exceed("path is longer than %d bytes", PATH_LIMIT);
+    }
+}
+
 struct node *node_add(struct node *parent, const char *name, size_t size)
 {
     struct node *node;
 
-    /* Links inside the tree can make a path longer than the names in the archive. */
-    if (parent->path_size + 1 + size > PATH_LIMIT) {
-        exceed("path is longer than %d bytes", PATH_LIMIT);
-    }
+    node_check_path(parent, size);
     if (++live_count > bucket_count) {
         grow_buckets();
     }

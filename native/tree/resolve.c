@@ -167,6 +167,9 @@ static struct place to_last(struct walk *walk, struct node *at, bool create)
         }
         if (walk->next[strspn(walk->next, "/")] == 0) {
             strcpy(place.name, name);
+            if (!options.alive) {
+                node_check_path(place.parent, strlen(name));
+            }
             break;
         }
         if (walk->links == 0 && !options.alive && strncmp(name, ".wh.", 4) == 0) {

@@ -164,6 +164,7 @@ struct node *node_root(int fd);
 struct node *node_parent(const struct node *node);         /* NULL: it is the root */
 struct node *node_find(struct node *parent, const char *name, size_t size);
 struct node *node_add(struct node *parent, const char *name, size_t size);
+void node_check_path(const struct node *parent, size_t size);   /* of a name in it */
 /* A directory that the archive lists: its metadata, to be set at the end. */
 void node_list(struct node *node, const struct entry *entry);
 void node_owner(const struct node *node, uint64_t *uid, uint64_t *gid);

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from benchlib import (
     memory,
     rows_archives,
+    rows_check,
     rows_files,
     rows_listing,
     rows_many,
@@ -200,6 +201,7 @@ ROWS: dict[str, Callable[[Scene, int], Row]] = {
     "push-tmpfs": rows_push.push_memory,
     "push-again": rows_push.push_again,
     "rmi-40000": rows_removal.remove_image,
+    "fsck": rows_check.check_store,
     "images-500": rows_listing.list_many,
     "history": rows_listing.history,
     "image-inspect": rows_listing.inspect,
@@ -232,6 +234,7 @@ SAMPLES = {
     "push-tmpfs": 7,
     "push-again": 15,
     "rmi-40000": 7,
+    "fsck": 5,
     "images-500": 1,
     "history": 30,
     "image-inspect": 30,
