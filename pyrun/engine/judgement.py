@@ -87,6 +87,8 @@ def admit_of_store(layout: Layout, entry: Entry, digest: str, *, given: str | No
     """
     refusals = []
     for origin in _origins(entry, _came_from(layout, entry)):
+        if origin.is_here:
+            return Admitted(origin, [])
         try:
             return admit(origin, digest, kept_signatures(layout, digest), given=given, is_of_index=True)
         except PolicyRejectedError as error:
@@ -163,6 +165,9 @@ def _any_accepted(
 
 
 def _origins(entry: Entry, came_from: list[Origin]) -> list[Origin]:
+    here = [origin for origin in came_from if origin.is_here]
+    if here:
+        return here  # it stays our own, where it was pulled again as well
     tag = index.ref_name(entry)
     if tag:
         tagged = references.parse_normalized(tag)

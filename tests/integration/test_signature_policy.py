@@ -20,6 +20,7 @@ from pyrun.images import resolve
 from pyrun.layers import pyrun_tree
 from pyrun.oci import media_types, signature
 from pyrun.oci.platform import host
+from pyrun.oci.reference import parse_normalized
 from pyrun.oci.signature import Signature
 from pyrun.registry import signatures
 from pyrun.store import index, sealed
@@ -405,6 +406,17 @@ def test_an_image_from_an_archive_is_judged_by_its_path(layout: Layout, tmp_path
         judgement.check_stored(layout, entry, policy(tmp_path / "strict", requirement()))
     made_here: index.Entry = {"digest": "sha256:" + "2" * 64}
     judgement.check_stored(layout, made_here, policy(tmp_path / "strict", requirement()))
+
+
+def test_what_was_made_here_stays_so_when_it_is_pulled_again(layout: Layout, tmp_path: Path) -> None:
+    name = "registry.example.com/x:1"
+    entry: index.Entry = {"digest": "sha256:" + "3" * 64, "annotations": {index.REF_NAME: name}}
+    strict = policy(tmp_path / "strict", requirement())
+    judgement.Admitted(Origin.registry(parse_normalized(name)), []).keep(layout, entry["digest"])
+    with pytest.raises(PolicyRejectedError, match="it came in without a signature"):
+        judgement.check_stored(layout, entry, strict)
+    judgement.Admitted(Origin.here(), []).keep(layout, entry["digest"])
+    judgement.check_stored(layout, entry, strict)
 
 
 def test_a_removed_image_takes_its_signatures_along(registry: HostileRegistry, layout: Layout, rules: str) -> None:
