@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 MAGIC_SIZE = 6
-_ZSTD_WINDOW = 1 << 31  # bytes; what `zstd --long=31` needs. The decoder takes the frame's own window, never more.
+# Bytes that a frame may ask to be kept: as zstd(1) without --long or --memory, whose levels all do with that. 22 KB
+# with a window of 2 GiB would fill as much memory, and four layers come at once.
+_ZSTD_WINDOW = 1 << 27
 
 
 def detect(head: bytes) -> str:

@@ -70,6 +70,20 @@ def zstd_frames(data: bytes) -> bytes:
     return skippable + zstandard.compress(data[:7000]) + skippable + zstandard.compress(data[7000:])
 
 
+def zstd_frame(data: bytes, window_log: int) -> bytes:
+    """Pack without compressing (RFC 8878, 3.1.1): the frame asks for a window of that size."""
+    pieces = [data[at : at + 0x20000] for at in range(0, len(data), 0x20000)]
+    blocks = [(len(piece) << 3 | (piece is pieces[-1])).to_bytes(3, "little") + piece for piece in pieces]
+    return b"\x28\xb5\x2f\xfd\0" + bytes([window_log - 10 << 3]) + b"".join(blocks)
+
+
+def test_a_frame_may_not_take_all_memory(dest: Path) -> None:
+    assert run(zstd_frame(LAYER, 27), dest).entries == 3
+    (dest / "other").mkdir()
+    with pytest.raises(UnsafeLayerError, match=r"cannot be decompressed: .*too much memory"):
+        run(zstd_frame(LAYER, 28), dest / "other")
+
+
 @pytest.mark.parametrize("form", ["gzip", "members", "zstd", "frames", "none", "xz", "bzip2"])
 def test_compressions_are_found_by_looking(dest: Path, form: str) -> None:
     import bz2
