@@ -41,13 +41,16 @@ class Fetch:
         self, layout: Layout, source: Source | None, form: str, spawn: Spawn, progress: Progress, *,
         resumes: bool = True, sizes: LayerSizes | None = None,
     ) -> None:  # fmt: skip
-        """``sizes``: a layer whose size these do not have is unpacked, also where it is there already."""
+        """``sizes``: a layer whose size these do not have is unpacked, also where it is there already.
+
+        ``resumes``: bytes of a failed try are worth keeping, as they come from far; of an archive none is.
+        """
         self._layout = layout
-        self._resumes = resumes  # whether bytes of a failed try are worth keeping
+        self._resumes = resumes
         self._form = form
         self._spawn = spawn
         self._workers = Workers(_nothing if source is None else source.abort)
-        self._layers = LayerStage(layout, source, form, spawn, progress, self._workers.check, sizes)
+        self._layers = LayerStage(layout, source, form, spawn, progress, self._workers.check, sizes, is_far=resumes)
         self._staged: list[Staged] = []
         self._diff_ids: list[str] = []
         self._patch = ""

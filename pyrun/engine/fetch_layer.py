@@ -65,6 +65,8 @@ class LayerStage:
         progress: Progress,
         check: Callable[[], None],
         sizes: LayerSizes | None,
+        *,
+        is_far: bool = True,
     ) -> None:
         self._layout = layout
         self._source = source
@@ -73,6 +75,7 @@ class LayerStage:
         self._progress = progress
         self._check = check
         self._sizes = sizes
+        self._is_far = is_far
 
     def stage(self, layer: Staged) -> bool:
         """Bring one layer; False: try again, as somebody else is fetching it, or what was kept is bad."""
@@ -80,6 +83,9 @@ class LayerStage:
         digests.require_sha256(digest)
         if layer.diff_id:
             digests.require_sha256(layer.diff_id)
+        if self._is_far and self._is_dropped(layer):
+            self._progress("exists", digest, size)
+            return True
         if not blobs.exists(self._layout, digest) and self._source is not None:
             layer.partial = partials.claim(self._layout, digest, size)
             if layer.partial is None:
@@ -91,16 +97,13 @@ class LayerStage:
         if has_blob and layer.partial is not None:  # whoever fetched it was done just before it was ours
             layer.partial.remove()
             layer.partial = None
-        has_tree = not layer.diff_id or self._has_tree(layer.diff_id)
         if not has_blob and self._source is None:
-            # What `system prune --blobs` took, an image that is made here on top of it does not need either.
-            has_blob = has_tree and dropped.is_there_or_dropped(self._layout, digest)
-            if not has_blob:
-                raise StoreCorruptError(
-                    f"blob is missing: {digest}",
-                    path=self._layout.blob(digest),
-                    hint="pull the image again: `pyrun pull IMAGE`",
-                )
+            raise StoreCorruptError(
+                f"blob is missing: {digest}",
+                path=self._layout.blob(digest),
+                hint="pull the image again: `pyrun pull IMAGE`",
+            )
+        has_tree = not layer.diff_id or self._has_tree(layer.diff_id)
         if has_blob and has_tree:
             self._progress("exists", digest, size)
             return True
@@ -109,6 +112,12 @@ class LayerStage:
             return False
         self._progress("done", digest, size)
         return True
+
+    def _is_dropped(self, layer: Staged) -> bool:
+        """Whether `system prune --blobs` took it and it is unpacked: another image that has it needs no more."""
+        if not layer.diff_id or not dropped.repositories(self._layout, layer.descriptor.digest):
+            return False
+        return self._has_tree(layer.diff_id)
 
     def _has_tree(self, diff_id: str) -> bool:
         is_there = os.path.isdir(self._layout.layer(diff_id, self._form))

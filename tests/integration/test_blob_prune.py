@@ -105,6 +105,20 @@ def test_an_image_made_on_top_is_pushed_with_it(
     assert elsewhere.blobs["app", BASE] == IMAGE.layers[0]
 
 
+def test_another_image_that_has_a_layer_of_it(pyrun: CommandLine, name: str, registry: str) -> None:
+    other = Image(IMAGE.tars[0], tar_of(other=b"3"), architecture=host().architecture)
+    push(registry, "dropped/other", "1", other.manifest, other.config, *other.layers)
+    pyrun.ok("pull", "-q", f"{registry}/dropped/other:1")
+    assert not has(pyrun, BASE)
+    assert has(pyrun, digest_of(other.layers[1]))
+    pyrun.ok("save", "-o", "archive", f"{registry}/dropped/other:1")
+    assert has(pyrun, BASE)
+    # An archive has the bytes: it brings them back.
+    pyrun.ok("system", "prune", "-f", "--blobs")
+    pyrun.ok("load", "-q", "-i", "archive")
+    assert has(pyrun, BASE)
+
+
 def test_what_no_registry_has_stays(pyrun: CommandLine, name: str) -> None:
     (pyrun.home / "root.tar").write_bytes(tar_of(file=b"x"))
     pyrun.ok("import", "root.tar", "here:1")
