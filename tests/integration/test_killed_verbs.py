@@ -160,6 +160,7 @@ def test_a_killed_client(killing: Killing, verb: str, pytestconfig: pytest.Confi
     case = CASES[verb]
     is_full = pytestconfig.getoption("--full")
     count = 3 * case.weight if is_full else 2
+    killing.box.pyrun("rm", "-f", "-v", "victim", "renamed")  # what a test before has left when it failed
     prepare(killing, case.setup)
     counted = killing.step("client", 0, case.victims, *words(killing, case.argv))
     # Before the first call that names something of the store is the interpreter's start: nothing has happened by then.
@@ -170,7 +171,8 @@ def test_a_killed_client(killing: Killing, verb: str, pytestconfig: pytest.Confi
         prepare(killing, case.setup)
         killed += bool(killing.step("client", when, case.victims, *words(killing, case.argv))["killed"])
         if is_full:
-            killing.is_sound()
+            # Of a killed rename both names may stay, of a killed create or rm none: fsck says so, and mends it.
+            killing.is_sound(but="name")
         check(killing, case, f"{verb}: killed at call {when} of {calls}")
         clean(killing)
     # Fewer calls than counted are made now and then (a lock that was free, a signal that was late).
