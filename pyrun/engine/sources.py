@@ -1,6 +1,6 @@
-"""Where images come from: a registry, or an OCI layout in a directory (the image that ships with pyrun).
+"""Where images come from: a registry, its mirrors, or what ships with pyrun (engine/layout_source.py).
 
-It must not know the store. Both give verified documents and unverified streams of blobs.
+It must not know the store. Each gives verified documents and unverified streams of blobs.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 
-from pyrun.errors import ManifestUnknownError, RegistryError, RegistryUnreachableError
-from pyrun.oci import digest as digests
+from pyrun.errors import RegistryError, RegistryUnreachableError
 from pyrun.oci.reference import Reference
 from pyrun.registry.url import authority_of
 from pyrun.store.layout import registries_cache
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 
 EMBEDDED_DOMAIN = "pyrun.local"
-CHUNK_BYTES = 1 << 18
 MIRROR_TRIES = 2  # another place is known: no reason to insist
 
 
@@ -79,6 +77,8 @@ def source_of(
     Raises: RegistryError where the registry is blocked; InvalidConfigError for a bad configuration file.
     """
     if reference.domain == EMBEDDED_DOMAIN:
+        from pyrun.engine.layout_source import LayoutSource
+
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         return LayoutSource(f"{here}/data/{reference.path}", EMBEDDED_DOMAIN)
     for_mirrors = _shown_to_mirrors(credentials)
@@ -268,83 +268,3 @@ class RegistrySource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class LayoutSource:
-    """An OCI layout in a directory whose index names one image (or one per platform)."""
-
-    __slots__ = ("_directory", "_domain")
-
-    def __init__(self, directory: str, domain: str) -> None:
-        self._directory = directory
-        self._domain = domain
-
-    def head(self, reference: Reference) -> str:
-        """Return the digest of what `resolve` gives. Raises: as that."""
-        return self.resolve(reference)[0].digest
-
-    def tags(self) -> Iterable[str]:
-        """Return the only one."""
-        return ["latest"]
-
-    def resolve(self, reference: Reference) -> tuple[Descriptor, bytes]:
-        """Return the layout's index itself, whatever the tag: a directory holds one image.
-
-        Raises: ManifestUnknownError if there is no such directory, or a digest that it does not have.
-        """
-        from pyrun.oci import media_types
-        from pyrun.oci.descriptor import Descriptor
-        from pyrun.oci.index import decode_index
-
-        try:
-            with open(f"{self._directory}/index.json", "rb") as file:
-                data = file.read()
-        except OSError:
-            raise self._unknown(reference) from None
-        if not reference.digest:
-            if reference.tag not in ("", "latest"):
-                raise self._unknown(reference)
-            return Descriptor(media_types.OCI_INDEX, digests.of(data), len(data)), data
-        for entry in decode_index(data).manifests:
-            if entry.digest == reference.digest:
-                return entry, self.manifest(entry)
-        raise self._unknown(reference)
-
-    def manifest(self, descriptor: Descriptor) -> bytes:
-        """Read a manifest, verified."""
-        return self.blob(descriptor)
-
-    def blob(self, descriptor: Descriptor) -> bytes:
-        """Read a blob whole, verified. Raises: DigestMismatchError."""
-        data = b"".join(self.chunks(descriptor))
-        digests.verify(data, descriptor.digest, f"blob of {self._domain}")
-        return data
-
-    def chunks(self, descriptor: Descriptor, offset: int = 0) -> Generator[bytes, None, None]:
-        """Give a blob's bytes from ``offset`` on."""
-        path = f"{self._directory}/blobs/sha256/{digests.require_sha256(descriptor.digest)}"
-        try:
-            with open(path, "rb") as file:
-                file.seek(offset)
-                while chunk := file.read(CHUNK_BYTES):
-                    yield chunk
-        except FileNotFoundError:
-            raise ManifestUnknownError(f"no such blob: {descriptor.digest}", registry=self._domain) from None
-
-    def abort(self) -> None:
-        """Nothing waits for long."""
-
-    def signatures(self, digest: str) -> Iterator[Signature]:
-        """Give none: it is a part of pyrun, and as much trusted."""
-        return iter(())
-
-    def close(self) -> None:
-        """Nothing is open between calls."""
-
-    def _unknown(self, reference: Reference) -> ManifestUnknownError:
-        return ManifestUnknownError(
-            f"no such image: {reference.familiar}: it does not ship with pyrun",
-            registry=self._domain,
-            status=404,
-            hint="`pyrun run --rm pyrun.local/hello` is the one that does",
-        )

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pyrun.engine import images, rmi, sources, tag
+from pyrun.engine import images, rmi, tag
 from pyrun.engine.image_inspect import image_inspect
+from pyrun.engine.layout_source import LayoutSource
 from pyrun.engine.pull import ensure_form
 from pyrun.errors import ImageNotFoundError, ManifestUnknownError, NoMatchingPlatformError, StoreCorruptError
 from pyrun.images.resolve import load_record, resolve_image
@@ -162,10 +163,8 @@ def test_a_missing_layer_is_unpacked_from_its_blob(domain: str, layout: Layout) 
     result = fetch(layout, f"{domain}/again:1")
     shutil.rmtree(layout.layer(digest_of(BASE), FORM))
 
-    class NoNetwork(sources.LayoutSource):
-        pass
-
-    found = fetch(layout, f"{domain}/again:1", policy="missing", source=NoNetwork("/nowhere", "x"))
+    no_network = LayoutSource("/nowhere", "x")
+    found = fetch(layout, f"{domain}/again:1", policy="missing", source=no_network)
     assert found.manifest == result.manifest
     assert read_layer(layout, digest_of(BASE), "etc/name") == b"base\n"
     ensure_form(layout, result.record, "flat", spawn=pyrun_tree.spawn_here)
