@@ -83,4 +83,7 @@ def _check_names(check: Check, by_name: dict[str, str]) -> None:
     for name in links:
         holder = containers.holder(check.layout, name)
         if os.path.isdir(holder) and by_name.get(name) != holder and containers.is_named(holder, name) is False:
-            check.findings.add("name", name, f"leads to a container of another name: {os.path.basename(holder)[:12]}")
+            # A rename that is at work, or was killed, leaves both names: the old one is anybody's to take.
+            own = next((own for own, path in by_name.items() if path == holder), "")
+            kind = "note" if own and containers.holder(check.layout, own) == holder else "name"
+            check.findings.add(kind, name, f"leads to a container of another name: {os.path.basename(holder)[:12]}")

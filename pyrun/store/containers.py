@@ -191,7 +191,7 @@ def link_live(layout: Layout, container_id: str, path: str) -> None:
 
 
 def delete(layout: Layout, container_id: str, path: str) -> None:
-    """Remove a container that does not run: its name, its directory (one rename into trash/), then the files.
+    """Remove a container that does not run: its directory (one rename into trash/), its name, then the files.
 
     A second deleter, or a crash in between, does no harm: each step may find its work done.
     """
@@ -211,10 +211,13 @@ def bury(layout: Layout, container_id: str, path: str) -> str:
         name = load(path).get("name", "")
     except (ContainerNotFoundError, StoreCorruptError):
         name = _name_of(layout, container_id)
+    # The directory first: killed in between, a name that leads nowhere is anybody's to take, and swept; a container
+    # without its name would be damage.
+    grave = trees.bury(layout, directory(layout, container_id, ephemeral=ephemeral))
+    fsio.unlink_quietly(layout.live_entry(container_id))
     if name:
         release_name(layout, name, container_id)
-    fsio.unlink_quietly(layout.live_entry(container_id))
-    return trees.bury(layout, directory(layout, container_id, ephemeral=ephemeral))
+    return grave
 
 
 def release_name(layout: Layout, name: str, container_id: str) -> None:
