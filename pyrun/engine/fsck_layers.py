@@ -7,7 +7,6 @@ It must not know index.json: it gets `Image`s.
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
 from pyrun.engine import forms, fsck_patches, idmap, namespace, pull
@@ -15,6 +14,7 @@ from pyrun.errors import DigestMismatchError, PyrunError
 from pyrun.images import record as records
 from pyrun.layers import verify
 from pyrun.layers.lowerdir import SIDECAR, TREE
+from pyrun.layers.thread import WaitedThread
 from pyrun.runtime import engine_ns
 from pyrun.store import blobs, dropped
 
@@ -47,14 +47,18 @@ def check(check: Check) -> None:
     # The largest last: the workers take from the end, and it decides when all is done.
     waiting.sort(key=_work)
     failures: list[BaseException] = []
-    workers = [
-        threading.Thread(target=_run, args=(check, waiting, failures), name="pyrun-fsck", daemon=True)
-        for _ in range(min(WORKERS, os.cpu_count() or 1, len(waiting)))
-    ]
+    count = min(WORKERS, os.cpu_count() or 1, len(waiting))
+    workers = [WaitedThread(_run, "pyrun-fsck", (check, waiting, failures)) for _ in range(count)]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
+    try:
+        for worker in workers:
+            worker.join()
+    except KeyboardInterrupt:
+        waiting.clear()  # each ends with the layer that it has: a repair is not left half done
+        for worker in workers:
+            worker.join()
+        raise
     if failures:
         raise failures[0]
     for image in check.images:

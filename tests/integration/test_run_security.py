@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.boxes import push_layers
+from tests.support.catalogue import busybox_layer
 from tests.support.features import requires
+from tests.support.images import directory, entry, layer, symlink
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.boxes import Box
+    from tests.support.command_line import CommandLine
 
 pytestmark = requires("userns", "subids", "overlay", "seccomp")
 
@@ -155,3 +159,20 @@ def test_keep_id(box: Box) -> None:
     assert (host / "mine").stat().st_uid == uid
     assert box.sh("id -u; touch /x && stat -c %u /x", "--userns=keep-id", "-u", "0").split() == ["0", "0"]
     assert "invalid --userns" in box.fails(125, "--userns=nonsense")
+
+
+def test_a_directory_replaced_by_a_symlink_between_layers(pyrun: CommandLine, registry: str, tmp_path: Path) -> None:
+    """Neither the unpacker of the third layer nor the look for a user goes through the second's link to the host."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "passwd").write_text("alice:x:7:7::/:/bin/sh\n")
+    layers = [
+        busybox_layer(),
+        layer([directory("d"), entry("d/old", b"x")]),
+        layer([symlink("d", str(outside)), symlink("etc", str(outside))]),
+        layer([entry("d/new", b"y")]),
+    ]
+    image = push_layers(registry, tmp_path, "turned", layers, {})
+    assert pyrun.ok("run", "--rm", "--network", "none", image, "ls", "/d/") == "new"
+    assert os.listdir(outside) == ["passwd"]
+    assert "alice" in pyrun.fails(125, "run", "--rm", "--network", "none", "-u", "alice", image, "true")
