@@ -36,8 +36,10 @@ def remember(layout: Layout, digest: str, repositories: Sequence[str]) -> None:
 
 def repositories(layout: Layout, digest: str) -> list[str]:
     """Return who has a blob that was dropped and is not there; empty for every other blob."""
-    if blobs.exists(layout, digest):
-        return []
+    return [] if blobs.exists(layout, digest) else _noted(layout, digest)
+
+
+def _noted(layout: Layout, digest: str) -> list[str]:
     try:
         return os.readlink(layout.dropped(digest)).split()
     except OSError:
@@ -46,7 +48,7 @@ def repositories(layout: Layout, digest: str) -> list[str]:
 
 def is_there_or_dropped(layout: Layout, digest: str) -> bool:
     """Say whether the store has a blob, or has dropped it knowingly."""
-    return blobs.exists(layout, digest) or bool(repositories(layout, digest))
+    return blobs.exists(layout, digest) or bool(_noted(layout, digest))
 
 
 def forget_all_but(layout: Layout, needed: Collection[str]) -> None:
